@@ -1,2 +1,50 @@
-//! tool
-fn main() {}
+//! `aquifer-bench`: real events through the whole path, and the embedded DFS.
+//!
+//! ```text
+//! cli ─> events ─┬─> input ─> workload ─> driver ─> engine     the path of the events
+//!                ├─> verify, state_out ─> engine               reading it back
+//!                └─> report                                    what it took
+//!     ─> dfs                                                   the server alone
+//! ```
+//!
+//! Exit codes are in [`failure`].
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod dfs;
+mod events;
+mod failure;
+mod histogram;
+mod input;
+mod interrupt;
+mod output;
+mod progress;
+mod report;
+mod resources;
+mod scratch;
+mod state_out;
+mod verify;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Some(Command::Events(args)) => events::events(args),
+        Some(Command::Dfs(args)) => dfs::dfs(&args),
+        None => events::events(cli.events),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("aquifer-bench: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,1 +1,48 @@
-//! cache
+//! Blocks near the core: a memory tier and an SSD tier with hard budgets, behind one entry.
+//!
+//! ```text
+//!             get_or_load(key)                      insert(key, raw, value)
+//!                  │                                        │
+//!          ┌───────▼────────┐   evicted, if it      ┌───────▼────────┐
+//!          │  memory tier   │   keeps its raw bytes │ write admission│ full? reject,
+//!          │  S3-FIFO, two  ├──────────────────────►│ (never waits)  │ never wait
+//!          │  classes       │                       └───────┬────────┘
+//!          └───────┬────────┘                               │ packed to 512 B
+//!             miss │                                ┌───────▼────────┐
+//!          ┌───────▼────────┐   one extent read     │    SSD tier    │
+//!          │ single flight  │◄──────────────────────┤ regions in one │
+//!          │ (one task per  │                       │ file, a shard  │
+//!          │  key)          │                       └───────▲────────┘
+//!          └───────┬────────┘                               │ offered
+//!             miss │  fetch(): one remote GET for all who wait
+//!                  ▼────────────────────────────────────────┘
+//! ```
+//!
+//! One [`Cache`] belongs to one shard and lives on that shard's executor thread. It is not `Send`: nothing here takes
+//! a lock.
+//!
+//! Invariants:
+//! * The cache may forget, it never lies: what it returns for a key is what was fetched or inserted for that key.
+//!   Bytes from the SSD are used only when their header names the whole identity asked for and both checksums hold.
+//! * Budgets are limits. Memory counts the value and the overhead of its entry; the file never takes more
+//!   than `disk_bytes`; zero is a valid budget for both.
+//! * Nothing waits for the SSD's sake: a write that finds the writer behind is rejected, and an I/O error switches
+//!   the SSD tier off, says why once in [`CacheStats`], and everything goes on from remote.
+//! * The SSD tier starts cold: its index lives in memory only and [`Cache::open`] overwrites the old file.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod error;
+mod flight;
+mod key;
+mod memory;
+mod options;
+mod ssd;
+mod stats;
+
+pub use cache::{Cache, Cached};
+pub use error::{CacheError, LoadError};
+pub use flight::Load;
+pub use key::{CacheKey, Class};
+pub use options::CacheOptions;
+pub use stats::{CacheStats, ClassStats, LoadStats, SsdStats, TierStats};

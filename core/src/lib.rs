@@ -1,1 +1,80 @@
-//! core
+//! Aquifer: disaggregated state storage for stream processing.
+//!
+//! Keyed state lives on a distributed file system reached over HTTP; memory and local SSD are caches of it, with hard budgets, and
+//! may be lost at any time. One thread owns each core, one shard of the keys lives on each such thread, and a read that is answered
+//! from memory takes no lock.
+//!
+//! ```text
+//! caller ─> client ─> mailbox ─> shard ─> memtable ─> segments ─> cache ─┬─> io      local SSD
+//!                                  │                                     └─> remote  DFS over HTTP
+//!                                  └─> flush / checkpoint ─> remote
+//! ```
+//!
+//! # Example
+//! ```
+//! use aquifer::{Engine, Options};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! aquifer::block_on(async {
+//!     let remote = aquifer_remote::open_url("memory://", aquifer_remote::RemoteOptions::default())?;
+//!     let options = Options { shards: 2, memory_bytes: 64 * 1024 * 1024, ..Options::default() };
+//!     let engine = Engine::open(remote.clone(), options.clone()).await?;
+//!     let client = engine.client();
+//!     client.put(b"N14228", b"1 flight").await?;
+//!     client.checkpoint(b"position 1".to_vec()).await?;
+//!     drop(engine); // a crash, as far as the store can see
+//!
+//!     let engine = Engine::open(remote, options).await?;
+//!     assert_eq!(engine.restored().map(|checkpoint| checkpoint.metadata.as_slice()), Some(b"position 1".as_slice()));
+//!     assert_eq!(engine.client().get(b"N14228").await?.as_deref(), Some(b"1 flight".as_slice()));
+//!     engine.close().await?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! # What it is not
+//! Not a SQL database, not a consensus store, not a file system: one writer at a time owns a store, replication is the DFS's work, and
+//! distributing the computation is the stream processor's.
+
+#![forbid(unsafe_code)]
+
+mod codec;
+mod error;
+mod limits;
+mod options;
+
+mod key;
+mod name;
+
+mod notify;
+mod mailbox;
+
+mod memtable;
+mod segment;
+mod manifest;
+mod descriptor;
+mod version;
+
+mod request;
+mod shard;
+mod checkpoint;
+mod stats;
+
+mod client;
+mod engine;
+
+pub use aquifer_io::{Backend, BackendChoice, block_on};
+pub use checkpoint::CheckpointInfo;
+pub use client::Client;
+pub use engine::Engine;
+pub use error::{Error, ErrorKind, Result};
+pub use key::key_group;
+pub use limits::{
+    CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX, SCAN_ENTRIES_MAX, VALUE_BYTES_MAX,
+};
+pub use options::{Compression, Options};
+pub use request::Reply;
+pub use shard::Shard;
+pub use shard::scan::ScanPage;
+pub use stats::{EngineStats, ShardStats};

@@ -1,1 +1,48 @@
-//! io
+//! The machine under every Aquifer shard: pinned executors, direct files, buffers, clock and chance.
+//!
+//! ```text
+//! shard code ─> spawn_local · sleep · acquire_buffer · File ─┬─> tokio-uring: io_uring of the thread
+//!               (names no runtime)                           └─> threads: pread/pwrite on a bounded pool
+//! ```
+//!
+//! One thread owns one core: [`spawn_executor`] starts it, runs `main` and everything it spawns on it, and ends
+//! when `main` does. [`select_backend`] finds out what the kernel permits. Wakers of everything here work from any
+//! thread; an executor with nothing to do sleeps in the kernel.
+//!
+//! Invariants:
+//! * An operation owns its buffer and its file until the kernel is done with them, also when its future is dropped
+//!   or the executor ends meanwhile (the thread waits for the last one before it gives up its ring).
+//! * Buffers of a thread never pass its limit; operations in flight never pass the ring's size.
+//! * `unsafe` is in `buffer.rs` and `executor/tokio_uring/kernel.rs` and nowhere else in the project.
+
+mod backend;
+mod block_on;
+mod budget;
+mod buffer;
+mod buffer_pool;
+mod clock;
+mod error;
+mod executor;
+mod file;
+mod lock;
+mod metrics;
+mod pin;
+mod random;
+mod time;
+
+pub mod fs;
+
+pub use backend::{Backend, BackendChoice, BackendSelection, select_backend};
+pub use block_on::block_on;
+pub use buffer::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
+pub use buffer_pool::{acquire_buffer, try_acquire_buffer};
+pub use clock::{Instant, now, unix_time_ms};
+pub use error::{IoError, IoErrorKind};
+pub use executor::task::{Task, TaskLost, spawn_local};
+pub use executor::{ExecutorOptions, ExecutorThread, spawn_executor};
+pub use file::{File, OpenOptions};
+pub use lock::DirLock;
+pub use metrics::{IoMetrics, metrics};
+pub use pin::cores_available;
+pub use random::random_u64;
+pub use time::{Elapsed, sleep, timeout, yield_now};

@@ -1,1 +1,42 @@
-//! remote
+//! Immutable objects by name on any distributed file system that is reached over HTTP.
+//!
+//! ```text
+//! engine ──> Remote ──> wrappers ──> adapter ──> object_store ──> HTTP client ──> S3 … embedded server
+//! ```
+//!
+//! One narrow trait, [`Remote`]: put, put-if-absent, get, ranged get, head, delete, list in pages, multipart upload. Its
+//! promises are on the methods; the conformance suite (feature `conformance`) checks them for every store and wrapper.
+//!
+//! * [`open_url`] opens `s3://bucket/prefix`, `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
+//! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise.
+//! * Feature `server`: the embedded server, an S3 subset over HTTP on a local folder, in process.
+//!
+//! HTTP, TLS and file calls run on a small runtime of the store, so futures may be awaited on any executor or none, never
+//! hold the caller's core, and abort their request when dropped. Requests at once, repeats, waits and error answers are bounded
+//! ([`RemoteOptions`]); a dead server is an error of kind `Unavailable` within ten seconds. No secret enters an error or
+//! `Debug` output.
+
+mod adapter;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod content;
+mod error;
+mod http_client;
+mod name;
+mod open;
+mod probe;
+mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
+mod store;
+mod wrap;
+
+pub use content::Content;
+pub use error::{RemoteError, RemoteErrorKind};
+pub use name::{NAME_BYTES_MAX, ObjectName};
+pub use open::{RemoteOptions, from_object_store, open_url};
+pub use probe::probe_put_if_absent;
+pub use store::{
+    ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
+};
+pub use wrap::meter::{RemoteMetrics, metered};

@@ -1,0 +1,85 @@
+//! The command line.
+
+mod bytes_arg;
+mod dfs;
+mod events;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use bytes_arg::human_bytes;
+pub(crate) use dfs::DfsArgs;
+pub(crate) use events::EventsArgs;
+
+const AFTER_HELP: &str = "\
+Without a command: `events` with its defaults.
+
+Exit codes: 0 all keys agree, 1 a key does not, 2 flags that make no sense, 3 any other failure,
+130 ended by Ctrl-C or SIGTERM.
+
+Stores: s3://bucket/prefix takes AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT from
+the environment; file:///folder is a local folder; memory:// is for trying out.";
+
+/// Aquifer, disaggregated state storage for stream processing: real events through the whole path, and the embedded DFS.
+#[derive(Debug, Parser)]
+#[command(name = "aquifer-bench", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// Flags of `events`, when no command is named.
+    #[command(flatten)]
+    pub(crate) events: EventsArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stream events into keyed state on a DFS, crash half way, restore, go on, verify every key, report.
+    #[command(after_help = AFTER_HELP)]
+    Events(EventsArgs),
+    /// Serve a folder as an S3 store until Ctrl-C, and print the variables to reach it with.
+    Dfs(DfsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("aquifer-bench").chain(flags.iter().copied()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn events_is_what_happens_without_a_command() {
+        let bare = parse(&["--shards", "3"]).unwrap();
+        assert!(bare.command.is_none());
+        assert_eq!(bare.events.shards, Some(3));
+        assert!(matches!(parse(&["events", "--shards", "3"]).unwrap().command, Some(Command::Events(_))));
+    }
+
+    #[test]
+    fn flags_that_make_no_sense_exit_with_2() {
+        for flags in [
+            &["--key", "carrier"][..],
+            &["--value", "distance_mi"],
+            &["--checkpoint-every", "0"],
+            &["--in-flight", "0"],
+            &["--memory-bytes", "many"],
+            &["--shards", "0"],
+            &["--io", "glass"],
+            &["--store", "file:///x", "--dfs-dir", "/y"],
+            &["--nonsense"],
+            &["dfs"],
+            &["dfs", "--dir", "/x", "--listen", "here"],
+        ] {
+            let error = parse(flags).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{flags:?}");
+        }
+    }
+}

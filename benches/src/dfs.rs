@@ -1,0 +1,48 @@
+//! The `dfs` command: the embedded DFS on its own, for other processes.
+
+use aquifer_remote::server::{Server, ServerOptions};
+
+use crate::cli::DfsArgs;
+use crate::failure::Failure;
+use crate::interrupt;
+
+const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
+const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+
+/// Serves until Ctrl-C or SIGTERM.
+pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
+    interrupt::watch()?;
+    let mut options = ServerOptions::new(&args.dir);
+    options.listen = args.listen;
+    options.bucket.clone_from(&args.bucket);
+    let own = credentials()?;
+    if let Some((access_key, secret_key)) = &own {
+        options.access_key.clone_from(access_key);
+        options.secret_key.clone_from(secret_key);
+    }
+    // Made up for this server and good for nothing else, so it may be shown; one from outside is not.
+    let made_up = own.is_none().then(|| (options.access_key.clone(), options.secret_key.clone()));
+    let server = Server::start(options).map_err(|error| Failure::Other(error.to_string()))?;
+    println!("# embedded S3 server at {}, folder {}; Ctrl-C ends it", server.endpoint(), args.dir.display());
+    println!("export AWS_ENDPOINT={} AWS_ALLOW_HTTP=true AWS_REGION=us-east-1", server.endpoint());
+    match made_up {
+        Some((access_key, secret_key)) => {
+            println!("export {ACCESS_KEY}={access_key} {SECRET_KEY}={secret_key}")
+        }
+        None => println!("# {ACCESS_KEY} and {SECRET_KEY} are those of this process's environment"),
+    }
+    println!("# then: aquifer-bench events --store s3://{}/PREFIX", server.bucket());
+    aquifer_io::block_on(interrupt::interrupted());
+    server.stop();
+    Ok(())
+}
+
+/// The credentials of the environment: both or none.
+fn credentials() -> Result<Option<(String, String)>, Failure> {
+    let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (read(ACCESS_KEY), read(SECRET_KEY)) {
+        (Some(access_key), Some(secret_key)) => Ok(Some((access_key, secret_key))),
+        (None, None) => Ok(None),
+        _ => Err(Failure::Usage(format!("set both {ACCESS_KEY} and {SECRET_KEY}, or neither"))),
+    }
+}

@@ -1,0 +1,90 @@
+//! Where a run's state lives: the embedded DFS, or a store by URL; and the local folders of the run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aquifer_remote::server::{Server, ServerOptions};
+use aquifer_remote::{Remote, RemoteMetrics, RemoteOptions, metered, open_url};
+
+use crate::cli::EventsArgs;
+use crate::failure::Failure;
+use crate::scratch::Scratch;
+
+const PREFIX: &str = "events";
+/// Sub-folder of `--local-dir` that is used, and deleted at the crash: nothing else in the folder is touched.
+const LOCAL_FOLDER: &str = "aquifer-events";
+
+/// See the module. Dropping it stops the server and removes temporary folders.
+pub(super) struct Store {
+    pub(super) remote: Arc<dyn Remote>,
+    pub(super) requests: Arc<RemoteMetrics>,
+    /// For the report: the URL, without secrets.
+    pub(super) url: String,
+    /// For the first line of the run.
+    pub(super) described: String,
+    /// The engine's folder; `None` without a disk budget.
+    pub(super) local_dir: Option<PathBuf>,
+    // Dropped in this order: the server ends before its folder goes.
+    _server: Option<Server>,
+    _scratch: Option<Scratch>,
+}
+
+impl Store {
+    /// Starts the embedded DFS or opens the URL.
+    pub(super) fn open(args: &EventsArgs) -> Result<Self, Failure> {
+        let needs_local = args.disk_bytes > 0 && args.local_dir.is_none();
+        let needs_dfs = args.store.is_none() && args.dfs_dir.is_none();
+        let scratch = if needs_local || needs_dfs { Some(Scratch::new()?) } else { None };
+        let local_dir = match (&args.local_dir, &scratch) {
+            _ if args.disk_bytes == 0 => None,
+            (Some(dir), _) => Some(dir.join(LOCAL_FOLDER)),
+            (None, scratch) => scratch.as_ref().map(|scratch| scratch.path().join("local")),
+        };
+        let (remote, server, described) = match &args.store {
+            Some(url) => (open_url(url, RemoteOptions::default())?, None, None),
+            None => {
+                let dir = match (&args.dfs_dir, &scratch) {
+                    (Some(dir), _) => dir.clone(),
+                    (None, Some(scratch)) => scratch.path().join("dfs"),
+                    (None, None) => return Err(Failure::Other("no folder for the embedded DFS".into())),
+                };
+                let (remote, server) = embedded(dir.clone())?;
+                let described =
+                    format!("embedded S3 server at {}, folder {}", server.endpoint(), dir.display());
+                (remote, Some(server), Some(described))
+            }
+        };
+        let url = remote.describe();
+        let (remote, requests) = metered(remote);
+        let described = described.unwrap_or_else(|| url.clone());
+        Ok(Self { remote, requests, url, described, local_dir, _server: server, _scratch: scratch })
+    }
+
+    /// Whether anything lies under the store's prefix.
+    pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
+        Ok(self.remote.list("", None, 1).await?.entries.is_empty())
+    }
+
+    /// Makes the engine's local folder where it is missing.
+    pub(super) fn make_local(&self) -> Result<(), Failure> {
+        let Some(dir) = &self.local_dir else { return Ok(()) };
+        std::fs::create_dir_all(dir).map_err(|error| Failure::local("cannot make the folder", dir, error))
+    }
+
+    /// What a crash of the machine takes: the engine's local folder with all in it.
+    pub(super) fn delete_local(&self) -> Result<(), Failure> {
+        let Some(dir) = &self.local_dir else { return Ok(()) };
+        match std::fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::local("cannot delete the folder", dir, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn embedded(dir: PathBuf) -> Result<(Arc<dyn Remote>, Server), Failure> {
+    let server = Server::start(ServerOptions::new(dir)).map_err(|error| Failure::Other(error.to_string()))?;
+    let remote = server.remote(PREFIX)?;
+    Ok((remote, server))
+}

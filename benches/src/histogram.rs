@@ -1,0 +1,87 @@
+//! Latencies: recorded in nanoseconds with three significant digits, reported in microseconds.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Longest latency that is told apart: one hour.
+const NANOSECONDS_MAX: u64 = 3_600_000_000_000;
+
+/// A histogram of durations. Grows with the range it has seen, to about 300 KiB.
+#[derive(Debug, Clone)]
+pub(crate) struct Latencies(Option<Histogram<u64>>);
+
+impl Latencies {
+    /// An empty histogram.
+    pub(crate) fn new() -> Self {
+        // The bounds are constants that the constructor accepts; a test says so.
+        Self(Histogram::new_with_bounds(1, NANOSECONDS_MAX, 3).ok())
+    }
+
+    /// Records one duration.
+    pub(crate) fn record(&mut self, duration: Duration) {
+        if let Some(histogram) = &mut self.0 {
+            let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            histogram.saturating_record(nanoseconds.max(1));
+        }
+    }
+
+    /// Count, mean, percentiles and maximum.
+    pub(crate) fn summary(&self) -> LatencySummary {
+        let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
+            return LatencySummary::default();
+        };
+        let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        LatencySummary {
+            count: histogram.len(),
+            mean_us: histogram.mean() / 1e3,
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            p99_9_us: at(0.999),
+            max_us: histogram.max() as f64 / 1e3,
+        }
+    }
+}
+
+/// A histogram in six numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(crate) struct LatencySummary {
+    /// Durations recorded.
+    pub(crate) count: u64,
+    /// Mean in microseconds.
+    pub(crate) mean_us: f64,
+    /// Median in microseconds.
+    pub(crate) p50_us: f64,
+    /// 99th percentile in microseconds.
+    pub(crate) p99_us: f64,
+    /// 99.9th percentile in microseconds.
+    pub(crate) p99_9_us: f64,
+    /// Longest in microseconds.
+    pub(crate) max_us: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_within_a_thousandth() {
+        let mut latencies = Latencies::new();
+        assert_eq!(latencies.summary(), LatencySummary::default());
+        (1..=10_000_u64).for_each(|us| latencies.record(Duration::from_micros(us)));
+        let summary = latencies.summary();
+        assert_eq!(summary.count, 10_000);
+        let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.002;
+        assert!(near(summary.p50_us, 5_000.0) && near(summary.p99_us, 9_900.0), "{summary:?}");
+        assert!(near(summary.p99_9_us, 9_990.0) && near(summary.max_us, 10_000.0), "{summary:?}");
+    }
+
+    #[test]
+    fn durations_out_of_range_are_kept_at_the_bounds() {
+        let mut latencies = Latencies::new();
+        latencies.record(Duration::ZERO);
+        latencies.record(Duration::MAX);
+        assert_eq!(latencies.summary().count, 2);
+    }
+}

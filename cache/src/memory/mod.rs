@@ -1,0 +1,146 @@
+//! The memory tier: values of two classes under one byte budget.
+//!
+//! ```text
+//! |<------------------- memory_bytes ------------------>|
+//! | Meta: up to meta_bytes_max |  Data: all that Meta    |
+//! |       takes what it needs  |        has not taken    |
+//! ```
+//!
+//! When Meta grows, Data is evicted in the same call, so that the sum never passes the budget. Each class has queues of its own
+//! ([`s3_fifo`]): no flood of Data can push Meta out, nor the other way round.
+
+mod ghost;
+mod s3_fifo;
+mod slab;
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a test are small")]
+mod memory_test;
+
+use crate::key::{CacheKey, Class};
+use crate::stats::TierStats;
+use s3_fifo::{Inserted, S3Fifo, overhead_bytes};
+
+/// What an insert or a smaller budget pushed out.
+pub(crate) type Evicted<V> = Vec<(CacheKey, V)>;
+
+/// Both classes.
+pub(crate) struct Memory<V> {
+    data: S3Fifo<V>,
+    meta: S3Fifo<V>,
+    bytes_max: usize,
+    meta_bytes_max: usize,
+    stats: TierStats,
+}
+
+impl<V> Memory<V> {
+    pub(crate) fn new(bytes_max: usize, meta_bytes_max: usize) -> Self {
+        Self {
+            data: S3Fifo::new(),
+            meta: S3Fifo::new(),
+            bytes_max,
+            meta_bytes_max,
+            stats: TierStats::default(),
+        }
+    }
+
+    /// Counts a hit or a miss.
+    pub(crate) fn get(&mut self, class: Class, key: &CacheKey) -> Option<&V> {
+        let (queue, stats) = match class {
+            Class::Data => (&mut self.data, &mut self.stats.data),
+            Class::Meta => (&mut self.meta, &mut self.stats.meta),
+        };
+        let found = queue.get(key);
+        if found.is_some() {
+            stats.hits += 1;
+        } else {
+            stats.misses += 1;
+        }
+        found
+    }
+
+    /// Takes a value of `value_bytes` in, unless it alone is larger than its class may be. What had to go is appended to
+    /// `evicted_data` and `evicted_meta`.
+    pub(crate) fn insert(
+        &mut self,
+        class: Class,
+        key: CacheKey,
+        value: V,
+        value_bytes: usize,
+        evicted: &mut EvictedOf<V>,
+    ) -> bool {
+        let bytes = value_bytes.saturating_add(overhead_bytes::<V>());
+        let before = (evicted.data.len(), evicted.meta.len());
+        let inserted = match class {
+            Class::Data => {
+                let limit = self.data_bytes_max();
+                self.data.insert(key, value, bytes, limit, &mut evicted.data)
+            }
+            Class::Meta => {
+                let limit = self.meta_limit();
+                let inserted = self.meta.insert(key, value, bytes, limit, &mut evicted.meta);
+                self.data.shrink_to(self.data_bytes_max(), &mut evicted.data);
+                inserted
+            }
+        };
+        self.count_evictions(evicted, before);
+        let stats = self.stats.class_mut(class);
+        match inserted {
+            Inserted::New => stats.inserts += 1,
+            Inserted::Replaced => {}
+            Inserted::Rejected => stats.rejections += 1,
+        }
+        inserted != Inserted::Rejected
+    }
+
+    /// Changes the budget; a smaller one takes effect before this returns.
+    pub(crate) fn set_bytes_max(&mut self, bytes_max: usize, evicted: &mut EvictedOf<V>) {
+        self.bytes_max = bytes_max;
+        let before = (evicted.data.len(), evicted.meta.len());
+        self.meta.shrink_to(self.meta_limit(), &mut evicted.meta);
+        self.data.shrink_to(self.data_bytes_max(), &mut evicted.data);
+        self.meta.release();
+        self.data.release();
+        self.count_evictions(evicted, before);
+    }
+
+    pub(crate) fn remove(&mut self, key: &CacheKey) {
+        self.data.remove(key);
+        self.meta.remove(key);
+    }
+
+    pub(crate) fn stats(&self) -> TierStats {
+        let mut stats = self.stats;
+        for (class, queue) in [(&mut stats.data, &self.data), (&mut stats.meta, &self.meta)] {
+            class.entries = queue.entries() as u64;
+            class.bytes = queue.bytes() as u64;
+        }
+        stats
+    }
+
+    fn meta_limit(&self) -> usize {
+        self.meta_bytes_max.min(self.bytes_max)
+    }
+
+    fn data_bytes_max(&self) -> usize {
+        self.bytes_max.saturating_sub(self.meta.bytes())
+    }
+
+    fn count_evictions(&mut self, evicted: &EvictedOf<V>, before: (usize, usize)) {
+        self.stats.data.evictions += (evicted.data.len() - before.0) as u64;
+        self.stats.meta.evictions += (evicted.meta.len() - before.1) as u64;
+    }
+}
+
+/// Entries pushed out, by class. Dropped by the caller after the tier is no longer borrowed: dropping a value is
+/// the user's code.
+pub(crate) struct EvictedOf<V> {
+    pub(crate) data: Evicted<V>,
+    pub(crate) meta: Evicted<V>,
+}
+
+impl<V> EvictedOf<V> {
+    pub(crate) const fn new() -> Self {
+        Self { data: Vec::new(), meta: Vec::new() }
+    }
+}

@@ -1,0 +1,216 @@
+//! S3-FIFO: which entry leaves memory next.
+//!
+//! From Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023. Three queues:
+//!
+//! ```text
+//! new key ──► small (10 % of the bytes) ──hit twice or more──► main ──┐
+//!   │             │ else                                       ▲      │ hit since: goes round again, one hit less
+//!   │             ▼                                            └──────┤
+//!   └─in ghost─► main   evicted, its hash goes to ghost               ▼ else evicted
+//! ```
+//!
+//! Blocks read once (a scan) pass through the small queue and never touch main. A hit only counts up to three on the entry:
+//! nothing moves (lazy promotion), so hits are a lookup and a store.
+//!
+//! Invariants: an entry is in exactly one queue and once in the index; `small.bytes + main.bytes <= limit` after every
+//! call that was given a limit; ghosts hold hashes only.
+
+use super::ghost::{GHOST_BYTES_PER_ENTRY, Ghost};
+use super::slab::{Entry, Queue, Slab};
+use crate::key::CacheKey;
+use hashbrown::HashTable;
+
+/// The small queue's part of the limit is 1/10, as in the paper.
+const SMALL_DIVISOR: usize = 10;
+/// Hits in the small queue that make an entry worth keeping.
+const PROMOTE_HITS: u8 = 2;
+/// Hits counted on an entry.
+const HITS_MAX: u8 = 3;
+/// One `u32` and a control byte at the lowest load factor of the table (7/16).
+const INDEX_BYTES_PER_ENTRY: usize = 5 * 16 / 7 + 1;
+
+/// Bytes an entry costs beside its value: its place in the slab (which grows by an eighth), in the index, and among ghosts.
+pub(super) const fn overhead_bytes<V>() -> usize {
+    size_of::<Entry<V>>() * 9 / 8 + INDEX_BYTES_PER_ENTRY + GHOST_BYTES_PER_ENTRY
+}
+
+/// How an insert ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// A new entry.
+    New,
+    /// The key was there; it has the new value.
+    Replaced,
+    /// Larger than the limit.
+    Rejected,
+}
+
+/// One class of the memory tier.
+pub(super) struct S3Fifo<V> {
+    index: HashTable<u32>,
+    slab: Slab<V>,
+    small: Queue,
+    main: Queue,
+    ghost: Ghost,
+}
+
+impl<V> S3Fifo<V> {
+    pub(super) const fn new() -> Self {
+        Self {
+            index: HashTable::new(),
+            slab: Slab::new(),
+            small: Queue::new(),
+            main: Queue::new(),
+            ghost: Ghost::new(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.small.bytes + self.main.bytes
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.small.entries + self.main.entries
+    }
+
+    /// A hit: counts it on the entry. No allocation.
+    pub(super) fn get(&mut self, key: &CacheKey) -> Option<&V> {
+        let at = self.find(key)?;
+        let entry = self.slab.at_mut(at);
+        entry.frequency = (entry.frequency + 1).min(HITS_MAX);
+        entry.value.as_ref()
+    }
+
+    /// Takes `value` in, `bytes` heavy with its overhead, and evicts until everything fits `limit`.
+    pub(super) fn insert(
+        &mut self,
+        key: CacheKey,
+        value: V,
+        bytes: usize,
+        limit: usize,
+        evicted: &mut Vec<(CacheKey, V)>,
+    ) -> Inserted {
+        let replaced = self.find(&key);
+        if bytes > limit {
+            if let Some(at) = replaced {
+                evicted.extend(self.drop_entry(at));
+            }
+            return Inserted::Rejected;
+        }
+        if let Some(at) = replaced {
+            self.replace(at, value, bytes);
+            self.shrink_to(limit, evicted);
+            return Inserted::Replaced;
+        }
+        self.shrink_to(limit - bytes, evicted);
+        let hash = key.hash64();
+        let remembered = self.ghost.remove(hash, self.entries());
+        let Some(at) = self.slab.take(key, hash, value, bytes) else { return Inserted::Rejected };
+        if remembered {
+            self.slab.at_mut(at).in_main = true;
+            self.main.push(&mut self.slab, at);
+        } else {
+            self.small.push(&mut self.slab, at);
+        }
+        let slab = &self.slab;
+        self.index.insert_unique(hash, at, |&at| slab.at(at).hash);
+        Inserted::New
+    }
+
+    /// Evicts until at most `limit` bytes are held.
+    pub(super) fn shrink_to(&mut self, limit: usize, evicted: &mut Vec<(CacheKey, V)>) {
+        while self.bytes() > limit {
+            let Some(out) = self.evict(limit) else { return };
+            evicted.push(out);
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &CacheKey) -> Option<V> {
+        let at = self.find(key)?;
+        self.drop_entry(at).map(|(_, value)| value)
+    }
+
+    /// Gives memory back after the limit has fallen: rebuilds the slab and the tables when three quarters of them are unused.
+    pub(super) fn release(&mut self) {
+        if self.slab.capacity() / 4 <= self.entries() {
+            return;
+        }
+        let mut old = std::mem::replace(self, Self::new());
+        std::mem::swap(&mut self.ghost, &mut old.ghost);
+        self.ghost.shrink(old.entries());
+        while let Some(at) =
+            old.small.pop_oldest(&mut old.slab).or_else(|| old.main.pop_oldest(&mut old.slab))
+        {
+            let (hash, bytes, frequency, in_main) = {
+                let entry = old.slab.at(at);
+                (entry.hash, entry.bytes, entry.frequency, entry.in_main)
+            };
+            let Some((key, value)) = old.slab.give_back(at) else { continue };
+            let Some(at) = self.slab.take(key, hash, value, bytes) else { continue };
+            let entry = self.slab.at_mut(at);
+            (entry.frequency, entry.in_main) = (frequency, in_main);
+            if in_main { &mut self.main } else { &mut self.small }.push(&mut self.slab, at);
+            let slab = &self.slab;
+            self.index.insert_unique(hash, at, |&at| slab.at(at).hash);
+        }
+    }
+
+    /// Memory behind the entries, values not counted.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.slab.capacity() * size_of::<Entry<V>>() + self.index.allocation_size() + self.ghost.held_bytes()
+    }
+
+    fn find(&self, key: &CacheKey) -> Option<u32> {
+        self.index.find(key.hash64(), |&at| self.slab.at(at).key == *key).copied()
+    }
+
+    /// Ends: every turn moves an entry from small to main, or takes a hit from one, or evicts.
+    fn evict(&mut self, limit: usize) -> Option<(CacheKey, V)> {
+        loop {
+            let from_small = self.small.bytes > limit / SMALL_DIVISOR || self.main.entries == 0;
+            if from_small && let Some(at) = self.small.pop_oldest(&mut self.slab) {
+                let entry = self.slab.at_mut(at);
+                if entry.frequency < PROMOTE_HITS {
+                    let hash = entry.hash;
+                    self.ghost.add(hash, self.entries());
+                    return self.forget(at);
+                }
+                entry.frequency = 0;
+                entry.in_main = true;
+                self.main.push(&mut self.slab, at);
+            } else {
+                let at = self.main.pop_oldest(&mut self.slab)?;
+                let entry = self.slab.at_mut(at);
+                if entry.frequency == 0 {
+                    return self.forget(at);
+                }
+                entry.frequency -= 1;
+                self.main.push(&mut self.slab, at);
+            }
+        }
+    }
+
+    fn replace(&mut self, at: u32, value: V, bytes: usize) {
+        let entry = self.slab.at_mut(at);
+        let queue = if entry.in_main { &mut self.main } else { &mut self.small };
+        queue.bytes = queue.bytes - entry.bytes + bytes;
+        entry.bytes = bytes;
+        entry.value = Some(value);
+    }
+
+    fn drop_entry(&mut self, at: u32) -> Option<(CacheKey, V)> {
+        let queue = if self.slab.at(at).in_main { &mut self.main } else { &mut self.small };
+        queue.unlink(&mut self.slab, at);
+        self.forget(at)
+    }
+
+    /// Out of the index and the slab; the entry is in no queue.
+    fn forget(&mut self, at: u32) -> Option<(CacheKey, V)> {
+        let hash = self.slab.at(at).hash;
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == at) {
+            found.remove();
+        }
+        self.slab.give_back(at)
+    }
+}

@@ -1,0 +1,132 @@
+//! How a disk budget is cut into regions.
+//!
+//! A pure function of the options; every number the rest of the tier uses is derived here.
+
+use super::format::{PAGE_BYTES, SECTOR_BYTES, SUPERBLOCK_BYTES};
+use crate::options::REGION_BYTES_MIN;
+
+/// Fewer regions would forget too much of the cache at once.
+const REGIONS_MIN: u64 = 4;
+/// Regions aimed at before regions grow to what the options allow.
+const REGIONS_WANTED: u64 = 16;
+/// Regions are not made smaller than this to get more of them.
+const REGION_BYTES_WANTED_MIN: u64 = 256 << 10;
+/// The index addresses sectors with 32 bits: 2 TiB a shard. A larger budget is used up to here.
+const FILE_BYTES_MAX: u64 = (u32::MAX as u64) * SECTOR_BYTES as u64;
+/// Sectors of an entry are counted in 16 bits.
+const ENTRY_BYTES_MAX: u64 = u16::MAX as u64 * SECTOR_BYTES as u64;
+/// Large enough to write at the device's speed, small enough to copy within a turn of the loop.
+const CHUNK_BYTES_MAX: u64 = 512 << 10;
+/// The write buffer is at least two chunks of one page.
+const WRITE_BUFFER_BYTES_MIN: u64 = 4 * PAGE_BYTES as u64;
+
+const _: () = assert!(REGION_BYTES_MIN.is_multiple_of(PAGE_BYTES as u64));
+
+/// The geometry of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) regions: u32,
+    pub(crate) region_bytes: u64,
+    /// Largest entry, header and padding included.
+    pub(crate) entry_bytes_max: usize,
+    /// What is usually written at once.
+    pub(crate) chunk_bytes: u64,
+    /// What may wait to be written, hard.
+    pub(crate) pending_bytes_max: u64,
+}
+
+impl Layout {
+    /// `None` when `disk_bytes` cannot hold four regions of the smallest size.
+    pub(crate) fn new(disk_bytes: u64, region_bytes: u64, write_buffer_bytes: u64) -> Option<Self> {
+        let usable = disk_bytes.min(FILE_BYTES_MAX).checked_sub(SUPERBLOCK_BYTES as u64)?;
+        let wanted = region_bytes.min((usable / REGIONS_WANTED).max(REGION_BYTES_WANTED_MIN));
+        let region_bytes = page_floor(wanted.min(usable / REGIONS_MIN));
+        if region_bytes < REGION_BYTES_MIN {
+            return None;
+        }
+        let regions = u32::try_from(usable / region_bytes).ok()?;
+        let pending_bytes_max = page_floor(write_buffer_bytes.max(WRITE_BUFFER_BYTES_MIN));
+        let chunk_bytes = page_floor((pending_bytes_max / 4).min(CHUNK_BYTES_MAX)).min(region_bytes);
+        let entry_bytes_max = (pending_bytes_max / 2).min(region_bytes).min(ENTRY_BYTES_MAX);
+        let entry_bytes_max = usize::try_from(page_floor(entry_bytes_max)).ok()?;
+        Some(Self { regions, region_bytes, entry_bytes_max, chunk_bytes, pending_bytes_max })
+    }
+
+    /// The smallest budget that makes a tier.
+    pub(crate) const fn disk_bytes_min() -> u64 {
+        SUPERBLOCK_BYTES as u64 + REGIONS_MIN * REGION_BYTES_MIN
+    }
+
+    /// Never more than the budget.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        SUPERBLOCK_BYTES as u64 + u64::from(self.regions) * self.region_bytes
+    }
+
+    /// Where a region begins, in bytes of the file.
+    pub(crate) fn region_offset(&self, region: u32) -> u64 {
+        SUPERBLOCK_BYTES as u64 + u64::from(region) * self.region_bytes
+    }
+
+    /// The region a sector belongs to.
+    pub(crate) fn region_of(&self, sector: u32) -> u32 {
+        let offset = u64::from(sector) * SECTOR_BYTES as u64;
+        let region = offset.saturating_sub(SUPERBLOCK_BYTES as u64) / self.region_bytes;
+        u32::try_from(region).unwrap_or(u32::MAX)
+    }
+}
+
+fn page_floor(bytes: u64) -> u64 {
+    bytes - bytes % PAGE_BYTES as u64
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_budget_the_file_stays_within_it() {
+        let budgets = (0..64).flat_map(|shift| {
+            let power = 1u64 << shift;
+            [power - 1, power, power + 1, power + power / 3]
+        });
+        for disk_bytes in budgets.chain([u64::MAX, Layout::disk_bytes_min() - 1, Layout::disk_bytes_min()]) {
+            for region_bytes in [16 << 10, 100_000, 1 << 20, 16 << 20, 64 << 20] {
+                for write_buffer_bytes in [0, 5_000, 2 << 20, 1 << 30] {
+                    check(disk_bytes, region_bytes, write_buffer_bytes);
+                }
+            }
+        }
+    }
+
+    fn check(disk_bytes: u64, region_bytes: u64, write_buffer_bytes: u64) {
+        let Some(layout) = Layout::new(disk_bytes, region_bytes, write_buffer_bytes) else {
+            assert!(disk_bytes < Layout::disk_bytes_min());
+            return;
+        };
+        assert!(disk_bytes >= Layout::disk_bytes_min());
+        assert!(layout.file_bytes() <= disk_bytes);
+        assert!(layout.regions >= 4 && layout.region_bytes <= region_bytes);
+        assert!(layout.region_bytes % 4096 == 0 && layout.chunk_bytes % 4096 == 0 && layout.chunk_bytes > 0);
+        assert!(layout.chunk_bytes <= layout.region_bytes);
+        assert!(layout.entry_bytes_max as u64 <= layout.region_bytes);
+        assert!(layout.entry_bytes_max as u64 + layout.chunk_bytes <= layout.pending_bytes_max);
+        let last = layout.region_offset(layout.regions - 1) + layout.region_bytes - 512;
+        assert!(u32::try_from(last / 512).is_ok());
+        assert_eq!(layout.region_of((last / 512) as u32), layout.regions - 1);
+        assert_eq!(layout.region_of((layout.region_offset(1) / 512) as u32), 1);
+        assert_eq!(layout.region_of((layout.region_offset(1) / 512) as u32 - 1), 0);
+        // At most a page for each region is left over, beside what is less than one region.
+        if disk_bytes <= FILE_BYTES_MAX {
+            assert!(disk_bytes - layout.file_bytes() < layout.region_bytes);
+        }
+    }
+
+    #[test]
+    fn reusing_a_region_drops_little_of_the_tier() {
+        let layout = Layout::new(64 << 20, 16 << 20, 4 << 20).unwrap();
+        assert!(layout.regions >= 16, "{layout:?}");
+        let layout = Layout::new(1 << 30, 16 << 20, 4 << 20).unwrap();
+        assert_eq!(layout.region_bytes, 16 << 20);
+    }
+}

@@ -1,0 +1,355 @@
+//! The SSD tier: one file per shard, filled region by region in order, the oldest region reused.
+//!
+//! [`tier`] decides what is where, [`format`] knows the bytes, [`index`] finds a key in 12 bytes; this file does the I/O:
+//! one extent read for a hit, one writer task that writes chunks in order.
+//!
+//! Invariants:
+//! * Offers never wait. What the writer cannot take now is rejected.
+//! * A read is believed only if its region was not begun anew meanwhile, and header, identity and checksums hold;
+//!   anything else is a miss, and the entry leaves the index.
+//! * The first I/O error switches the tier off, for good, with its reason: the cache goes on without it.
+
+mod format;
+mod index;
+mod layout;
+mod tier;
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
+mod tier_test;
+
+use crate::key::{CacheKey, Class};
+use crate::options::CacheOptions;
+use crate::stats::{SsdStats, TierStats};
+use aquifer_io::{File, IoError, IoErrorKind, OpenOptions, Task};
+use bytes::Bytes;
+use layout::Layout;
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use tier::{Lookup, Offer, OnDisk, Tier};
+
+/// The tier, or the place where one would be.
+pub(crate) struct Ssd {
+    shared: Rc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// `None`: no tier, or switched off.
+    running: RefCell<Option<Running>>,
+    writer: RefCell<Option<Task<()>>>,
+    io: Cell<IoCounters>,
+    off_reason: RefCell<Option<Arc<str>>>,
+    /// What had been counted when the tier was switched off.
+    last: Cell<(TierStats, u64)>,
+}
+
+struct Running {
+    tier: Tier,
+    file: Rc<File>,
+    writing: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct IoCounters {
+    reads: u64,
+    read_bytes: u64,
+    written_bytes: u64,
+    bad_entries: u64,
+}
+
+impl Ssd {
+    /// Never fails: without a usable file there is a tier that is switched off.
+    pub(crate) async fn open(options: &CacheOptions) -> Self {
+        let shared = Rc::new(Shared::default());
+        if let (Some(path), true) = (&options.disk_path, options.disk_bytes > 0) {
+            match open_tier(path, options).await {
+                Ok(running) => *shared.running.borrow_mut() = Some(running),
+                Err(reason) => *shared.off_reason.borrow_mut() = Some(reason.into()),
+            }
+        }
+        Self { shared }
+    }
+
+    /// The entry if it is still in the write buffer. Counts a hit, but no miss.
+    pub(crate) fn get_buffered(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
+        let mut running = self.shared.running.borrow_mut();
+        let tier = &mut running.as_mut()?.tier;
+        let Lookup::Buffered(data) = tier.lookup(key) else { return None };
+        tier.stats.class_mut(class).hits += 1;
+        Some(data)
+    }
+
+    /// The entry, by at most one read. Everything that goes wrong is a miss.
+    pub(crate) async fn get(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
+        let planned = {
+            let mut running = self.shared.running.borrow_mut();
+            let running = running.as_mut()?;
+            match running.tier.lookup(key) {
+                Lookup::Miss => None,
+                Lookup::Buffered(data) => {
+                    running.tier.stats.class_mut(class).hits += 1;
+                    return Some(data);
+                }
+                Lookup::OnDisk(read) => Some((read, Rc::clone(&running.file))),
+            }
+        };
+        let data = match planned {
+            Some((read, file)) => self.shared.read(key, &read, &file).await,
+            None => None,
+        };
+        if let Some(running) = self.shared.running.borrow_mut().as_mut() {
+            let stats = running.tier.stats.class_mut(class);
+            if data.is_some() {
+                stats.hits += 1;
+            } else {
+                stats.misses += 1;
+            }
+        }
+        data
+    }
+
+    /// Takes a copy of the entry if the writer can take it now. Never waits.
+    pub(crate) fn offer(&self, class: Class, key: &CacheKey, data: &[u8]) {
+        let mut running = self.shared.running.borrow_mut();
+        let Some(running) = running.as_mut() else { return };
+        let offer = running.tier.offer(class, key, data);
+        if offer == Offer::Taken && !running.writing && running.tier.next_chunk().is_some() {
+            running.writing = true;
+            let task = aquifer_io::spawn_local(write_chunks(Rc::clone(&self.shared)));
+            *self.shared.writer.borrow_mut() = Some(task);
+        }
+    }
+
+    pub(crate) fn remove(&self, key: &CacheKey) {
+        if let Some(running) = self.shared.running.borrow_mut().as_mut() {
+            running.tier.remove_key(key);
+        }
+    }
+
+    /// The bytes had the right checksums and still are no block: out with them.
+    pub(crate) fn remove_bad(&self, key: &CacheKey) {
+        self.remove(key);
+        self.shared.count(|io| io.bad_entries += 1);
+    }
+
+    pub(crate) fn stats(&self) -> SsdStats {
+        let io = self.shared.io.get();
+        let (tier, buffer_hits) = self.shared.last.get();
+        let mut stats = SsdStats {
+            tier,
+            buffer_hits,
+            reads: io.reads,
+            read_bytes: io.read_bytes,
+            written_bytes: io.written_bytes,
+            bad_entries: io.bad_entries,
+            off_reason: self.shared.off_reason.borrow().clone(),
+            ..SsdStats::default()
+        };
+        if let Some(running) = self.shared.running.borrow().as_ref() {
+            stats.tier = running.tier.stats;
+            stats.buffer_hits = running.tier.buffer_hits;
+            stats.file_bytes = running.tier.layout.file_bytes();
+            stats.index_bytes = running.tier.index_bytes() as u64;
+            stats.pending_bytes = running.tier.pending_bytes();
+            stats.queued_bytes = running.tier.queued_bytes();
+        }
+        stats
+    }
+
+    /// Waits for the write in progress, then closes the file.
+    pub(crate) async fn close(&self) {
+        let running = self.shared.stop();
+        let writer = self.shared.writer.borrow_mut().take();
+        if let Some(writer) = writer {
+            // It has nothing left to write; an executor that ends has nothing to wait for either.
+            drop(writer.await);
+        }
+        if let Some(Ok(file)) = running.map(|running| Rc::try_unwrap(running.file)) {
+            // The content is not needed again: a failing close loses nothing.
+            drop(file.close().await);
+        }
+    }
+}
+
+impl Shared {
+    async fn read(&self, key: &CacheKey, read: &OnDisk, file: &File) -> Option<Bytes> {
+        let extent = Extent::new(read, file.align_bytes());
+        let buffer = match aquifer_io::acquire_buffer(extent.bytes).await {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                self.switch_off(&format!("read failed: {error}"));
+                return None;
+            }
+        };
+        // The region may have been begun anew while this waited for a buffer, or the tier been switched off.
+        if !self.is_current(read) {
+            return None;
+        }
+        let (result, buffer) = file.read_at(extent.offset, buffer).await;
+        if let Err(error) = result {
+            self.switch_off(&format!("read failed: {error}"));
+            return None;
+        }
+        self.count(|io| {
+            io.reads += 1;
+            io.read_bytes += extent.bytes as u64;
+        });
+        if !self.is_current(read) {
+            return None;
+        }
+        let found = buffer.get(extent.skip..).unwrap_or_default();
+        match format::entry_data(found, read.round, key) {
+            Ok(data) => Some(Bytes::copy_from_slice(data)),
+            Err(_) => {
+                self.count(|io| io.bad_entries += 1);
+                if let Some(running) = self.running.borrow_mut().as_mut() {
+                    running.tier.remove(key.hash64(), read.place.sector);
+                }
+                None
+            }
+        }
+    }
+
+    fn is_current(&self, read: &OnDisk) -> bool {
+        self.running.borrow().as_ref().is_some_and(|running| running.tier.is_current(read))
+    }
+
+    fn count(&self, change: impl FnOnce(&mut IoCounters)) {
+        let mut io = self.io.get();
+        change(&mut io);
+        self.io.set(io);
+    }
+
+    /// The first reason stays.
+    fn switch_off(&self, reason: &str) {
+        if self.stop().is_some() {
+            *self.off_reason.borrow_mut() = Some(reason.into());
+        }
+    }
+
+    fn stop(&self) -> Option<Running> {
+        let running = self.running.borrow_mut().take()?;
+        let mut stats = running.tier.stats;
+        for class in [Class::Data, Class::Meta] {
+            let class = stats.class_mut(class);
+            (class.entries, class.bytes) = (0, 0);
+        }
+        self.last.set((stats, running.tier.buffer_hits));
+        Some(running)
+    }
+}
+
+/// The part of the file that holds an entry, widened to what the file's alignment asks for.
+struct Extent {
+    offset: u64,
+    bytes: usize,
+    /// Where the entry begins in it.
+    skip: usize,
+}
+
+impl Extent {
+    fn new(read: &OnDisk, align_bytes: usize) -> Self {
+        let align = align_bytes.max(format::SECTOR_BYTES);
+        let entry = u64::from(read.place.sector) * format::SECTOR_BYTES as u64;
+        let offset = entry - entry % align as u64;
+        // Smaller than the alignment, which is a usize.
+        let skip = usize::try_from(entry - offset).unwrap_or_default();
+        let bytes = (skip + usize::from(read.place.sectors) * format::SECTOR_BYTES).next_multiple_of(align);
+        Self { offset, bytes, skip }
+    }
+}
+
+/// Writes sealed chunks, oldest first, one at a time, until there are none.
+async fn write_chunks(shared: Rc<Shared>) {
+    loop {
+        let next = {
+            let mut running = shared.running.borrow_mut();
+            let Some(running) = running.as_mut() else { return };
+            match running.tier.next_chunk() {
+                Some(chunk) => (chunk.offset, chunk.write_bytes(), Rc::clone(&running.file)),
+                None => {
+                    running.writing = false;
+                    return;
+                }
+            }
+        };
+        let (offset, bytes, file) = next;
+        let mut buffer = match aquifer_io::acquire_buffer(bytes).await {
+            Ok(buffer) => buffer,
+            Err(error) => return shared.switch_off(&format!("write failed: {error}")),
+        };
+        match shared.running.borrow().as_ref().and_then(|running| running.tier.oldest_chunk()) {
+            Some(chunk) => chunk.copy_to(&mut buffer),
+            None => return,
+        }
+        let (result, buffer) = file.write_at(offset, buffer).await;
+        drop(buffer);
+        match result {
+            Ok(()) => {
+                shared.count(|io| io.written_bytes += bytes as u64);
+                if let Some(running) = shared.running.borrow_mut().as_mut() {
+                    running.tier.written();
+                }
+            }
+            Err(error) => shared.switch_off(&format!("write failed: {error}")),
+        }
+    }
+}
+
+/// The error is the reason why there is no tier.
+async fn open_tier(path: &Path, options: &CacheOptions) -> Result<Running, String> {
+    // A write or a read of the largest entry must fit the thread's buffers, with room for others beside it.
+    let write_buffer_bytes =
+        (options.write_buffer_bytes as u64).min(aquifer_io::metrics().buffer_bytes_max / 2);
+    let layout =
+        Layout::new(options.disk_bytes, options.region_bytes, write_buffer_bytes).ok_or_else(|| {
+            let min = Layout::disk_bytes_min();
+            format!("disk_bytes {} is too small for a cache file: give {min} or more", options.disk_bytes)
+        })?;
+    let life = aquifer_io::random_u64();
+    let open = OpenOptions {
+        read: true,
+        write: true,
+        create: true,
+        truncate: true,
+        direct: true,
+        ..OpenOptions::default()
+    };
+    let file = File::open(path, open).await.map_err(|error| format!("open failed: {error}"))?;
+    match prepare(&file, &layout, life).await {
+        Ok(()) => Ok(Running { tier: Tier::new(layout, life), file: Rc::new(file), writing: false }),
+        Err(reason) => {
+            // What was allocated of it would only be in the way. Shortened, not removed: the path may be no file at all.
+            drop(file.truncate(0).await);
+            Err(reason)
+        }
+    }
+}
+
+/// Gives the file its whole size and its superblock.
+async fn prepare(file: &File, layout: &Layout, life: u64) -> Result<(), String> {
+    let align = file.align_bytes();
+    if align > format::PAGE_BYTES {
+        return Err(format!(
+            "the file system wants {align} byte alignment, more than {}",
+            format::PAGE_BYTES
+        ));
+    }
+    let bytes = layout.file_bytes();
+    let sized = match file.allocate(bytes).await {
+        Err(error) if error.kind() == IoErrorKind::Unsupported => file.truncate(bytes).await,
+        other => other,
+    };
+    sized.map_err(|error| format!("could not reserve {bytes} bytes: {error}"))?;
+    write_superblock(file, layout, life).await.map_err(|error| format!("write failed: {error}"))
+}
+
+async fn write_superblock(file: &File, layout: &Layout, life: u64) -> Result<(), IoError> {
+    let block = format::superblock(layout.regions, layout.region_bytes, life);
+    let mut buffer = aquifer_io::acquire_buffer(block.len()).await?;
+    buffer.copy_from_slice(&block);
+    file.write_at(0, buffer).await.0
+}

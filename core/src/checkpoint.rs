@@ -1,0 +1,217 @@
+//! Checkpoints: a barrier through every shard, one pack with the new segments of all, one manifest swap. Two PUTs whatever the state's size.
+//!
+//! ```text
+//! caller ─ barrier into every mailbox ─> each shard freezes its memtable, encodes it ──┐
+//!        └ request into shard 0 ───────> waits for all parts <────────────────────────┘
+//!                                        PUT pack ─> tell the shards where their segment lies ─> put-if-absent manifest N+1
+//! ```
+//! The crash argument: until the swap the newest manifest is the last checkpoint's and names nothing of this one; packs that
+//! no manifest names are garbage, never data. The swap is one put-if-absent. Segments flushed between checkpoints enter a
+//! manifest with the next checkpoint only, so that a restore finds a checkpoint, whole, and nothing newer.
+
+use crate::engine::Shared;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{CHECKPOINT_TRIES, UPLOAD_PAUSE_MS};
+use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::store::Swap;
+use crate::name;
+use aquifer_io::Instant;
+use aquifer_remote::Content;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A committed checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointInfo {
+    /// Number of the manifest that committed it. Grows from checkpoint to checkpoint, not always by one.
+    pub id: u64,
+    /// Epoch of the engine that wrote it.
+    pub epoch: u64,
+    /// What the caller gave along.
+    pub metadata: Vec<u8>,
+    /// Segments that it names.
+    pub segments: usize,
+    /// Bytes uploaded for it between barrier and commit, manifest included.
+    pub uploaded_bytes: u64,
+    /// From the call to the commit.
+    pub duration: Duration,
+    /// The longest time that a shard's writes rested for the barrier.
+    pub barrier: Duration,
+}
+
+/// What a shard hands to the checkpoint.
+pub(crate) struct BarrierPart {
+    pub(crate) shard: usize,
+    /// Segments uploaded before the barrier.
+    pub(crate) segments: Vec<SegmentEntry>,
+    pub(crate) freeze: Duration,
+    /// What the barrier froze, if anything.
+    pub(crate) fresh: Option<FreshSegment>,
+}
+
+/// A segment that waits for its place in the pack.
+pub(crate) struct FreshSegment {
+    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) entry: SegmentEntry,
+    /// Told where it lies once the pack's PUT returned. Dropped: it is not uploaded.
+    pub(crate) placed: oneshot::Sender<SegmentEntry>,
+}
+
+/// A checkpoint whose barriers are in the mailboxes.
+pub(crate) struct CheckpointRequest {
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) parts: Vec<oneshot::Receiver<BarrierPart>>,
+    pub(crate) begun: Instant,
+    pub(crate) reply: oneshot::Sender<Result<CheckpointInfo>>,
+}
+
+/// Runs a checkpoint to its end, on shard 0's thread, whether or not its caller still waits.
+pub(crate) async fn commit(shared: Arc<Shared>, request: CheckpointRequest) {
+    let CheckpointRequest { metadata, parts, begun, reply } = request;
+    let outcome = attempt(&shared, metadata, parts, begun).await;
+    shared.checkpoint_running.store(false, Ordering::Release);
+    drop(reply.send(outcome));
+}
+
+async fn attempt(
+    shared: &Arc<Shared>,
+    metadata: Vec<u8>,
+    parts: Vec<oneshot::Receiver<BarrierPart>>,
+    begun: Instant,
+) -> Result<CheckpointInfo> {
+    let mut barrier = Duration::ZERO;
+    let mut segments = Vec::new();
+    let mut fresh = Vec::new();
+    for part in parts {
+        // A part is lost when its shard cannot flush any more, or ends.
+        let part = part.await.map_err(|_| shared.failure().unwrap_or_else(Error::closed))?;
+        barrier = barrier.max(part.freeze);
+        segments.extend(part.segments);
+        fresh.extend(part.fresh);
+    }
+    let mut uploaded_bytes = upload_pack(shared, fresh, &mut segments).await?;
+    let manifest = swap(shared, metadata, segments, &mut uploaded_bytes).await?;
+    Ok(CheckpointInfo {
+        id: manifest.number,
+        epoch: manifest.epoch,
+        segments: manifest.segments.len(),
+        metadata: manifest.metadata,
+        uploaded_bytes,
+        duration: begun.elapsed(),
+        barrier,
+    })
+}
+
+/// One PUT for the new segments of all shards. Returns its bytes and adds the segments, placed, to `segments`.
+async fn upload_pack(shared: &Shared, fresh: Vec<FreshSegment>, segments: &mut Vec<SegmentEntry>) -> Result<u64> {
+    let Some(first) = fresh.iter().map(|fresh| fresh.entry.sequence).min() else { return Ok(0) };
+    shared.check_writable()?;
+    let object = name::pack(shared.epoch, first, aquifer_io::random_u64())?;
+    let chunks: Vec<Bytes> = fresh.iter().flat_map(|fresh| fresh.chunks.iter().cloned()).collect();
+    retried(|| shared.remote.put(&object, Content::from(chunks.clone()))).await?;
+    let mut offset = 0;
+    for FreshSegment { entry, placed, .. } in fresh {
+        let entry = SegmentEntry { object: object.clone(), offset, ..entry };
+        offset += u64::from(entry.bytes);
+        segments.push(entry.clone());
+        drop(placed.send(entry));
+    }
+    Ok(offset)
+}
+
+async fn retried<T>(mut put: impl FnMut() -> aquifer_remote::RemoteFuture<T>) -> Result<T> {
+    let mut pause_ms = UPLOAD_PAUSE_MS.0;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match put().await.map_err(Error::from) {
+            Err(error) if error.kind() == ErrorKind::Unavailable && tries < CHECKPOINT_TRIES => {
+                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
+                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Makes the checkpoint the newest manifest.
+async fn swap(shared: &Shared, metadata: Vec<u8>, segments: Vec<SegmentEntry>, uploaded_bytes: &mut u64) -> Result<Manifest> {
+    let segments = joined(segments);
+    let mut tries = 0;
+    let mut pause_ms = UPLOAD_PAUSE_MS.0;
+    loop {
+        shared.check_writable()?;
+        let current = shared.manifest();
+        let next = Manifest {
+            number: current.number + 1,
+            attempt: aquifer_io::random_u64(),
+            checkpoint: current.number + 1,
+            sequence_next: shared.sequence_next.load(Ordering::Acquire),
+            segments: segments.clone(),
+            metadata: metadata.clone(),
+            ..current.clone()
+        };
+        tries += 1;
+        match shared.manifests.swap(&next, Some(&current)).await {
+            Ok(Swap::Done) => {
+                *uploaded_bytes += next.encode()?.len() as u64;
+                shared.set_manifest(next.clone());
+                return Ok(next);
+            }
+            // An earlier attempt of ours, thought lost, took the number after all: go on from it.
+            Ok(Swap::Lost(found)) if found.epoch == shared.epoch => shared.set_manifest(*found),
+            Ok(Swap::Lost(found)) => {
+                let error = Error::fenced(format!(
+                    "epoch {} of another writer committed manifest {}, this engine has epoch {}",
+                    found.epoch, found.number, shared.epoch
+                ));
+                shared.poison(error.clone());
+                return Err(error);
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable && tries < CHECKPOINT_TRIES => {
+                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
+                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Newest first; a segment that neighbouring shards share is named once, with the groups of both.
+fn joined(mut segments: Vec<SegmentEntry>) -> Vec<SegmentEntry> {
+    segments.sort_by(|a, b| {
+        (b.sequence, &a.object, a.offset, a.groups.start).cmp(&(a.sequence, &b.object, b.offset, b.groups.start))
+    });
+    let mut out: Vec<SegmentEntry> = Vec::with_capacity(segments.len());
+    for segment in segments {
+        match out.last_mut() {
+            Some(last) if last.object == segment.object && last.offset == segment.offset && last.groups.end == segment.groups.start => {
+                last.groups.end = segment.groups.end;
+            }
+            _ => out.push(segment),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::format::tests::manifest;
+
+    #[test]
+    fn a_segment_shared_by_neighbouring_shards_is_named_once() {
+        let whole = manifest(1).segments;
+        let clipped = |range: std::ops::Range<u16>| {
+            whole.iter().map(move |segment| SegmentEntry { groups: range.clone(), ..segment.clone() })
+        };
+        let apart: Vec<_> = clipped(40..64).chain(clipped(0..20)).chain(clipped(20..40)).collect();
+        assert_eq!(joined(apart), whole);
+        let gap: Vec<_> = clipped(0..20).chain(clipped(21..64)).collect();
+        assert_eq!(joined(gap).len(), 2 * whole.len(), "what nobody owns must not come back");
+    }
+}

@@ -1,0 +1,272 @@
+//! The engine: opens a store, owns its shards' threads, and what they share.
+
+use crate::checkpoint::CheckpointInfo;
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Route;
+use crate::mailbox::Mailbox;
+use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::store::ManifestStore;
+use crate::options::{Compression, Options, ShardBudget};
+use crate::request::Request;
+use crate::shard::{self, ShardStart};
+use crate::descriptor;
+use aquifer_io::{Backend, DirLock, ExecutorOptions, ExecutorThread};
+use aquifer_remote::Remote;
+use futures_channel::oneshot;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// What shards, clients and checkpoints of one engine share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) remote: Arc<dyn Remote>,
+    pub(crate) manifests: ManifestStore,
+    pub(crate) route: Route,
+    pub(crate) epoch: u64,
+    pub(crate) compression: Compression,
+    pub(crate) mailboxes: Vec<Arc<Mailbox<Request>>>,
+    pub(crate) sequence_next: AtomicU64,
+    pub(crate) checkpoint_running: AtomicBool,
+    manifest: Mutex<Manifest>,
+    closed: AtomicBool,
+    failure: OnceLock<Error>,
+}
+
+impl Shared {
+    /// A sequence number for a segment: higher is newer.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence_next.fetch_add(1, Ordering::AcqRel)
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_manifest(&self, manifest: Manifest) {
+        *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = manifest;
+    }
+
+    /// Refuses writes from now on, with this error. The first one counts.
+    pub(crate) fn poison(&self, error: Error) {
+        drop(self.failure.set(error));
+    }
+
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.get().cloned()
+    }
+
+    /// Whether writes may go on.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        match self.failure.get() {
+            Some(error) => Err(error.clone()),
+            None if self.is_closed() => Err(Error::closed()),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Closed, or refusing writes.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_closed() || self.failure.get().is_some()
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.close());
+    }
+}
+
+/// One process's hold on a store: its shards, each on a pinned thread of its own.
+///
+/// Dropping the engine ends it at once, as [`Engine::close`] does. To the store both look like a crash after the last checkpoint:
+/// writes since then are gone.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Vec<ExecutorThread>,
+    restored: Option<CheckpointInfo>,
+    backend: Backend,
+    io_note: Option<String>,
+    /// Held until the threads are gone.
+    _local_dir: Option<DirLock>,
+}
+
+impl Engine {
+    /// Opens the store at `remote` for writing: creates it if there is none, takes the next epoch, so that any earlier writer
+    /// is fenced, and starts the shards on the state of the newest checkpoint. Nothing of the state is read before it is asked for.
+    ///
+    /// Can be awaited on any runtime or none. Dropping the future may leave an epoch claimed, which does no harm.
+    ///
+    /// # Errors
+    /// `Invalid`: options, or another number of key groups than the store's. `Unavailable`: the DFS did not answer. `Store`: it refuses, or
+    /// has no atomic put-if-absent. `Corrupt`: the descriptor or the newest manifest is damaged. `Local`: the local folder is in use
+    /// by another engine or cannot be used.
+    pub async fn open(remote: Arc<dyn Remote>, options: Options) -> Result<Self> {
+        options.validate()?;
+        let selection = aquifer_io::select_backend(options.io)?;
+        let local_dir = match options.local_dir.as_ref().filter(|_| options.disk_bytes > 0) {
+            Some(folder) => Some(aquifer_io::fs::lock_dir(folder)?),
+            None => None,
+        };
+        let descriptor = descriptor::open(&remote, options.key_groups).await?;
+        let route = Route::new(descriptor.key_groups, options.shard_count())?;
+        let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
+        let manifest = manifests.claim(descriptor.key_groups).await?;
+        let budget = ShardBudget::new(&options, route.shards());
+        let restored = restored(&manifest);
+        let mailboxes = (0..route.shards()).map(|_| Arc::new(Mailbox::new(budget.mailbox_bytes_max / 2))).collect();
+        let segments = manifest.segments.clone();
+        let shared = Arc::new(Shared {
+            remote,
+            manifests,
+            route,
+            epoch: manifest.epoch,
+            compression: options.compression,
+            mailboxes,
+            sequence_next: AtomicU64::new(manifest.sequence_next),
+            checkpoint_running: AtomicBool::new(false),
+            manifest: Mutex::new(manifest),
+            closed: AtomicBool::new(false),
+            failure: OnceLock::new(),
+        });
+        let mut engine = Self {
+            shared,
+            threads: Vec::new(),
+            restored,
+            backend: selection.backend,
+            io_note: selection.note,
+            _local_dir: local_dir,
+        };
+        // On an error the half-started engine is dropped, which ends the shards that run.
+        engine.start(&options, budget, &segments).await?;
+        Ok(engine)
+    }
+
+    async fn start(&mut self, options: &Options, budget: ShardBudget, segments: &[SegmentEntry]) -> Result<()> {
+        let cores = aquifer_io::cores_available();
+        let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
+        let mut opened = Vec::new();
+        for (id, mailbox) in self.shared.mailboxes.iter().enumerate() {
+            let executor = ExecutorOptions {
+                name: format!("aquifer-{id}"),
+                backend: self.backend,
+                core: cores.get(id % cores.len().max(1)).copied(),
+                buffer_bytes_max: budget.buffer_bytes,
+                seed: seed.wrapping_add(id as u64),
+                ..ExecutorOptions::default()
+            };
+            let start = ShardStart {
+                id,
+                shared: Arc::clone(&self.shared),
+                options: options.clone(),
+                budget,
+                segments: clipped(segments, &self.shared.route.groups(id)),
+            };
+            let mailbox = Arc::clone(mailbox);
+            let (ready, is_ready) = oneshot::channel();
+            self.threads.push(aquifer_io::spawn_executor(executor, move || async move {
+                match shard::open(start).await {
+                    Ok(core) => {
+                        drop(ready.send(Ok(())));
+                        shard::run(core, mailbox).await;
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            })?);
+            opened.push(is_ready);
+        }
+        for is_ready in opened {
+            is_ready.await.unwrap_or_else(|_| Err(Error::closed()))?;
+        }
+        Ok(())
+    }
+
+    /// A handle for operations, from any thread and runtime.
+    pub fn client(&self) -> Client {
+        Client::new(Arc::clone(&self.shared))
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shared.route.shards()
+    }
+
+    /// Number of key groups of the store.
+    pub fn key_groups(&self) -> u16 {
+        self.shared.route.key_groups()
+    }
+
+    /// The fencing epoch this engine writes under.
+    pub fn epoch(&self) -> u64 {
+        self.shared.epoch
+    }
+
+    /// The checkpoint that this engine started from, if the store had one.
+    pub fn restored(&self) -> Option<&CheckpointInfo> {
+        self.restored.as_ref()
+    }
+
+    /// The backend that carries the shards' files.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Why that is not io_uring, in one line, if it was chosen automatically.
+    pub fn io_note(&self) -> Option<&str> {
+        self.io_note.as_deref()
+    }
+
+    /// Ends the shards and waits for their threads. Takes no checkpoint: take one first if writes since the last one count.
+    ///
+    /// # Errors
+    /// `Closed` if a shard's thread had ended by a panic before.
+    pub async fn close(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.shared.close();
+        let mut outcome = Ok(());
+        for thread in self.threads.drain(..) {
+            outcome = outcome.and(thread.join().map_err(|error| Error::new(ErrorKind::Closed, error.to_string())));
+        }
+        outcome
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Nobody is left to hear of it.
+        drop(self.end());
+    }
+}
+
+fn restored(manifest: &Manifest) -> Option<CheckpointInfo> {
+    (manifest.checkpoint > 0).then(|| CheckpointInfo {
+        id: manifest.checkpoint,
+        epoch: manifest.epoch,
+        metadata: manifest.metadata.clone(),
+        segments: manifest.segments.len(),
+        uploaded_bytes: 0,
+        duration: Duration::ZERO,
+        barrier: Duration::ZERO,
+    })
+}
+
+/// The segments that hold anything of `groups`, clipped to them.
+fn clipped(segments: &[SegmentEntry], groups: &Range<u16>) -> Vec<SegmentEntry> {
+    segments
+        .iter()
+        .map(|segment| {
+            let groups = segment.groups.start.max(groups.start)..segment.groups.end.min(groups.end);
+            SegmentEntry { groups, ..segment.clone() }
+        })
+        .filter(|segment| !segment.groups.is_empty())
+        .collect()
+}

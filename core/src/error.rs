@@ -1,0 +1,111 @@
+//! What can go wrong, sorted by what the caller does next.
+
+use aquifer_io::IoError;
+use aquifer_remote::{RemoteError, RemoteErrorKind};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument or option is out of bounds. The message names it and its limit: correct it.
+    Invalid,
+    /// A queue is full, or a checkpoint is already running. Await what is under way, then repeat.
+    Busy,
+    /// The DFS did not answer in time, or refused for a passing reason. Nothing is lost: try again.
+    Unavailable,
+    /// Another writer has opened this store since. Stop; whoever must own it opens it again.
+    Fenced,
+    /// Bytes of the DFS are not what was written. The message names object and offset. Restore an older checkpoint or a copy.
+    Corrupt,
+    /// The local folder or disk refused. Correct the folder, its rights or its space.
+    Local,
+    /// The DFS refuses for good (rights, missing bucket, no atomic put-if-absent). Correct the store's setting.
+    Store,
+    /// The engine is closed, or its shard ended. Open it again.
+    Closed,
+}
+
+/// An error of the engine: its kind, one clear line, where it arose, and its source.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: Arc<str>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Result of the engine's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// What the caller does next.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: Arc::from(message.into()), source: None }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Bytes at `offset` of `object` that are not what was written.
+    pub(crate) fn corrupt(object: &str, offset: u64, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Corrupt,
+            format!(
+                "corrupt bytes in {object} at offset {offset}: expected {expected}, found {found}; \
+                 restore an older checkpoint or a copy of this object"
+            ),
+        )
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Closed, "the engine is closed: open it again")
+    }
+
+    pub(crate) fn fenced(detail: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Fenced,
+            format!("fenced: {detail}; this engine has stopped writing, open the store again to take it over"),
+        )
+    }
+
+    fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<IoError> for Error {
+    fn from(error: IoError) -> Self {
+        Self::new(ErrorKind::Local, error.to_string()).with_source(error)
+    }
+}
+
+impl From<RemoteError> for Error {
+    fn from(error: RemoteError) -> Self {
+        let kind = match error.kind() {
+            RemoteErrorKind::Unavailable | RemoteErrorKind::InDoubt => ErrorKind::Unavailable,
+            // The manifest names only objects whose PUT returned: one that is missing, or ends early, was damaged.
+            RemoteErrorKind::NotFound | RemoteErrorKind::Truncated => ErrorKind::Corrupt,
+            _ => ErrorKind::Store,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}

@@ -1,0 +1,50 @@
+//! Every bound of the engine in one place, with the relations between them checked at compile time.
+
+/// Longest key a caller may use, in bytes.
+pub const KEY_BYTES_MAX: usize = 64 * 1024;
+/// Longest value a caller may store, in bytes. A small memory budget may allow less: see [`crate::Options`].
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most key groups a store can have; their number is fixed when the store is created.
+pub const KEY_GROUPS_MAX: u16 = 32_768;
+/// Key groups of a store that is created without saying how many.
+pub const KEY_GROUPS_DEFAULT: u16 = 128;
+/// Longest metadata that a checkpoint carries for its caller, in bytes.
+pub const CHECKPOINT_METADATA_BYTES_MAX: usize = 64 * 1024;
+/// Most entries of one page of a scan.
+pub const SCAN_ENTRIES_MAX: usize = 16 * 1024;
+
+/// A page of a scan ends once its keys and values take this many bytes.
+pub(crate) const SCAN_PAGE_BYTES: usize = 1024 * 1024;
+/// Operations that may wait in one shard's mailbox; the next one is answered with `Busy`.
+pub(crate) const MAILBOX_ENTRIES_MAX: usize = 64 * 1024;
+/// Operations that a shard takes from its mailbox before it lets its other tasks run.
+pub(crate) const MAILBOX_BATCH: usize = 256;
+/// Reads of one shard that may wait for SSD or DFS at once; the mailbox rests at more.
+pub(crate) const READS_IN_FLIGHT_MAX: usize = 1024;
+/// Raw bytes after which a data block is closed. A single larger entry makes a larger block.
+pub(crate) const BLOCK_RAW_BYTES: usize = 4096;
+/// Largest raw or stored payload that a block header may announce: one entry of maximal key and value, and its framing.
+pub(crate) const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
+/// Entries between two restart points of a data block.
+pub(crate) const RESTART_INTERVAL: usize = 16;
+/// Largest segment: block offsets are four bytes wide.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Largest manifest that is read, in bytes.
+pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Segments that a manifest may name.
+pub(crate) const MANIFEST_SEGMENTS_MAX: usize = 256 * 1024;
+/// Tries to claim an epoch while other processes claim one at the same time.
+pub(crate) const EPOCH_CLAIMS_MAX: usize = 16;
+/// Pause before an upload that failed for a passing reason is tried again: first, and most.
+pub(crate) const UPLOAD_PAUSE_MS: (u64, u64) = (50, 5_000);
+/// Tries of a checkpoint's uploads before it is reported as failed.
+pub(crate) const CHECKPOINT_TRIES: u32 = 4;
+/// Smallest memory budget of one shard, in bytes.
+pub(crate) const SHARD_MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// Largest memtable of one shard, in bytes, whatever the budget.
+pub(crate) const MEMTABLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX as usize);
+const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
+const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 72 < MANIFEST_BYTES_MAX / 2);
+const _: () = assert!(KEY_GROUPS_MAX <= 32_768, "group numbers and their exclusive end fit two bytes");

@@ -1,0 +1,158 @@
+//! A shard's mailbox: any thread puts operations in, the shard takes them all at once.
+//!
+//! Operations of one caller keep the order of its calls. The lock is held for a push or a swap of two queues, never while an operation runs.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::MAILBOX_ENTRIES_MAX;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+/// A bounded queue of `M`, many producers, one consumer.
+pub(crate) struct Mailbox<M> {
+    bytes_max: usize,
+    state: Mutex<State<M>>,
+}
+
+struct State<M> {
+    queue: VecDeque<M>,
+    bytes: usize,
+    consumer: Option<Waker>,
+    closed: bool,
+}
+
+impl<M> fmt::Debug for Mailbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Mailbox").field("waiting", &state.queue.len()).field("bytes", &state.bytes).finish_non_exhaustive()
+    }
+}
+
+impl<M> Mailbox<M> {
+    /// A mailbox that holds at most `bytes_max` bytes of keys and values, and always at least one operation.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let state = State { queue: VecDeque::new(), bytes: 0, consumer: None, closed: false };
+        Self { bytes_max, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        // Nothing that runs under the lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an operation of `bytes` in.
+    ///
+    /// # Errors
+    /// `Busy` when it is full: await some operations first. `Closed` after [`Self::close`].
+    pub(crate) fn push(&self, message: M, bytes: usize) -> Result<()> {
+        let state = self.lock();
+        let full = state.queue.len() >= MAILBOX_ENTRIES_MAX || state.bytes.saturating_add(bytes) > self.bytes_max;
+        if full && !state.queue.is_empty() && !state.closed {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!(
+                    "{} operations with {} bytes wait in this shard's mailbox already: await some before issuing more",
+                    state.queue.len(),
+                    state.bytes
+                ),
+            ));
+        }
+        Self::enqueue(state, message, bytes)
+    }
+
+    /// Puts a control message in, however full it is. Their number is bounded by whoever sends them.
+    pub(crate) fn push_control(&self, message: M) -> Result<()> {
+        Self::enqueue(self.lock(), message, 0)
+    }
+
+    fn enqueue(mut state: MutexGuard<'_, State<M>>, message: M, bytes: usize) -> Result<()> {
+        if state.closed {
+            return Err(Error::closed());
+        }
+        state.queue.push_back(message);
+        state.bytes += bytes;
+        let consumer = state.consumer.take();
+        drop(state);
+        if let Some(consumer) = consumer {
+            consumer.wake();
+        }
+        Ok(())
+    }
+
+    /// Waits for operations and moves all of them into `batch`, which must be empty. `false` once the mailbox is closed.
+    pub(crate) async fn take_all(&self, batch: &mut VecDeque<M>) -> bool {
+        poll_fn(|context| {
+            let mut state = self.lock();
+            if state.closed {
+                return Poll::Ready(false);
+            }
+            if state.queue.is_empty() {
+                state.consumer = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            std::mem::swap(&mut state.queue, batch);
+            state.bytes = 0;
+            Poll::Ready(true)
+        })
+        .await
+    }
+
+    /// Refuses everything from now on and drops what waits: its callers learn that the engine is closed.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let dropped = std::mem::take(&mut state.queue);
+        let consumer = state.consumer.take();
+        drop(state);
+        drop(dropped);
+        if let Some(consumer) = consumer {
+            consumer.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn keeps_each_producers_order_and_loses_nothing() {
+        let mailbox = Arc::new(Mailbox::new(usize::MAX));
+        let producers: Vec<_> = (0..4u64)
+            .map(|producer| {
+                let mailbox = Arc::clone(&mailbox);
+                std::thread::spawn(move || {
+                    for n in 0..20_000u64 {
+                        while mailbox.push((producer, n), 0).is_err() {
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut next = [0u64; 4];
+        let mut batch = VecDeque::new();
+        while next.iter().sum::<u64>() < 80_000 {
+            assert!(aquifer_io::block_on(mailbox.take_all(&mut batch)));
+            for (producer, n) in batch.drain(..) {
+                assert_eq!(next[producer as usize], n);
+                next[producer as usize] += 1;
+            }
+        }
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
+    }
+
+    #[test]
+    fn a_full_mailbox_says_busy_and_a_closed_one_closed() {
+        let mailbox = Mailbox::new(100);
+        mailbox.push('a', 500).unwrap();
+        assert_eq!(mailbox.push('b', 1).unwrap_err().kind(), ErrorKind::Busy);
+        mailbox.push_control('c').unwrap();
+        mailbox.close();
+        assert_eq!(mailbox.push('d', 1).unwrap_err().kind(), ErrorKind::Closed);
+        assert!(!aquifer_io::block_on(mailbox.take_all(&mut VecDeque::new())));
+    }
+}

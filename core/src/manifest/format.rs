@@ -1,0 +1,349 @@
+//! The bytes of a manifest.
+//!
+//! ```text
+//! offset  bytes  field
+//!      0      8  magic, the letters "AqManift"
+//!      8      4  format version: 1
+//!     12      4  zero
+//!     16      8  number of this manifest
+//!     24      8  epoch of its writer
+//!     32      8  attempt: random, tells this very PUT from every other
+//!     40      8  checkpoint: number of the manifest that last committed one; 0 before the first
+//!     48      8  sequence that the next segment gets
+//!     56      2  key groups of the store
+//!     58      2  first key group of the partition
+//!     60      2  its end, exclusive
+//!     62      2  zero
+//!     64      4  number of objects
+//!     68      4  number of segments
+//!     72      4  bytes of the checkpoint's metadata
+//!     76      4  bytes of the body
+//!     80      4  CRC-32 of the body
+//!     84      8  zero
+//!     92      4  CRC-32 of bytes 0 to 92
+//!     96      -  body: objects, segments, metadata
+//!
+//! object:   2 bytes length, name
+//! segment:  offset  bytes  field
+//!                0      4  position of its object in the list above
+//!                4      4  its bytes
+//!                8      8  its offset in the object
+//!               16      4  bytes of its tail: filter, index, properties, footer
+//!               20      4  CRC-32 of its footer
+//!               24      8  tag
+//!               32      8  sequence: higher is newer
+//!               40      2  first key group that it counts for here
+//!               42      2  end of these, exclusive
+//!               44      4  zero
+//!               48      8  entries
+//!               56      8  deletions among them
+//!               64      4  bytes of its smallest key, then of its largest
+//!               72      -  smallest key, largest key (engine keys, of the segment as a whole)
+//! ```
+//! Segments stand newest first. Segments of one sequence are one sorted run, cut into pieces: their keys do not overlap.
+
+use crate::codec::{Reader, stored_u32};
+use crate::error::{Error, Result};
+use crate::limits::{CHECKPOINT_METADATA_BYTES_MAX, MANIFEST_SEGMENTS_MAX};
+use crate::segment::footer::FOOTER_BYTES;
+use aquifer_remote::ObjectName;
+use std::collections::HashMap;
+use std::ops::Range;
+
+const MAGIC: [u8; 8] = *b"AqManift";
+const VERSION: u32 = 1;
+const HEADER_CRC_AT: usize = 92;
+pub(crate) const HEADER_BYTES: usize = 96;
+const SEGMENT_BYTES: usize = 72;
+const _: () = assert!(8 + 4 + 4 + 5 * 8 + 4 * 2 + 5 * 4 + 8 == HEADER_CRC_AT);
+const _: () = assert!(HEADER_CRC_AT + 4 == HEADER_BYTES);
+const _: () = assert!(2 * 4 + 8 + 2 * 4 + 2 * 8 + 2 * 2 + 4 + 2 * 8 + 2 * 4 == SEGMENT_BYTES);
+
+/// One segment as a manifest names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentEntry {
+    pub(crate) object: ObjectName,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u32,
+    pub(crate) tail_bytes: u32,
+    pub(crate) footer_crc: u32,
+    pub(crate) tag: u64,
+    pub(crate) sequence: u64,
+    /// Key groups that count here; entries of others are skipped.
+    pub(crate) groups: Range<u16>,
+    pub(crate) entries: u64,
+    pub(crate) tombstones: u64,
+    /// Engine keys of its first and last entry, clipped or not.
+    pub(crate) smallest: Box<[u8]>,
+    pub(crate) largest: Box<[u8]>,
+}
+
+/// A decoded manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) number: u64,
+    pub(crate) epoch: u64,
+    pub(crate) attempt: u64,
+    pub(crate) checkpoint: u64,
+    pub(crate) sequence_next: u64,
+    pub(crate) key_groups: u16,
+    pub(crate) groups: Range<u16>,
+    /// Newest first.
+    pub(crate) segments: Vec<SegmentEntry>,
+    pub(crate) metadata: Vec<u8>,
+}
+
+impl Manifest {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        if self.segments.len() > MANIFEST_SEGMENTS_MAX {
+            return Err(Error::invalid(format!("{} segments; a manifest names {MANIFEST_SEGMENTS_MAX}", self.segments.len())));
+        }
+        if self.metadata.len() > CHECKPOINT_METADATA_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "checkpoint metadata of {} bytes; at most {CHECKPOINT_METADATA_BYTES_MAX} are possible",
+                self.metadata.len()
+            )));
+        }
+        let (body, objects) = self.encode_body();
+        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        for field in [self.number, self.epoch, self.attempt, self.checkpoint, self.sequence_next] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        for field in [self.key_groups, self.groups.start, self.groups.end, 0] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        let counts = [objects, self.segments.len(), self.metadata.len(), body.len()];
+        counts.into_iter().for_each(|count| out.extend_from_slice(&stored_u32(count).to_le_bytes()));
+        out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        out.extend_from_slice(&[0; 8]);
+        let crc = crc32fast::hash(&out);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(&body);
+        Ok(out)
+    }
+
+    fn encode_body(&self) -> (Vec<u8>, usize) {
+        let mut positions = HashMap::new();
+        let mut body = Vec::new();
+        for segment in &self.segments {
+            let next = positions.len();
+            positions.entry(segment.object.as_str()).or_insert_with(|| {
+                // Names have at most 900 bytes.
+                let length = u16::try_from(segment.object.as_str().len()).unwrap_or(u16::MAX);
+                body.extend_from_slice(&length.to_le_bytes());
+                body.extend_from_slice(segment.object.as_str().as_bytes());
+                next
+            });
+        }
+        for segment in &self.segments {
+            let object = positions.get(segment.object.as_str()).copied().unwrap_or_default();
+            body.extend_from_slice(&stored_u32(object).to_le_bytes());
+            body.extend_from_slice(&segment.bytes.to_le_bytes());
+            body.extend_from_slice(&segment.offset.to_le_bytes());
+            body.extend_from_slice(&segment.tail_bytes.to_le_bytes());
+            body.extend_from_slice(&segment.footer_crc.to_le_bytes());
+            body.extend_from_slice(&segment.tag.to_le_bytes());
+            body.extend_from_slice(&segment.sequence.to_le_bytes());
+            body.extend_from_slice(&segment.groups.start.to_le_bytes());
+            body.extend_from_slice(&segment.groups.end.to_le_bytes());
+            body.extend_from_slice(&[0; 4]);
+            body.extend_from_slice(&segment.entries.to_le_bytes());
+            body.extend_from_slice(&segment.tombstones.to_le_bytes());
+            body.extend_from_slice(&stored_u32(segment.smallest.len()).to_le_bytes());
+            body.extend_from_slice(&stored_u32(segment.largest.len()).to_le_bytes());
+            body.extend_from_slice(&segment.smallest);
+            body.extend_from_slice(&segment.largest);
+        }
+        body.extend_from_slice(&self.metadata);
+        (body, positions.len())
+    }
+
+    /// Verifies and decodes the bytes of the object `name`.
+    pub(crate) fn decode(bytes: &[u8], name: &ObjectName) -> Result<Self> {
+        let corrupt = |offset: usize, expected: &str, found: String| {
+            Error::corrupt(name.as_str(), offset as u64, expected, found)
+        };
+        let Some((header, body)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(corrupt(bytes.len(), "a manifest header of 96 bytes", "its end".to_owned()));
+        };
+        let computed = crc32fast::hash(header.split_at(HEADER_CRC_AT).0);
+        let (mut manifest, tail) =
+            decode_header(header).ok_or_else(|| corrupt(0, "a manifest header", "a cut one".to_owned()))?;
+        if tail.header_crc != computed {
+            return Err(corrupt(HEADER_CRC_AT, &format!("header checksum {:08x}", tail.header_crc), format!("{computed:08x}")));
+        }
+        if tail.magic != MAGIC || tail.version != VERSION {
+            return Err(corrupt(0, "a manifest of version 1", format!("{:02x?}, version {}", tail.magic, tail.version)));
+        }
+        if body.len() != tail.body_bytes as usize {
+            return Err(corrupt(HEADER_BYTES, &format!("a body of {} bytes", tail.body_bytes), format!("{} bytes", body.len())));
+        }
+        let computed = crc32fast::hash(body);
+        if computed != tail.body_crc {
+            return Err(corrupt(HEADER_BYTES, &format!("body checksum {:08x}", tail.body_crc), format!("{computed:08x}")));
+        }
+        let mut fields = Reader::new(body);
+        if decode_body(&mut fields, &tail, &mut manifest).is_none() || fields.remaining() > 0 {
+            return Err(corrupt(HEADER_BYTES + fields.at(), "the objects and segments counted", "other bytes".to_owned()));
+        }
+        Ok(manifest)
+    }
+}
+
+/// Header fields that only the decoder needs.
+struct HeaderTail {
+    magic: [u8; 8],
+    version: u32,
+    objects: u32,
+    segments: u32,
+    metadata_bytes: u32,
+    body_bytes: u32,
+    body_crc: u32,
+    header_crc: u32,
+}
+
+fn decode_header(header: &[u8; HEADER_BYTES]) -> Option<(Manifest, HeaderTail)> {
+    let mut fields = Reader::new(header);
+    let (magic, version) = (fields.array()?, fields.u32()?);
+    fields.bytes(4)?;
+    let (number, epoch, attempt) = (fields.u64()?, fields.u64()?, fields.u64()?);
+    let (checkpoint, sequence_next) = (fields.u64()?, fields.u64()?);
+    let (key_groups, start, end) = (fields.u16()?, fields.u16()?, fields.u16()?);
+    fields.bytes(2)?;
+    let (objects, segments, metadata_bytes) = (fields.u32()?, fields.u32()?, fields.u32()?);
+    let (body_bytes, body_crc) = (fields.u32()?, fields.u32()?);
+    fields.bytes(8)?;
+    let header_crc = fields.u32()?;
+    let tail = HeaderTail { magic, version, objects, segments, metadata_bytes, body_bytes, body_crc, header_crc };
+    let manifest = Manifest {
+        number,
+        epoch,
+        attempt,
+        checkpoint,
+        sequence_next,
+        key_groups,
+        groups: start..end,
+        segments: Vec::new(),
+        metadata: Vec::new(),
+    };
+    Some((manifest, tail))
+}
+
+/// `None` where the body does not hold what the header counts, or a name or range in it is not possible.
+fn decode_body(fields: &mut Reader<'_>, tail: &HeaderTail, manifest: &mut Manifest) -> Option<()> {
+    let mut objects = Vec::new();
+    for _ in 0..tail.objects {
+        let length = fields.u16()? as usize;
+        let name = std::str::from_utf8(fields.bytes(length)?).ok()?;
+        objects.push(ObjectName::new(name).ok()?);
+    }
+    for _ in 0..tail.segments {
+        let segment = decode_segment(fields, &objects)?;
+        let inside = segment.groups.start >= manifest.groups.start && segment.groups.end <= manifest.groups.end;
+        if segment.groups.is_empty() || !inside {
+            return None;
+        }
+        manifest.segments.push(segment);
+    }
+    manifest.metadata = fields.bytes(tail.metadata_bytes as usize)?.to_vec();
+    Some(())
+}
+
+fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<SegmentEntry> {
+    let object = objects.get(fields.u32()? as usize)?.clone();
+    let bytes = fields.u32()?;
+    let offset = fields.u64()?;
+    let (tail_bytes, footer_crc) = (fields.u32()?, fields.u32()?);
+    let (tag, sequence) = (fields.u64()?, fields.u64()?);
+    let groups = fields.u16()?..fields.u16()?;
+    fields.bytes(4)?;
+    let (entries, tombstones) = (fields.u64()?, fields.u64()?);
+    let (smallest, largest) = (fields.u32()? as usize, fields.u32()? as usize);
+    let (smallest, largest) = (Box::from(fields.bytes(smallest)?), Box::from(fields.bytes(largest)?));
+    let sound = tail_bytes as usize >= FOOTER_BYTES && tail_bytes <= bytes && smallest <= largest;
+    offset.checked_add(u64::from(bytes)).filter(|_| sound)?;
+    Some(SegmentEntry {
+        object,
+        offset,
+        bytes,
+        tail_bytes,
+        footer_crc,
+        tag,
+        sequence,
+        groups,
+        entries,
+        tombstones,
+        smallest,
+        largest,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn manifest(number: u64) -> Manifest {
+        let segment = |n: u64| SegmentEntry {
+            object: ObjectName::new(&format!("pack/{}", n / 2)).unwrap(),
+            offset: n * 1000,
+            bytes: 1000,
+            tail_bytes: 200,
+            footer_crc: 7,
+            tag: n,
+            sequence: 10 - n,
+            groups: 0..64,
+            entries: 12,
+            tombstones: 1,
+            smallest: Box::from([0, 0, b'a'].as_slice()),
+            largest: Box::from([0, 63, b'z'].as_slice()),
+        };
+        Manifest {
+            number,
+            epoch: 3,
+            attempt: 99,
+            checkpoint: 5,
+            sequence_next: 11,
+            key_groups: 128,
+            groups: 0..128,
+            segments: (0..5).map(segment).collect(),
+            metadata: b"position 17".to_vec(),
+        }
+    }
+
+    #[test]
+    fn round_trips() {
+        let name = ObjectName::new("manifest").unwrap();
+        for segments in [0, 1, 5] {
+            let mut manifest = manifest(8);
+            manifest.segments.truncate(segments);
+            let bytes = manifest.encode().unwrap();
+            assert_eq!(Manifest::decode(&bytes, &name).unwrap(), manifest);
+        }
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_truncation_is_an_error_that_names_the_object() {
+        let name = ObjectName::new("partition/m").unwrap();
+        let good = manifest(8).encode().unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            let error = Manifest::decode(&bad, &name).unwrap_err();
+            assert!(error.to_string().contains("partition/m at offset"), "{error}");
+            assert!(Manifest::decode(&good[..at], &name).is_err());
+        }
+        let mut longer = good;
+        longer.push(0);
+        assert!(Manifest::decode(&longer, &name).is_err());
+    }
+
+    #[test]
+    fn too_much_metadata_is_refused_before_it_is_written() {
+        let mut manifest = manifest(8);
+        manifest.metadata = vec![0; CHECKPOINT_METADATA_BYTES_MAX + 1];
+        assert!(manifest.encode().is_err());
+    }
+}

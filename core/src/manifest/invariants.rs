@@ -1,0 +1,107 @@
+//! What must hold between a manifest and its successor. Run before every swap: a violation is refused, never written.
+
+use super::format::Manifest;
+use crate::error::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+
+/// Checks every invariant of `next` after `current`.
+pub(crate) fn check(next: &Manifest, current: Option<&Manifest>) -> Result<()> {
+    segments_are_newest_first(next)?;
+    sequences_are_below_the_next(next)?;
+    if let Some(current) = current {
+        numbers_follow(next, current)?;
+        identity_stays(next, current)?;
+        counters_never_fall(next, current)?;
+        same_segment_same_content(next, current)?;
+    }
+    Ok(())
+}
+
+fn violated(what: String) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("manifest invariant violated, nothing was written: {what}"))
+}
+
+fn numbers_follow(next: &Manifest, current: &Manifest) -> Result<()> {
+    if next.number == current.number + 1 {
+        return Ok(());
+    }
+    Err(violated(format!("number {} after {}", next.number, current.number)))
+}
+
+fn identity_stays(next: &Manifest, current: &Manifest) -> Result<()> {
+    if next.key_groups == current.key_groups && next.groups == current.groups {
+        return Ok(());
+    }
+    Err(violated(format!("groups {:?} of {} after {:?} of {}", next.groups, next.key_groups, current.groups, current.key_groups)))
+}
+
+/// Epochs, checkpoints and sequences only grow. A new checkpoint is the manifest that commits it.
+fn counters_never_fall(next: &Manifest, current: &Manifest) -> Result<()> {
+    let checkpoint = next.checkpoint == current.checkpoint || next.checkpoint == next.number;
+    if next.epoch >= current.epoch && next.sequence_next >= current.sequence_next && checkpoint {
+        return Ok(());
+    }
+    Err(violated(format!(
+        "epoch {}, sequence {}, checkpoint {} after {}, {}, {}",
+        next.epoch, next.sequence_next, next.checkpoint, current.epoch, current.sequence_next, current.checkpoint
+    )))
+}
+
+/// Lookups stop at the first segment that knows a key: the newest must come first.
+fn segments_are_newest_first(next: &Manifest) -> Result<()> {
+    match next.segments.windows(2).find(|pair| matches!(pair, [a, b] if a.sequence < b.sequence)) {
+        None => Ok(()),
+        Some(pair) => Err(violated(format!("segment sequences {:?}", pair.iter().map(|s| s.sequence).collect::<Vec<_>>()))),
+    }
+}
+
+fn sequences_are_below_the_next(next: &Manifest) -> Result<()> {
+    match next.segments.iter().find(|segment| segment.sequence >= next.sequence_next) {
+        None => Ok(()),
+        Some(segment) => Err(violated(format!("sequence {} with {} as the next", segment.sequence, next.sequence_next))),
+    }
+}
+
+/// Objects never change: a place that both name has the same tag and checksum.
+fn same_segment_same_content(next: &Manifest, current: &Manifest) -> Result<()> {
+    let known: HashMap<_, _> =
+        current.segments.iter().map(|segment| ((&segment.object, segment.offset), (segment.tag, segment.footer_crc))).collect();
+    for segment in &next.segments {
+        match known.get(&(&segment.object, segment.offset)) {
+            Some(&content) if content != (segment.tag, segment.footer_crc) => {
+                return Err(violated(format!("{} at {} changed its content", segment.object, segment.offset)));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::tests::manifest;
+    use super::*;
+
+    #[test]
+    fn a_proper_successor_passes_and_each_violation_is_named() {
+        let current = manifest(8);
+        check(&manifest(9), Some(&current)).unwrap();
+        check(&current, None).unwrap();
+        type Change = fn(&mut Manifest);
+        let changes: [(&str, Change); 7] = [
+            ("number", |m| m.number = 10),
+            ("groups", |m| m.key_groups = 64),
+            ("epoch", |m| m.epoch = 2),
+            ("sequence", |m| m.sequence_next = 1),
+            ("checkpoint", |m| m.checkpoint = 4),
+            ("sequences", |m| m.segments.reverse()),
+            ("content", |m| m.segments[0].tag = 77),
+        ];
+        for (what, change) in changes {
+            let mut next = manifest(9);
+            change(&mut next);
+            let error = check(&next, Some(&current)).unwrap_err();
+            assert!(error.to_string().contains(what), "{what}: {error}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Names of everything a store keeps on the DFS and in the local folder, made and parsed here and nowhere else.
+//!
+//! ```text
+//! store                                             descriptor: format version, key groups, identity
+//! partition/00000-00128/manifest/00000000000000000007   numbered manifests of one partition; the newest wins
+//! pack/0000000003-00000000000000000042-9f86d081884c7d65  epoch, first segment's sequence, random: never reused
+//! ```
+//! Numbers are zero-padded, so that listing is ordering. A pack's name holds its writer's epoch and 64 random bits, so that no name
+//! ever stands for two contents, not even on a store that ignores conditions.
+
+use crate::error::{Error, ErrorKind, Result};
+use aquifer_remote::ObjectName;
+use std::ops::Range;
+
+/// The store's descriptor.
+pub(crate) fn store() -> Result<ObjectName> {
+    name("store".to_owned())
+}
+
+/// The folder of a partition's manifests, with its closing slash.
+pub(crate) fn manifest_folder(groups: &Range<u16>) -> String {
+    format!("partition/{:05}-{:05}/manifest/", groups.start, groups.end)
+}
+
+/// Manifest number `number` of the partition of `groups`.
+pub(crate) fn manifest(groups: &Range<u16>, number: u64) -> Result<ObjectName> {
+    name(format!("{}{number:020}", manifest_folder(groups)))
+}
+
+/// The number of a listed manifest; `None` for a name that this module does not make.
+pub(crate) fn manifest_number(groups: &Range<u16>, listed: &ObjectName) -> Option<u64> {
+    let digits = listed.as_str().strip_prefix(&manifest_folder(groups))?;
+    let well_formed = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| well_formed)
+}
+
+/// A new pack.
+pub(crate) fn pack(epoch: u64, sequence: u64, random: u64) -> Result<ObjectName> {
+    name(format!("pack/{epoch:010}-{sequence:020}-{random:016x}"))
+}
+
+/// Stands in errors for bytes that have no object yet.
+pub(crate) fn unwritten() -> Result<ObjectName> {
+    name("unwritten".to_owned())
+}
+
+/// The cache file of one shard in the local folder.
+pub(crate) fn cache_file(shard: usize) -> String {
+    format!("shard-{shard:04}.cache")
+}
+
+fn name(text: String) -> Result<ObjectName> {
+    ObjectName::new(&text)
+        .map_err(|error| Error::new(ErrorKind::Store, format!("object name {text} is not possible: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_list_in_the_order_of_their_numbers() {
+        let groups = 0..128;
+        let mut names: Vec<_> = [7, 10, 1, u64::MAX, 99].map(|n| manifest(&groups, n).unwrap()).into();
+        names.sort();
+        let numbers: Vec<_> = names.iter().filter_map(|name| manifest_number(&groups, name)).collect();
+        assert_eq!(numbers, [1, 7, 10, 99, u64::MAX]);
+    }
+
+    #[test]
+    fn foreign_names_have_no_number() {
+        let groups = 0..128;
+        for foreign in ["partition/00000-00128/manifest/7", "partition/00000-00128/manifest/0000000000000000000x", "store"] {
+            assert_eq!(manifest_number(&groups, &ObjectName::new(foreign).unwrap()), None);
+        }
+    }
+}

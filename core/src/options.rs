@@ -1,0 +1,150 @@
+//! How an engine is opened: plain data with defaults and one `validate`.
+
+use crate::error::{Error, Result};
+use crate::key::Route;
+use crate::limits::{MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use aquifer_io::BackendChoice;
+use std::path::PathBuf;
+
+/// Compression of data blocks. Filters and indexes are never compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Blocks are stored as they are.
+    None,
+    /// zstd at this level (1 is fast; the levels of the zstd library).
+    Zstd {
+        /// The level.
+        level: i32,
+    },
+}
+
+/// Options of [`crate::Engine::open`].
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Key groups of the store, 1 to 32,768: fixed when it is created. `None` takes what an existing store has, and 128 for a
+    /// new one. Opening with another number than the store's is an error.
+    pub key_groups: Option<u16>,
+    /// Shards, each on its own pinned thread. 0 means one per core that this process may use.
+    pub shards: usize,
+    /// Budget in bytes for memtables, caches, filters, indexes and buffers together; at least 4 MiB a shard.
+    pub memory_bytes: u64,
+    /// Budget in bytes for the SSD tier of the cache under `local_dir`. 0 is allowed: no SSD tier.
+    pub disk_bytes: u64,
+    /// Folder for the SSD tier; created if absent, used by one engine at a time. Needed when `disk_bytes` is above 0. Everything
+    /// in it may be lost at any time.
+    pub local_dir: Option<PathBuf>,
+    /// The machine under the shards: io_uring, or a pool of threads.
+    pub io: BackendChoice,
+    /// Compression of new data blocks.
+    pub compression: Compression,
+    /// Seed of everything random: shards, names, jitter. `None` seeds from the operating system.
+    pub seed: Option<u64>,
+}
+
+impl Default for Options {
+    /// 256 MiB of memory, no SSD tier, one shard per core, zstd level 1.
+    fn default() -> Self {
+        Self {
+            key_groups: None,
+            shards: 0,
+            memory_bytes: 256 * 1024 * 1024,
+            disk_bytes: 0,
+            local_dir: None,
+            io: BackendChoice::Auto,
+            compression: Compression::Zstd { level: 1 },
+            seed: None,
+        }
+    }
+}
+
+impl Options {
+    /// Checks what can be checked without the store.
+    ///
+    /// # Errors
+    /// `Invalid`, with the option, its value and its bounds.
+    pub fn validate(&self) -> Result<()> {
+        if let Some(key_groups) = self.key_groups {
+            Route::new(key_groups, 1)?;
+        }
+        let needed = SHARD_MEMORY_BYTES_MIN.saturating_mul(self.shard_count() as u64);
+        if self.memory_bytes < needed {
+            return Err(Error::invalid(format!(
+                "memory_bytes is {}; {} shards need at least {needed}: raise it or use fewer shards",
+                self.memory_bytes,
+                self.shard_count()
+            )));
+        }
+        if self.disk_bytes > 0 && self.local_dir.is_none() {
+            return Err(Error::invalid("disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0"));
+        }
+        Ok(())
+    }
+
+    /// Shards to start: as asked, or one per core.
+    pub(crate) fn shard_count(&self) -> usize {
+        if self.shards > 0 { self.shards } else { aquifer_io::cores_available().len().max(1) }
+    }
+}
+
+/// How a shard divides its share of the memory budget.
+///
+/// A quarter is for writes: the memtable that takes them, the one being flushed, and that one's encoded segment, a third each. One
+/// sixteenth is for the buffers of file reads and writes. The rest is the cache's; up to half of that may go to filters and indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardBudget {
+    pub(crate) memtable_bytes_max: usize,
+    pub(crate) buffer_bytes: usize,
+    pub(crate) cache_bytes: usize,
+    pub(crate) meta_bytes_max: usize,
+    pub(crate) mailbox_bytes_max: usize,
+    pub(crate) disk_bytes: u64,
+}
+
+impl ShardBudget {
+    pub(crate) fn new(options: &Options, shards: usize) -> Self {
+        let shards = shards.max(1) as u64;
+        let memory = options.memory_bytes / shards;
+        let memtable = (memory / 4 / 3).min(MEMTABLE_BYTES_MAX);
+        let buffers = (memory / 16).clamp(1024 * 1024, 32 * 1024 * 1024);
+        let mailbox = (memory / 32).max(256 * 1024);
+        let cache = memory.saturating_sub(memtable * 3 + buffers + mailbox);
+        let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        Self {
+            memtable_bytes_max: bytes(memtable),
+            buffer_bytes: bytes(buffers),
+            cache_bytes: bytes(cache),
+            meta_bytes_max: bytes(cache / 2),
+            mailbox_bytes_max: bytes(mailbox),
+            disk_bytes: options.disk_bytes / shards,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_budget_never_sum_above_it() {
+        for shards in [1usize, 2, 7] {
+            for mib in [4u64, 16, 64, 1024, 100_000] {
+                let options = Options { memory_bytes: mib * 1024 * 1024 * shards as u64, shards, ..Options::default() };
+                options.validate().unwrap();
+                let budget = ShardBudget::new(&options, shards);
+                let sum = budget.memtable_bytes_max * 3 + budget.buffer_bytes + budget.mailbox_bytes_max + budget.cache_bytes;
+                assert!(sum as u64 <= options.memory_bytes / shards as u64, "{mib} MiB a shard: {budget:?}");
+                assert!(budget.cache_bytes > budget.memtable_bytes_max);
+            }
+        }
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused_with_a_remedy() {
+        let tight = Options { memory_bytes: 1024, shards: 2, ..Options::default() };
+        assert!(tight.validate().unwrap_err().to_string().contains("raise it or use fewer shards"));
+        let homeless = Options { disk_bytes: 1, ..Options::default() };
+        assert!(homeless.validate().unwrap_err().to_string().contains("local_dir"));
+        let none = Options { key_groups: Some(0), ..Options::default() };
+        assert!(none.validate().is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! Turns frozen memtables into segments on the DFS, one after the other, oldest first.
+//!
+//! A memtable that was full goes out in a pack of its own. One that a checkpoint froze is handed to the checkpoint, which puts
+//! the segments of all shards into one pack; if that fails, it goes out alone like any other. Either way the memtable stays readable,
+//! and its writes are counted against the budget, until its segment's PUT has returned.
+
+use super::blocks::{CachedBlock, data_key, meta_key};
+use super::{ShardCore, add};
+use crate::checkpoint::{BarrierPart, FreshSegment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::UPLOAD_PAUSE_MS;
+use crate::manifest::format::SegmentEntry;
+use crate::name;
+use crate::notify::LocalNotify;
+use crate::segment::writer::{EncodedSegment, SegmentWriter};
+use crate::version::{Frozen, Segment};
+use aquifer_cache::Class;
+use aquifer_remote::Content;
+use futures_channel::oneshot;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Raw bytes encoded between two chances for reads to run.
+const SLICE_BYTES: usize = 64 * 1024;
+
+/// What waits for the flush task. Its length is bounded: memtables by their budget, barriers by one checkpoint at a time.
+#[derive(Default)]
+pub(crate) struct FlushQueue {
+    items: RefCell<VecDeque<Item>>,
+    added: LocalNotify,
+}
+
+enum Item {
+    Full(Rc<Frozen>),
+    Barrier { frozen: Option<Rc<Frozen>>, freeze: Duration, reply: oneshot::Sender<BarrierPart> },
+}
+
+impl FlushQueue {
+    fn push(&self, item: Item) {
+        self.items.borrow_mut().push_back(item);
+        self.added.notify();
+    }
+}
+
+impl ShardCore {
+    /// Freezes a memtable that is full.
+    pub(crate) fn freeze_for_flush(&self) {
+        if let Some(frozen) = self.freeze() {
+            self.flushes.push(Item::Full(frozen));
+        }
+    }
+
+    /// Freezes what belongs to a checkpoint.
+    pub(crate) fn freeze_for_barrier(&self, reply: oneshot::Sender<BarrierPart>) {
+        let begun = aquifer_io::now();
+        let frozen = self.freeze();
+        self.flushes.push(Item::Barrier { frozen, freeze: begun.elapsed(), reply });
+    }
+}
+
+/// The flush task: runs as long as its shard.
+pub(crate) async fn run(core: Rc<ShardCore>) {
+    loop {
+        let item = core.flushes.added.wait(|| core.flushes.items.borrow_mut().pop_front()).await;
+        let flushed = match item {
+            Item::Full(frozen) => flush_alone(&core, &frozen).await,
+            Item::Barrier { frozen, freeze, reply } => flush_for_checkpoint(&core, frozen, freeze, reply).await,
+        };
+        if let Err(error) = flushed {
+            // Not a passing fault: nothing more can become durable, so writers must know.
+            core.shared.poison(error);
+            core.progress.notify();
+            return;
+        }
+    }
+}
+
+async fn flush_alone(core: &Rc<ShardCore>, frozen: &Frozen) -> Result<()> {
+    let encoded = encode(core, frozen).await?;
+    let entry = upload_alone(core, frozen, &encoded).await?;
+    install(core, frozen, encoded, entry);
+    Ok(())
+}
+
+async fn flush_for_checkpoint(
+    core: &Rc<ShardCore>,
+    frozen: Option<Rc<Frozen>>,
+    freeze: Duration,
+    reply: oneshot::Sender<BarrierPart>,
+) -> Result<()> {
+    // All that was frozen before is uploaded by now: the version's segments are the rest of this shard's state.
+    let segments = core.version().entries();
+    let part = |fresh| BarrierPart { shard: core.id, segments, freeze, fresh };
+    let Some(frozen) = frozen else {
+        drop(reply.send(part(None)));
+        return Ok(());
+    };
+    let encoded = encode(core, &frozen).await?;
+    let (placed, placement) = oneshot::channel();
+    let fresh = FreshSegment { chunks: encoded.chunks.clone(), entry: encoded.entry(frozen.sequence)?, placed };
+    drop(reply.send(part(Some(fresh))));
+    let entry = match placement.await {
+        Ok(entry) => entry,
+        // The checkpoint failed or was given up: the memtable still has to go out.
+        Err(_) => upload_alone(core, &frozen, &encoded).await?,
+    };
+    install(core, &frozen, encoded, entry);
+    Ok(())
+}
+
+/// Frames a memtable as a segment, in slices, so that reads run in between.
+async fn encode(core: &ShardCore, frozen: &Frozen) -> Result<EncodedSegment> {
+    let mut writer = SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)?;
+    let mut slice = 0;
+    for (key, slot) in frozen.memtable.range_from(Bound::Unbounded) {
+        writer.push(key, slot)?;
+        slice += key.len() + slot.map_or(0, <[u8]>::len);
+        if slice >= SLICE_BYTES {
+            slice = 0;
+            aquifer_io::yield_now().await;
+        }
+    }
+    writer.finish()
+}
+
+/// Uploads one segment as a pack; repeats for as long as the DFS is away.
+async fn upload_alone(core: &ShardCore, frozen: &Frozen, encoded: &EncodedSegment) -> Result<SegmentEntry> {
+    let object = name::pack(core.shared.epoch, frozen.sequence, aquifer_io::random_u64())?;
+    let mut pause_ms = UPLOAD_PAUSE_MS.0;
+    loop {
+        core.shared.check_writable()?;
+        match core.shared.remote.put(&object, Content::from(encoded.chunks.clone())).await.map_err(Error::from) {
+            Ok(()) => return Ok(SegmentEntry { object, ..encoded.entry(frozen.sequence)? }),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
+                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Puts the segment in the place of its memtable, and its blocks into the cache: what was written lately is read soon.
+fn install(core: &ShardCore, frozen: &Frozen, encoded: EncodedSegment, entry: SegmentEntry) {
+    add(&core.counters.flushes, 1);
+    add(&core.counters.flushed_bytes, u64::from(entry.bytes));
+    let segment = Rc::new(Segment::new(entry));
+    for block in &encoded.blocks {
+        if let Some(stored) = encoded.block_bytes(block) {
+            core.cache.insert(Class::Data, data_key(&segment, block.offset, block.bytes), &stored, None);
+        }
+    }
+    if let Some(tail) = encoded.chunks.last() {
+        let meta = CachedBlock::Meta(Rc::new(encoded.meta));
+        core.cache.insert(Class::Meta, meta_key(&segment), tail, Some(meta));
+    }
+    let next = core.version().with_flushed(frozen.sequence, segment);
+    core.set_version(next);
+}

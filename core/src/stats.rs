@@ -1,0 +1,51 @@
+//! Numbers about a running engine.
+
+use aquifer_cache::CacheStats;
+use aquifer_io::IoMetrics;
+
+/// Numbers of one shard, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ShardStats {
+    /// Which shard.
+    pub shard: usize,
+    /// Bytes of the memtable that takes writes, by its own account.
+    pub memtable_bytes: u64,
+    /// Bytes of memtables that wait for their upload.
+    pub frozen_bytes: u64,
+    /// Sorted runs of segments: a read may look into one segment of each.
+    pub runs: u64,
+    /// Segments that reads of this shard may touch.
+    pub segments: u64,
+    /// Bytes of these, before clipping to the shard's key groups.
+    pub segment_bytes: u64,
+    /// Reads answered without waiting for SSD or DFS.
+    pub reads_immediate: u64,
+    /// Reads that waited for SSD or DFS.
+    pub reads_waited: u64,
+    /// Writes taken.
+    pub writes: u64,
+    /// Times that writes had to wait for an upload.
+    pub write_stalls: u64,
+    /// Segments written and uploaded, checkpoints included.
+    pub flushes: u64,
+    /// Bytes of these.
+    pub flushed_bytes: u64,
+    /// The cache.
+    pub cache: CacheStats,
+    /// File operations of the shard's thread.
+    pub io: IoMetrics,
+}
+
+/// Numbers of all shards of an engine.
+#[derive(Clone, Debug, Default)]
+pub struct EngineStats {
+    /// One entry a shard, in their order.
+    pub shards: Vec<ShardStats>,
+}
+
+impl EngineStats {
+    /// The sum over all shards of what `of` reads off each.
+    pub fn sum(&self, of: impl Fn(&ShardStats) -> u64) -> u64 {
+        self.shards.iter().map(of).sum()
+    }
+}

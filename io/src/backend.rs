@@ -1,0 +1,220 @@
+//! Which backend serves the files, and finding out what the kernel permits.
+
+use std::fmt;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::error::{IoError, IoErrorKind};
+use crate::executor::{ExecutorOptions, spawn_executor, tokio_uring::try_ring};
+use crate::file::{File, OpenOptions};
+
+/// How an executor's files reach the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// io_uring, through the tokio-uring runtime.
+    TokioUring,
+    /// pread and pwrite on a bounded pool of threads.
+    Threads,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TokioUring => "tokio-uring",
+            Self::Threads => "threads",
+        })
+    }
+}
+
+/// What the user asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum BackendChoice {
+    /// The best that works here.
+    #[default]
+    Auto,
+    /// [`Backend::TokioUring`] or an error.
+    TokioUring,
+    /// [`Backend::Threads`].
+    Threads,
+}
+
+impl BackendChoice {
+    /// Every choice, by the name that [`FromStr`] takes.
+    pub const NAMES: [&'static str; 3] = ["auto", "tokio-uring", "threads"];
+}
+
+impl fmt::Display for BackendChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::TokioUring => Backend::TokioUring.fmt(f),
+            Self::Threads => Backend::Threads.fmt(f),
+        }
+    }
+}
+
+/// A name that is no backend's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown I/O backend {0:?}: expected auto, tokio-uring or threads")]
+pub struct UnknownBackend(String);
+
+impl FromStr for BackendChoice {
+    type Err = UnknownBackend;
+
+    fn from_str(text: &str) -> Result<Self, UnknownBackend> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "tokio-uring" => Ok(Self::TokioUring),
+            "threads" => Ok(Self::Threads),
+            other => Err(UnknownBackend(other.to_owned())),
+        }
+    }
+}
+
+/// The backend to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendSelection {
+    /// It works here.
+    pub backend: Backend,
+    /// One line that says why io_uring is not used, when `Auto` had to do without.
+    pub note: Option<String>,
+}
+
+/// Finds the backend for a choice, by really trying it: a ring is set up, and a file read through it.
+///
+/// `Auto` and `Threads` always find one. Works on every thread, blocks for a millisecond or two.
+///
+/// # Errors
+/// `Unsupported` when io_uring was asked for by name and does not work here; the line says why.
+pub fn select_backend(choice: BackendChoice) -> Result<BackendSelection, IoError> {
+    let chosen = |backend| BackendSelection { backend, note: None };
+    match choice {
+        BackendChoice::Threads => Ok(chosen(Backend::Threads)),
+        BackendChoice::TokioUring => match probe_ring() {
+            Ok(()) => Ok(chosen(Backend::TokioUring)),
+            Err(why) => Err(IoError::new(IoErrorKind::Unsupported, "set up io_uring")
+                .with_expected("io_uring, as asked for (choose `auto` or `threads` to do without)")
+                .with_found(why)),
+        },
+        BackendChoice::Auto => match probe_ring() {
+            Ok(()) => Ok(chosen(Backend::TokioUring)),
+            Err(why) => {
+                let note = format!("io_uring is not used: {why}; files go through a pool of threads");
+                Ok(BackendSelection { backend: Backend::Threads, note: Some(note) })
+            }
+        },
+    }
+}
+
+/// Bytes of the file that the probe reads.
+const PROBE_BYTES: usize = 4096;
+
+/// Longest wait for the probe's one read, which takes microseconds where io_uring works.
+const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Sets up a small ring and reads a file through it; one line that says why not.
+fn probe_ring() -> Result<(), String> {
+    try_ring(8).map_err(|error| {
+        let io_uring_disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
+        explain(error.raw_os_error(), &error.to_string(), io_uring_disabled.as_deref())
+    })?;
+    let options = ExecutorOptions {
+        name: "aquifer-probe".to_owned(),
+        backend: Backend::TokioUring,
+        ring_entries: 8,
+        buffer_bytes_max: PROBE_BYTES,
+        ..ExecutorOptions::default()
+    };
+    let (report, result) = std::sync::mpsc::sync_channel(1);
+    let probe = spawn_executor(options, move || async move {
+        let outcome = match crate::time::timeout(PROBE_TIME_MAX, probe_file()).await {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("a read through it was not done within {} s", PROBE_TIME_MAX.as_secs())),
+        };
+        // The other side waits longer than this takes; if it is gone, nobody needs the answer.
+        let _ = report.send(outcome);
+    })
+    .map_err(|error| error.to_string())?;
+    let outcome = result.recv().unwrap_or_else(|_| Err("the probe ended without an answer".to_owned()));
+    if outcome.is_ok() {
+        // A probe that failed may never end: then nobody waits for it.
+        probe.join().map_err(|error| error.to_string())?;
+    }
+    outcome
+}
+
+/// Reads, through this thread's ring, a file that lives in memory.
+async fn probe_file() -> Result<(), IoError> {
+    let failed = |source| IoError::from_os("probe", source);
+    let memory = rustix::fs::memfd_create("aquifer-probe", rustix::fs::MemfdFlags::CLOEXEC);
+    let mut memory = std::fs::File::from(memory.map_err(|errno| failed(errno.into()))?);
+    memory.write_all(&[7; PROBE_BYTES]).map_err(failed)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", memory.as_raw_fd()));
+    let file = File::open(Path::new(&path), OpenOptions { read: true, ..OpenOptions::default() }).await?;
+    let (outcome, buffer) = file.read_at(0, crate::try_acquire_buffer(PROBE_BYTES)?).await;
+    outcome?;
+    if buffer.iter().any(|byte| *byte != 7) {
+        return Err(IoError::new(IoErrorKind::Other, "probe").with_found("wrong bytes"));
+    }
+    file.close().await
+}
+
+/// What an errno of `io_uring_setup` or `io_uring_enter` means here.
+fn explain(errno: Option<i32>, error: &str, io_uring_disabled: Option<&str>) -> String {
+    let (name, meaning) = match errno.map(Errno::from_raw_os_error) {
+        Some(Errno::PERM | Errno::ACCESS) => match io_uring_disabled.map(str::trim) {
+            Some("2") => ("EPERM", "the administrator forbids it to all (kernel.io_uring_disabled=2)"),
+            Some("1") => ("EPERM", "the administrator forbids it to this user (kernel.io_uring_disabled=1)"),
+            _ => ("EPERM", "a seccomp filter or a security module forbids it, as most containers do"),
+        },
+        Some(Errno::NOSYS) => ("ENOSYS", "this kernel or this sandbox has no io_uring"),
+        Some(Errno::NOMEM) => ("ENOMEM", "no locked memory left for a ring (raise `ulimit -l`)"),
+        Some(Errno::MFILE | Errno::NFILE) => ("EMFILE", "no file descriptor left (raise `ulimit -n`)"),
+        _ => return error.to_owned(),
+    };
+    format!("{name}: {meaning}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_there_and_back() {
+        for (name, choice) in BackendChoice::NAMES.into_iter().zip([
+            BackendChoice::Auto,
+            BackendChoice::TokioUring,
+            BackendChoice::Threads,
+        ]) {
+            assert_eq!(name.parse(), Ok(choice));
+            assert_eq!(choice.to_string(), name);
+        }
+        assert!("uring".parse::<BackendChoice>().unwrap_err().to_string().contains("expected auto"));
+    }
+
+    #[test]
+    fn every_refusal_has_a_meaning() {
+        let line = |errno, disabled| explain(Some(errno), "os error", disabled);
+        assert!(line(1, Some("2\n")).contains("io_uring_disabled=2"));
+        assert!(line(1, Some("1\n")).contains("io_uring_disabled=1"));
+        assert!(line(1, Some("0\n")).contains("seccomp"));
+        assert!(line(1, None).starts_with("EPERM"));
+        assert!(line(38, None).starts_with("ENOSYS"));
+        assert!(line(12, None).contains("ulimit -l"));
+        assert_eq!(line(5, None), "os error");
+    }
+
+    #[test]
+    fn auto_always_finds_one_and_says_why_it_is_not_io_uring() {
+        let selection = select_backend(BackendChoice::Auto).unwrap();
+        assert_eq!(selection.note.is_none(), selection.backend == Backend::TokioUring);
+        let named = select_backend(BackendChoice::TokioUring);
+        assert_eq!(named.is_ok(), selection.backend == Backend::TokioUring);
+        assert_eq!(select_backend(BackendChoice::Threads).unwrap().backend, Backend::Threads);
+    }
+}

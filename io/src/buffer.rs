@@ -1,0 +1,194 @@
+//! Memory that the kernel may read and write while an operation runs: aligned, owned, never moved.
+//!
+//! Invariants:
+//! * The address of the bytes is fixed from allocation to release, however often the value moves.
+//! * Every byte is initialised from the start (fresh memory is zeroed, recycled memory keeps old bytes).
+//! * A `Buffer` has one owner. While an operation runs, that owner is the operation, never the caller, so nobody
+//!   can see or free bytes that the kernel still writes (`file.rs` and `executor/` keep that duty).
+#![expect(
+    unsafe_code,
+    reason = "aligned memory with a fixed address: no safe container of std promises both"
+)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use crate::budget::Grant;
+use crate::buffer_pool::BufferPool;
+
+/// Alignment of every buffer's address, in bytes: the strictest that direct I/O asks for on common devices.
+pub const BUFFER_ALIGN_BYTES: usize = 4096;
+
+/// Length of a buffer is a multiple of this many bytes: the sector, the smallest unit of direct I/O.
+pub const SECTOR_BYTES: usize = 512;
+
+/// Longest buffer, in bytes. The kernel moves at most 2 GiB - 4 KiB in one operation.
+pub const BUFFER_BYTES_MAX: usize = 1 << 30;
+
+const _: () =
+    assert!(BUFFER_ALIGN_BYTES.is_power_of_two() && BUFFER_ALIGN_BYTES.is_multiple_of(SECTOR_BYTES));
+const _: () = assert!(BUFFER_BYTES_MAX < (1 << 31) - BUFFER_ALIGN_BYTES);
+
+/// Zeroed memory at an address that is a multiple of [`BUFFER_ALIGN_BYTES`]. May change threads.
+#[derive(Debug)]
+pub(crate) struct AlignedMemory {
+    start: NonNull<u8>,
+    /// Zero exactly when nothing is allocated.
+    bytes: usize,
+}
+
+// SAFETY: the memory is owned by this value alone, as a Box<[u8]> owns its bytes; the pointer is never shared.
+unsafe impl Send for AlignedMemory {}
+
+impl AlignedMemory {
+    /// Nothing, at no cost: stands in while the memory is with a running operation.
+    pub(crate) fn empty() -> Self {
+        Self { start: NonNull::dangling(), bytes: 0 }
+    }
+
+    /// Zeroed memory of this many bytes; `None` when the allocator has none.
+    pub(crate) fn allocate(bytes: usize) -> Option<Self> {
+        let layout = Self::layout(bytes)?;
+        // SAFETY: `layout` returns no layout of zero size.
+        let start = unsafe { alloc_zeroed(layout) };
+        Some(Self { start: NonNull::new(start)?, bytes })
+    }
+
+    fn layout(bytes: usize) -> Option<Layout> {
+        if bytes == 0 { None } else { Layout::from_size_align(bytes, BUFFER_ALIGN_BYTES).ok() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where the bytes start. Stays valid while this value lives, wherever it is moved.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+}
+
+impl Deref for AlignedMemory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `start` is dangling with a length of zero, or points to `bytes` initialised bytes that this value
+        // owns; the borrow of `self` keeps them from being written or freed.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl DerefMut for AlignedMemory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; the exclusive borrow of `self` is the only way to these bytes.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for AlignedMemory {
+    fn drop(&mut self) {
+        if let Some(layout) = Self::layout(self.bytes) {
+            // SAFETY: allocated in `allocate` with this very layout, and not freed before: only drop frees.
+            unsafe { dealloc(self.start.as_ptr(), layout) }
+        }
+    }
+}
+
+/// Bytes for one operation, from the pool of the executor's thread; goes back to it on drop.
+///
+/// The address is a multiple of [`BUFFER_ALIGN_BYTES`], the length is what was asked for (a multiple of
+/// [`SECTOR_BYTES`]). A fresh buffer holds old bytes or zeroes: write or read over all of it before use.
+pub struct Buffer {
+    memory: AlignedMemory,
+    bytes: usize,
+    pool: Rc<BufferPool>,
+    /// The part of the pool's budget that this buffer holds. Given back after the memory: see `Drop`.
+    _grant: Grant,
+}
+
+impl Buffer {
+    pub(crate) fn new(memory: AlignedMemory, bytes: usize, pool: Rc<BufferPool>, grant: Grant) -> Self {
+        debug_assert!(bytes <= memory.len());
+        Self { memory, bytes, pool, _grant: grant }
+    }
+
+    /// Takes the memory out, to lend it to another thread. The buffer is empty until `put_memory`.
+    pub(crate) fn take_memory(&mut self) -> AlignedMemory {
+        std::mem::replace(&mut self.memory, AlignedMemory::empty())
+    }
+
+    pub(crate) fn put_memory(&mut self, memory: AlignedMemory) {
+        debug_assert!(self.bytes <= memory.len());
+        self.memory = memory;
+    }
+
+    /// Where the bytes start; valid as long as this buffer lives, wherever it is moved.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.memory.start()
+    }
+
+    /// Length in bytes, also while the memory is lent out.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.memory.get(..self.bytes).unwrap_or_default()
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.memory.get_mut(..self.bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let memory = self.take_memory();
+        self.pool.put_back(memory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_zeroed_and_at_a_fixed_address() {
+        for bytes in [512, 4096, 12_288, 1 << 20] {
+            let mut memory = AlignedMemory::allocate(bytes).unwrap();
+            let start = memory.start();
+            assert_eq!(start.addr() % BUFFER_ALIGN_BYTES, 0);
+            assert_eq!(memory.len(), bytes);
+            assert!(memory.iter().all(|byte| *byte == 0));
+            memory.fill(0xAB);
+            let moved = Box::new(memory);
+            assert_eq!(moved.start(), start);
+            let moved = std::thread::spawn(move || *moved).join().unwrap();
+            assert!(moved.iter().all(|byte| *byte == 0xAB));
+        }
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        let mut memory = AlignedMemory::empty();
+        assert!(memory.is_empty());
+        assert!(memory.iter_mut().next().is_none());
+        assert!(AlignedMemory::allocate(0).is_none());
+        assert!(AlignedMemory::allocate(usize::MAX).is_none());
+    }
+}

@@ -1,0 +1,224 @@
+//! The buffers of one executor thread: a hard limit on their bytes, and a few kept for the next operation.
+//!
+//! ```text
+//! acquire ──> budget (FIFO) ──> idle buffer of the same size class, else the allocator ──> Buffer
+//! drop    ──> idle list while it is short, else the allocator ──> budget, which serves the oldest waiter
+//! ```
+//!
+//! Invariants:
+//! * `leased + idle <= limit`: idle buffers make room for leased ones, never the other way round.
+//! * `idle <= idle limit`, an eighth of the limit and at most 2 MiB: memory is reused under load and given back
+//!   to the allocator after it.
+//! * Bytes are counted by size class, that is as allocated, not as asked for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::budget::{Budget, Grant};
+use crate::buffer::{AlignedMemory, BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
+use crate::error::{IoError, IoErrorKind};
+use crate::executor::context;
+
+/// Most idle bytes a pool keeps, whatever its limit.
+const IDLE_BYTES_MAX: usize = 2 << 20;
+
+#[derive(Debug)]
+pub(crate) struct BufferPool {
+    leased: Rc<Budget>,
+    idle: RefCell<BTreeMap<usize, Vec<AlignedMemory>>>,
+    idle_bytes: Cell<usize>,
+    idle_bytes_max: usize,
+}
+
+impl BufferPool {
+    pub(crate) fn new(bytes_max: usize) -> Rc<Self> {
+        Rc::new(Self {
+            leased: Budget::new(bytes_max),
+            idle: RefCell::default(),
+            idle_bytes: Cell::new(0),
+            idle_bytes_max: (bytes_max / 8).min(IDLE_BYTES_MAX),
+        })
+    }
+
+    pub(crate) fn leased_bytes(&self) -> usize {
+        self.leased.used()
+    }
+
+    pub(crate) fn idle_bytes(&self) -> usize {
+        self.idle_bytes.get()
+    }
+
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.leased.limit()
+    }
+
+    async fn acquire(self: Rc<Self>, bytes: usize) -> Result<Buffer, IoError> {
+        let class_bytes = self.class_of(bytes)?;
+        let grant = self.leased.take(class_bytes).await;
+        self.lease(bytes, class_bytes, grant)
+    }
+
+    fn try_acquire(self: Rc<Self>, bytes: usize) -> Result<Buffer, IoError> {
+        let class_bytes = self.class_of(bytes)?;
+        let grant = self.leased.try_take(class_bytes).ok_or_else(|| {
+            let free_bytes = self.bytes_max().saturating_sub(self.leased_bytes());
+            IoError::new(IoErrorKind::PoolExhausted, OPERATION)
+                .with_expected(format!("room for {class_bytes} bytes"))
+                .with_found(format!("{free_bytes} of {} bytes free, or others waiting", self.bytes_max()))
+        })?;
+        self.lease(bytes, class_bytes, grant)
+    }
+
+    /// The size class of a request that this pool can ever serve.
+    fn class_of(&self, bytes: usize) -> Result<usize, IoError> {
+        if bytes == 0 || !bytes.is_multiple_of(SECTOR_BYTES) || bytes > BUFFER_BYTES_MAX {
+            return Err(IoError::new(IoErrorKind::Misaligned, OPERATION)
+                .with_expected(format!(
+                    "a multiple of {SECTOR_BYTES} from {SECTOR_BYTES} to {BUFFER_BYTES_MAX} bytes"
+                ))
+                .with_found(format!("{bytes} bytes")));
+        }
+        let class_bytes = class_bytes(bytes);
+        if class_bytes > self.bytes_max() {
+            return Err(IoError::new(IoErrorKind::PoolExhausted, OPERATION)
+                .with_expected(format!("at most the whole pool of {} bytes", self.bytes_max()))
+                .with_found(format!("{class_bytes} bytes")));
+        }
+        Ok(class_bytes)
+    }
+
+    fn lease(self: Rc<Self>, bytes: usize, class_bytes: usize, grant: Grant) -> Result<Buffer, IoError> {
+        let memory = match self.take_idle(class_bytes) {
+            Some(memory) => memory,
+            None => {
+                self.make_room();
+                AlignedMemory::allocate(class_bytes)
+                    .ok_or_else(|| IoError::from_os(OPERATION, std::io::ErrorKind::OutOfMemory.into()))?
+            }
+        };
+        Ok(Buffer::new(memory, bytes, self, grant))
+    }
+
+    fn take_idle(&self, class_bytes: usize) -> Option<AlignedMemory> {
+        let memory = self.idle.borrow_mut().get_mut(&class_bytes)?.pop()?;
+        self.idle_bytes.set(self.idle_bytes.get() - memory.len());
+        Some(memory)
+    }
+
+    /// Releases idle buffers, largest first, until they and the leased ones fit the limit.
+    fn make_room(&self) {
+        let idle_bytes_target = self.bytes_max().saturating_sub(self.leased_bytes());
+        while self.idle_bytes.get() > idle_bytes_target {
+            let mut idle = self.idle.borrow_mut();
+            let Some(mut class) = idle.last_entry() else { return };
+            match class.get_mut().pop() {
+                Some(memory) => self.idle_bytes.set(self.idle_bytes.get() - memory.len()),
+                None => drop(class.remove()),
+            }
+        }
+    }
+
+    /// Takes a buffer's memory back, for the next one or for the allocator. Its grant is given back after this.
+    pub(crate) fn put_back(&self, memory: AlignedMemory) {
+        let bytes = memory.len();
+        if bytes > 0 && self.idle_bytes.get() + bytes <= self.idle_bytes_max {
+            self.idle_bytes.set(self.idle_bytes.get() + bytes);
+            self.idle.borrow_mut().entry(bytes).or_default().push(memory);
+        }
+    }
+}
+
+const OPERATION: &str = "acquire buffer";
+
+/// Rounds up to a size class: four classes for each doubling, so that at most a quarter is lost.
+fn class_bytes(bytes: usize) -> usize {
+    let step = (bytes.next_power_of_two() / 8).max(BUFFER_ALIGN_BYTES);
+    bytes.next_multiple_of(step)
+}
+
+/// A buffer of exactly this many bytes from the pool of this executor thread, as soon as the pool's limit allows.
+///
+/// First come, first served: a large request is not passed over by small ones. Dropping the future gives its
+/// place up and loses nothing.
+///
+/// # Errors
+/// `Misaligned` when `bytes` is not a positive multiple of [`SECTOR_BYTES`] (round it up); `PoolExhausted` when it
+/// is more than the whole pool (raise `buffer_bytes_max` of the executor); `Unsupported` on a thread that is no executor.
+pub async fn acquire_buffer(bytes: usize) -> Result<Buffer, IoError> {
+    let pool = context::current(OPERATION)?.pool();
+    pool.acquire(bytes).await
+}
+
+/// A buffer of exactly this many bytes from the pool of this executor thread, now or not at all.
+///
+/// # Errors
+/// As [`acquire_buffer`]; `PoolExhausted` also when the pool is at its limit now or others wait already.
+pub fn try_acquire_buffer(bytes: usize) -> Result<Buffer, IoError> {
+    context::current(OPERATION)?.pool().try_acquire(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    #[test]
+    fn size_classes_lose_at_most_a_quarter() {
+        for (bytes, class) in [
+            (512, 4096),
+            (4096, 4096),
+            (4608, 8192),
+            (33 * KIB, 40 * KIB),
+            (64 * KIB, 64 * KIB),
+            (65 * KIB, 80 * KIB),
+        ] {
+            assert_eq!(class_bytes(bytes), class, "{bytes}");
+        }
+        for bytes in (512..4 << 20).step_by(512) {
+            let class = class_bytes(bytes);
+            assert!(class >= bytes && class.is_multiple_of(BUFFER_ALIGN_BYTES));
+            assert!(class - bytes < (class / 4).max(BUFFER_ALIGN_BYTES), "{bytes} became {class}");
+        }
+    }
+
+    #[test]
+    fn leased_and_idle_never_pass_the_limit() {
+        let pool = BufferPool::new(1 << 20);
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut held = Vec::new();
+        for _ in 0..20_000 {
+            if random.bool() && !held.is_empty() {
+                held.swap_remove(random.usize(..held.len()));
+            } else if let Ok(mut buffer) = Rc::clone(&pool).try_acquire(random.usize(1..=256) * 512) {
+                buffer.fill(0xCD);
+                held.push(buffer);
+            }
+            assert!(pool.leased_bytes() + pool.idle_bytes() <= 1 << 20);
+            assert!(pool.idle_bytes() <= 1 << 17);
+        }
+        held.clear();
+        assert_eq!(pool.leased_bytes(), 0);
+        let idle: usize = pool.idle.borrow().values().flatten().map(AlignedMemory::len).sum();
+        assert_eq!(idle, pool.idle_bytes());
+    }
+
+    #[test]
+    fn a_buffer_is_reused_and_a_bad_length_is_refused() {
+        let pool = BufferPool::new(1 << 20);
+        let first = Rc::clone(&pool).try_acquire(4096).unwrap();
+        let start = first.start();
+        drop(first);
+        assert_eq!(Rc::clone(&pool).try_acquire(512).unwrap().start(), start);
+        for (bytes, kind) in [
+            (0, IoErrorKind::Misaligned),
+            (100, IoErrorKind::Misaligned),
+            (2 << 30, IoErrorKind::Misaligned),
+            (2 << 20, IoErrorKind::PoolExhausted),
+        ] {
+            assert_eq!(Rc::clone(&pool).try_acquire(bytes).unwrap_err().kind(), kind, "{bytes}");
+        }
+        assert_eq!(try_acquire_buffer(4096).unwrap_err().kind(), IoErrorKind::Unsupported);
+    }
+}

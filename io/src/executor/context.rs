@@ -1,0 +1,154 @@
+//! What an executor thread knows about itself, found through the thread.
+//!
+//! Two sets of local tasks run on an executor thread:
+//! ```text
+//! tasks       `main` and all it spawns: dropped the moment `main` ends
+//! operations  file operations that must finish once begun (open, sync, .., and everything of the threads backend):
+//!             run until the last one is done
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::{Rc, Weak};
+
+use tokio::task::LocalSet;
+
+use super::ExecutorOptions;
+use super::task::{TaskLost, task_pair};
+use crate::backend::Backend;
+use crate::budget::{Budget, Grant};
+use crate::buffer_pool::BufferPool;
+use crate::error::{IoError, IoErrorKind};
+use crate::metrics::{Counters, IoMetrics};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
+}
+
+/// State of one executor thread.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    pub(crate) backend: Backend,
+    pub(crate) counters: Counters,
+    /// Operations begun since the ring was last seen to take all of them: see `tokio_uring/turn.rs`.
+    pub(crate) unsubmitted: Cell<bool>,
+    pool: Rc<BufferPool>,
+    /// One for each operation that may be with the kernel.
+    slots: Rc<Budget>,
+    operations: Weak<LocalSet>,
+    main_ended: Cell<bool>,
+    /// Message of the first task that panicked with nobody waiting for it.
+    panic: RefCell<Option<String>>,
+}
+
+impl Executor {
+    pub(super) fn new(options: &ExecutorOptions, slots_max: usize, operations: &Rc<LocalSet>) -> Rc<Self> {
+        Rc::new(Self {
+            backend: options.backend,
+            counters: Counters::default(),
+            unsubmitted: Cell::new(false),
+            pool: BufferPool::new(options.buffer_bytes_max),
+            slots: Budget::new(slots_max.max(1)),
+            operations: Rc::downgrade(operations),
+            main_ended: Cell::new(false),
+            panic: RefCell::new(None),
+        })
+    }
+
+    pub(crate) fn pool(&self) -> Rc<BufferPool> {
+        Rc::clone(&self.pool)
+    }
+
+    /// Leave for one operation to be with the kernel, first come first served. What owns the operation's buffer and
+    /// file keeps it until the kernel is done.
+    pub(crate) async fn slot(&self) -> Grant {
+        self.slots.take(1).await
+    }
+
+    /// Resolves when no operation is with the kernel any more. None may be begun after this.
+    pub(super) async fn drained(&self) {
+        drop(self.slots.take(self.slots.limit()).await);
+    }
+
+    pub(crate) fn operations_in_flight(&self) -> usize {
+        self.slots.used()
+    }
+
+    /// Runs an operation to its end, also when the returned future is dropped.
+    ///
+    /// Never resolves when the executor's operations are over, which nobody on its thread lives to see.
+    pub(crate) async fn run_to_end<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
+        let Some(operations) = self.operations.upgrade() else { return std::future::pending().await };
+        let (running, task) = task_pair(future);
+        drop(operations.spawn_local(tokio::task::unconstrained(running)));
+        drop(operations);
+        match task.await {
+            Ok(output) => output,
+            // A bug in an operation: it goes on in the one who waits for it.
+            Err(TaskLost::Panicked(message)) => std::panic::resume_unwind(Box::new(message)),
+            Err(TaskLost::ExecutorEnded) => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn end_main(&self) {
+        self.main_ended.set(true);
+    }
+
+    /// Local tasks are over: none is polled any more.
+    pub(super) fn main_ended(&self) -> bool {
+        self.main_ended.get()
+    }
+
+    pub(crate) fn note_panic(&self, message: &str) {
+        self.panic.borrow_mut().get_or_insert_with(|| message.to_owned());
+    }
+
+    pub(super) fn panic_message(&self) -> Option<String> {
+        self.panic.borrow().clone()
+    }
+
+    pub(crate) fn metrics(&self) -> IoMetrics {
+        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        IoMetrics {
+            reads: self.counters.reads.get(),
+            read_bytes: self.counters.read_bytes.get(),
+            writes: self.counters.writes.get(),
+            written_bytes: self.counters.written_bytes.get(),
+            operations_in_flight: wide(self.operations_in_flight()),
+            buffer_bytes: wide(self.pool.leased_bytes()),
+            buffer_idle_bytes: wide(self.pool.idle_bytes()),
+            buffer_bytes_max: wide(self.pool.bytes_max()),
+        }
+    }
+}
+
+/// Makes this thread an executor's for as long as the returned value lives.
+pub(super) fn enter(executor: Rc<Executor>) -> Entered {
+    CURRENT.set(Some(executor));
+    Entered
+}
+
+pub(super) struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let left = CURRENT.take();
+        drop(left);
+    }
+}
+
+/// The executor of this thread.
+pub(crate) fn current(operation: &'static str) -> Result<Rc<Executor>, IoError> {
+    try_current().ok_or_else(|| no_executor(operation))
+}
+
+/// The executor of this thread, if it is an executor's (and not already taking its thread-locals down).
+pub(crate) fn try_current() -> Option<Rc<Executor>> {
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+fn no_executor(operation: &'static str) -> IoError {
+    IoError::new(IoErrorKind::Unsupported, operation)
+        .with_expected("a thread started by spawn_executor whose `main` still runs")
+        .with_found(format!("thread {:?}", std::thread::current().name().unwrap_or("without a name")))
+}

@@ -1,0 +1,164 @@
+//! An open file as its backend has it, and the few verbs that each backend must offer for it.
+//!
+//! ```text
+//!                 open   transfer (read, write)   sync_data   allocate   close   truncate, length, direct
+//! tokio-uring     ring   ring                     ring        ring       ring    thread pool or in place
+//! threads         pool   pool                     pool        pool       pool    thread pool or in place
+//! ```
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, statx};
+
+use super::context::Executor;
+use super::{threads, tokio_uring};
+use crate::backend::Backend;
+use crate::budget::Grant;
+use crate::buffer::{BUFFER_ALIGN_BYTES, Buffer, SECTOR_BYTES};
+use crate::file::OpenOptions;
+
+/// Which way the bytes of a transfer go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+/// A buffer on its way to or from a file, with its leave to be with the kernel. Owned by the operation until the
+/// kernel is done: as long as it exists, the bytes are nobody else's.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    pub(crate) buffer: Buffer,
+    /// Bytes before this are moved already.
+    pub(crate) start: usize,
+    /// Given back when the kernel is done and the operation drops its transfer.
+    pub(crate) _slot: Grant,
+}
+
+/// An open file. Clones are the same open file; it closes with the last of them.
+#[derive(Clone, Debug)]
+pub(crate) enum Descriptor {
+    TokioUring(Rc<::tokio_uring::fs::File>),
+    Threads(Arc<std::fs::File>),
+}
+
+impl Descriptor {
+    pub(crate) async fn open(executor: &Executor, path: Arc<Path>, options: OpenOptions) -> io::Result<Self> {
+        match executor.backend {
+            Backend::TokioUring => {
+                Ok(Self::TokioUring(Rc::new(tokio_uring::open(executor, &path, options).await?)))
+            }
+            Backend::Threads => Ok(Self::Threads(Arc::new(threads::open(path, options).await?))),
+        }
+    }
+
+    /// Moves some bytes, at least one unless at the end of the file.
+    pub(crate) async fn transfer(
+        &self,
+        executor: &Executor,
+        direction: Direction,
+        offset: u64,
+        transfer: Transfer,
+    ) -> (io::Result<usize>, Transfer) {
+        match self {
+            // The ring's driver owns the transfer while the kernel works on it, whatever becomes of this future.
+            Self::TokioUring(file) => {
+                tokio_uring::transfer(executor, file, direction, offset, transfer).await
+            }
+            // Here an operation task does.
+            Self::Threads(file) => {
+                let file = Arc::clone(file);
+                let job = threads::transfer(file, direction, offset, transfer);
+                executor.run_to_end(job).await
+            }
+        }
+    }
+
+    pub(crate) async fn sync_data(&self, executor: &Executor) -> io::Result<()> {
+        match self {
+            Self::TokioUring(file) => tokio_uring::sync_data(executor, file).await,
+            Self::Threads(file) => threads::sync_data(Arc::clone(file)).await,
+        }
+    }
+
+    /// Reserves the space of the first `bytes`; the file is at least that long after it.
+    pub(crate) async fn allocate(&self, executor: &Executor, bytes: u64) -> io::Result<()> {
+        let reserved = match self {
+            Self::TokioUring(file) => tokio_uring::allocate(executor, file, bytes).await,
+            Self::Threads(file) => threads::allocate(Arc::clone(file), bytes).await,
+        };
+        match reserved {
+            // The file system cannot reserve; a file with holes serves as well until it is full.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => {
+                if self.bytes()? < bytes { self.truncate(bytes).await } else { Ok(()) }
+            }
+            other => other,
+        }
+    }
+
+    /// Sets the length. It may take long on a large file, so it runs on the pool in every backend (the ring has
+    /// no operation for it before Linux 6.9).
+    pub(crate) async fn truncate(&self, bytes: u64) -> io::Result<()> {
+        let file = std::fs::File::from(self.as_fd().try_clone_to_owned()?);
+        threads::on_pool(move || file.set_len(bytes)).await
+    }
+
+    /// The length now. In place: it reads what the kernel holds in memory.
+    pub(crate) fn bytes(&self) -> io::Result<u64> {
+        let bytes = fstat(self.as_fd())?.st_size;
+        u64::try_from(bytes).map_err(io::Error::other)
+    }
+
+    /// Closes at once when this is the last of its clones, else when the last one goes.
+    pub(crate) async fn close(self, executor: &Executor) -> io::Result<()> {
+        match self {
+            Self::TokioUring(file) => match Rc::try_unwrap(file) {
+                Ok(file) => tokio_uring::close(executor, file).await,
+                Err(_) => Ok(()),
+            },
+            Self::Threads(file) => threads::close(file).await,
+        }
+    }
+
+    /// Turns direct I/O on; the alignment it asks for, or `None` where the file system refuses it.
+    ///
+    /// By fcntl and not by a flag of open: an open that creates and is then refused leaves a file behind, and
+    /// the second try could not tell it from somebody else's.
+    pub(crate) fn set_direct(&self) -> io::Result<Option<usize>> {
+        let Some(align_bytes) = self.direct_align_bytes() else { return Ok(None) };
+        let flags = fcntl_getfl(self.as_fd())?;
+        match fcntl_setfl(self.as_fd(), flags | OFlags::DIRECT) {
+            Ok(()) => Ok(Some(align_bytes)),
+            Err(rustix::io::Errno::INVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What statx says (Linux 6.1 and later), else the strictest that is usual.
+    fn direct_align_bytes(&self) -> Option<usize> {
+        let Ok(stat) = statx(self.as_fd(), c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) else {
+            return Some(BUFFER_ALIGN_BYTES);
+        };
+        if stat.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
+            return Some(BUFFER_ALIGN_BYTES);
+        }
+        let align_bytes = usize::try_from(stat.stx_dio_offset_align.max(stat.stx_dio_mem_align)).ok()?;
+        let usable = stat.stx_dio_offset_align > 0
+            && align_bytes.is_power_of_two()
+            && align_bytes <= BUFFER_ALIGN_BYTES;
+        usable.then_some(align_bytes.max(SECTOR_BYTES))
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::TokioUring(file) => tokio_uring::kernel::descriptor(file),
+            Self::Threads(file) => file.as_fd(),
+        }
+    }
+}

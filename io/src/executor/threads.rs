@@ -1,0 +1,119 @@
+//! The threads backend: pread and pwrite on a bounded pool, for kernels and containers that forbid io_uring.
+//!
+//! ```text
+//! File ─> operation task (owns buffer, slot, file) ─> pool thread: pread(memory) ─> wake ─> buffer whole again
+//! ```
+//!
+//! While a pool thread works on it, the memory is out of its buffer and owned by the job; the operation task waits
+//! for it even when its caller does not any more. The pool is tokio's: it starts threads on demand up to the
+//! limit, and ends them after ten idle seconds.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use tokio::task::LocalSet;
+
+use super::context::{self, Executor};
+use super::descriptor::{Direction, Transfer};
+use super::{Ended, ExecutorOptions, Report, START, run_main};
+use crate::buffer::AlignedMemory;
+use crate::error::IoError;
+use crate::file::OpenOptions;
+
+/// Runs an executor thread to its end.
+pub(super) fn run<F, Fut>(options: &ExecutorOptions, report: Report, main: F) -> Result<(), IoError>
+where
+    F: FnOnce() -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(options.file_threads_max.max(1))
+        .thread_name(format!("{}-file", options.name))
+        .build()
+        .map_err(|source| IoError::from_os(START, source))?;
+    let operations = Rc::new(LocalSet::new());
+    let executor = Executor::new(options, options.slots_max(), &operations);
+    let entered = context::enter(Rc::clone(&executor));
+    report.started();
+    let Ended { outcome, drained } = runtime.block_on(run_main(executor, operations, main));
+    drop(entered);
+    if !drained {
+        // Leaves the stuck pool threads alone; each owns what it works on.
+        runtime.shutdown_background();
+    }
+    outcome
+}
+
+/// Runs blocking code on the pool.
+pub(crate) async fn on_pool<T: Send + 'static>(
+    job: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(job).await.map_err(io::Error::other)?
+}
+
+pub(crate) async fn open(path: Arc<std::path::Path>, options: OpenOptions) -> io::Result<std::fs::File> {
+    on_pool(move || {
+        std::fs::OpenOptions::new()
+            .read(options.read)
+            .write(options.write)
+            .create(options.create)
+            .create_new(options.create_new)
+            .truncate(options.truncate)
+            .open(path)
+    })
+    .await
+}
+
+/// One pread into, or pwrite from, the part of the buffer still to be moved.
+pub(crate) async fn transfer(
+    file: Arc<std::fs::File>,
+    direction: Direction,
+    offset: u64,
+    mut transfer: Transfer,
+) -> (io::Result<usize>, Transfer) {
+    let range = transfer.start..transfer.buffer.bytes();
+    let mut memory = transfer.buffer.take_memory();
+    let memory_bytes = memory.len();
+    let job = move || {
+        let bytes = memory.get_mut(range).unwrap_or_default();
+        let outcome = match direction {
+            Direction::Read => file.read_at(bytes, offset),
+            Direction::Write => file.write_at(bytes, offset),
+        };
+        Ok((outcome, memory))
+    };
+    match on_pool(job).await {
+        Ok((outcome, memory)) => {
+            transfer.buffer.put_memory(memory);
+            (outcome, transfer)
+        }
+        // The pool never ran the job and dropped it, its memory with it: the buffer must be whole again.
+        Err(error) => {
+            if let Some(memory) = AlignedMemory::allocate(memory_bytes) {
+                transfer.buffer.put_memory(memory);
+            }
+            (Err(error), transfer)
+        }
+    }
+}
+
+pub(crate) async fn sync_data(file: Arc<std::fs::File>) -> io::Result<()> {
+    on_pool(move || file.sync_data()).await
+}
+
+pub(crate) async fn allocate(file: Arc<std::fs::File>, bytes: u64) -> io::Result<()> {
+    on_pool(move || Ok(fallocate(&*file, FallocateFlags::empty(), 0, bytes)?)).await
+}
+
+pub(crate) async fn close(file: Arc<std::fs::File>) -> io::Result<()> {
+    let job = move || {
+        drop(file);
+        Ok(())
+    };
+    on_pool(job).await
+}

@@ -1,0 +1,74 @@
+//! Folders and names. Rare and slow, so each runs on the thread pool of the executor; on a thread that is no
+//! executor it runs in place.
+//!
+//! A dropped future does not stop what was begun.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::error::IoError;
+use crate::executor::{context, threads};
+
+pub use crate::lock::lock_dir;
+
+/// Removes a file.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `Other`.
+pub async fn remove_file(path: &Path) -> Result<(), IoError> {
+    run("remove", path, |path| std::fs::remove_file(path)).await
+}
+
+/// Gives a file another name, replacing what had it. Durable after [`sync_dir`] of the folder.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `NoSpace`, `Other`.
+pub async fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
+    let to = to.to_owned();
+    run("rename", from, move |from| std::fs::rename(from, to)).await
+}
+
+/// Creates a folder and all above it that are missing. Fine when it exists.
+///
+/// # Errors
+/// `NotFound` when something on the way is no folder, `PermissionDenied`, `NoSpace`, `Other`.
+pub async fn create_dir_all(path: &Path) -> Result<(), IoError> {
+    run("create folder", path, |path| std::fs::create_dir_all(path)).await
+}
+
+/// Makes the names in a folder durable: created, renamed and removed files.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `Other`.
+pub async fn sync_dir(path: &Path) -> Result<(), IoError> {
+    run("sync folder", path, |path| std::fs::File::open(path)?.sync_all()).await
+}
+
+/// Removes a folder with all in it; follows no symbolic links.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied`, `Other`; part of it may be gone then.
+pub async fn remove_dir_all(path: &Path) -> Result<(), IoError> {
+    run("remove folder", path, |path| std::fs::remove_dir_all(path)).await
+}
+
+async fn run(
+    operation: &'static str,
+    path: &Path,
+    job: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+) -> Result<(), IoError> {
+    let done = match context::try_current() {
+        None => job(path),
+        Some(executor) => {
+            let path = path.to_owned();
+            let slot_of = Rc::clone(&executor);
+            let whole = async move {
+                let _slot = slot_of.slot().await;
+                threads::on_pool(move || job(&path)).await
+            };
+            executor.run_to_end(whole).await
+        }
+    };
+    done.map_err(|source| IoError::from_os(operation, source).with_path(path))
+}

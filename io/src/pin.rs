@@ -1,0 +1,46 @@
+//! Which CPUs this process may use, and tying a thread to one of them.
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The CPUs in this process's affinity mask, ascending: what a container or `taskset` leaves it. Never empty
+/// (CPU 0 when the mask cannot be read).
+#[must_use]
+pub fn cores_available() -> Vec<usize> {
+    let cores: Vec<usize> = match sched_getaffinity(None) {
+        Ok(mask) => (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect(),
+        Err(_) => Vec::new(),
+    };
+    if cores.is_empty() { vec![0] } else { cores }
+}
+
+/// Ties this thread to one CPU; on failure one line that says why.
+pub(crate) fn pin_thread(core: usize) -> Result<(), String> {
+    if core >= CpuSet::MAX_CPU {
+        return Err(format!(
+            "not pinned: CPU {core} is above the {} that an affinity mask holds",
+            CpuSet::MAX_CPU
+        ));
+    }
+    let mut mask = CpuSet::new();
+    mask.set(core);
+    sched_setaffinity(None, &mask).map_err(|error| format!("not pinned to CPU {core}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_to_a_core_it_has_and_says_why_not_otherwise() {
+        let cores = cores_available();
+        assert!(!cores.is_empty());
+        std::thread::spawn(move || {
+            pin_thread(cores[0]).unwrap();
+            assert_eq!(cores_available(), [cores[0]]);
+            assert!(pin_thread(1023).unwrap_err().starts_with("not pinned to CPU 1023"));
+            assert!(pin_thread(1 << 20).is_err());
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -1,0 +1,46 @@
+//! Waiting on an executor thread: for a time, for a future with a deadline, for one turn of the loop.
+
+use std::future::Future;
+use std::task::Poll;
+use std::time::Duration;
+
+/// The deadline passed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("deadline passed")]
+pub struct Elapsed;
+
+/// Resolves after this time; the grain is one millisecond, rounded up. Dropping it cancels it.
+///
+/// # Panics
+/// On a thread that is no executor.
+pub async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// The future's output, unless the time passes first; the future is then dropped.
+///
+/// # Errors
+/// [`Elapsed`] when the time passed first.
+///
+/// # Panics
+/// On a thread that is no executor.
+pub async fn timeout<T>(duration: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    tokio::time::timeout(duration, future).await.map_err(|_| Elapsed)
+}
+
+/// Lets every other task that is ready run once. Long computations on an executor thread call it about every
+/// 100 microseconds, or they hold up all others and their I/O.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        // Back of the run queue by an ordinary wake. tokio's own `yield_now` defers the wake in a way that keeps
+        // the tokio-uring loop from submitting (see `executor/tokio_uring/turn.rs`).
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,63 @@
+//! One suite of promises that every backend keeps: files, buffers, executors, wakes, shutdown.
+//!
+//! Each promise is a function of a backend, and becomes one test for each backend. Where the kernel forbids io_uring its tests
+//! say so and pass: the library then never uses it.
+
+// Integration tests are tests anyhow; said again so that clippy knows.
+#[cfg(test)]
+mod suite;
+
+use aquifer_io::{Backend, BackendChoice, select_backend};
+
+/// One module of tests for each backend, from one list of promises.
+macro_rules! on_every_backend {
+    ($($file:ident::{$($promise:ident),* $(,)?}),* $(,)?) => {
+        mod tokio_uring {
+            $($(#[test] fn $promise() { super::on(super::Backend::TokioUring, super::suite::$file::$promise); })*)*
+        }
+        mod threads {
+            $($(#[test] fn $promise() { super::on(super::Backend::Threads, super::suite::$file::$promise); })*)*
+        }
+    };
+}
+
+on_every_backend! {
+    files::{
+        random_writes_and_reads_match_a_byte_array,
+        the_end_of_the_file_is_an_error_that_says_where,
+        misaligned_requests_are_refused_before_the_kernel,
+        direct_where_the_file_system_permits_it,
+        missing_files_and_folders_are_clear_errors,
+        a_full_device_is_no_space,
+        length_space_and_sync,
+        folders_and_names,
+    },
+    operations::{
+        dropped_reads_give_every_buffer_back_and_write_to_none_afterwards,
+        thousands_in_flight,
+        a_small_ring_makes_the_rest_wait,
+        dropped_opens_leak_no_descriptor,
+        operations_begun_are_finished_when_the_executor_ends,
+        the_pool_is_a_hard_limit_and_serves_in_order,
+        a_busy_thread_still_submits_and_reaps,
+    },
+    executors::{
+        wakes_from_foreign_threads_are_never_lost,
+        ping_pong_with_a_foreign_thread,
+        an_idle_executor_sleeps,
+        panics_reach_somebody,
+        tasks_end_with_main_and_before_join_returns,
+        sleep_timeout_and_yield,
+        a_seed_gives_the_same_numbers_and_a_pin_holds,
+    },
+}
+
+fn on(backend: Backend, promise: fn(Backend)) {
+    if backend == Backend::TokioUring
+        && let Err(error) = select_backend(BackendChoice::TokioUring)
+    {
+        println!("skipped: {error}");
+        return;
+    }
+    promise(backend);
+}

@@ -1,0 +1,267 @@
+//! Any store of the `object_store` crate as a [`Remote`].
+//!
+//! ```text
+//! ObjectName ── root prefix ──> Path ──> object_store ──> answer ── length and range checks ──> caller
+//! ```
+//!
+//! Invariants:
+//! * Bytes are handed out only when their number is exactly the range's; the range in the answer must be the one asked for.
+//! * Every request runs on the store's own runtime, under its limit and a deadline that grows with the bytes moved.
+//! * Names come in checked and names listed by the store are checked again.
+
+mod classify;
+mod list;
+mod upload;
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+
+use crate::content::Content;
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::name::{ObjectName, check_folder, check_prefix};
+use crate::open::RemoteOptions;
+use crate::runtime::HttpRuntime;
+use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
+
+pub(crate) use list::ListOrder;
+
+/// An `object_store` under a prefix. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Adapter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn ObjectStore>,
+    root: String,
+    url: String,
+    order: ListOrder,
+    runtime: Arc<HttpRuntime>,
+    options: RemoteOptions,
+}
+
+impl Adapter {
+    /// Puts a store under a prefix. `url` is what [`Remote::describe`] says.
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        prefix: &str,
+        url: String,
+        order: ListOrder,
+        options: &RemoteOptions,
+    ) -> Result<Self, RemoteError> {
+        let root = check_prefix(prefix)?.to_owned();
+        let runtime = HttpRuntime::start(options)?;
+        let options = options.clone();
+        Ok(Self { shared: Arc::new(Shared { store, root, url, order, runtime, options }) })
+    }
+
+    /// Runs one request about `name` that moves about `bytes` bytes.
+    fn request<T, F>(&self, operation: &'static str, name: &ObjectName, bytes: u64, request: F) -> RemoteFuture<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RemoteError>> + Send + 'static,
+    {
+        let deadline = self.shared.options.deadline_of(bytes);
+        let name = name.clone();
+        let kind = match operation {
+            "put_if_absent" => RemoteErrorKind::InDoubt,
+            _ => RemoteErrorKind::Unavailable,
+        };
+        self.shared.runtime.run(deadline, request, move || {
+            RemoteError::new(kind, operation).with_object(&name).with_cause(no_answer(deadline))
+        })
+    }
+}
+
+impl Shared {
+    fn path(&self, name: &ObjectName) -> Path {
+        // Neither part holds a character that `Path` would encode, so this is the name itself.
+        if self.root.is_empty() { Path::from(name.as_str()) } else { Path::from(format!("{}/{name}", self.root)) }
+    }
+
+    async fn object_bytes(&self, name: &ObjectName) -> Result<u64, object_store::Error> {
+        Ok(self.store.head(&self.path(name)).await?.size)
+    }
+
+    async fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, RemoteError> {
+        let error = |error| classify::error("get", name, &error);
+        let answer = self.store.get_opts(&self.path(name), GetOptions::default()).await.map_err(error)?;
+        let bytes = answer.meta.size;
+        if bytes > bytes_max {
+            return Err(RemoteError::new(RemoteErrorKind::TooLarge, "get")
+                .with_object(name)
+                .with_bytes(bytes_max, bytes));
+        }
+        exactly("get", name, None, bytes, answer.bytes().await.map_err(error)?)
+    }
+
+    async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, RemoteError> {
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let answer = match self.store.get_opts(&self.path(name), options).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.explain_range(name, range, &error).await),
+        };
+        if answer.range != range {
+            return Err(bad_range(name, range, answer.meta.size));
+        }
+        let expected = range.end.saturating_sub(range.start);
+        let bytes =
+            answer.bytes().await.map_err(|error| classify::error("get_range", name, &error).with_range(range.clone()))?;
+        exactly("get_range", name, Some(range), expected, bytes)
+    }
+
+    /// Stores report a range that starts beyond the end in many ways: the object's length tells it from other failures.
+    async fn explain_range(&self, name: &ObjectName, range: Range<u64>, error: &object_store::Error) -> RemoteError {
+        let plain = classify::error("get_range", name, error).with_range(range.clone());
+        if !matches!(plain.kind(), RemoteErrorKind::Other | RemoteErrorKind::BadRange) {
+            return plain;
+        }
+        match self.object_bytes(name).await {
+            Ok(bytes) if bytes < range.end => bad_range(name, range, bytes),
+            _ => plain,
+        }
+    }
+}
+
+fn bad_range(name: &ObjectName, range: Range<u64>, found: u64) -> RemoteError {
+    let expected = range.end;
+    RemoteError::new(RemoteErrorKind::BadRange, "get_range")
+        .with_object(name)
+        .with_range(range)
+        .with_bytes(expected, found)
+}
+
+fn exactly(
+    operation: &'static str,
+    name: &ObjectName,
+    range: Option<Range<u64>>,
+    expected: u64,
+    bytes: Bytes,
+) -> Result<Bytes, RemoteError> {
+    let found = bytes.len() as u64;
+    if found == expected {
+        return Ok(bytes);
+    }
+    let error =
+        RemoteError::new(RemoteErrorKind::Truncated, operation).with_object(name).with_bytes(expected, found);
+    Err(match range {
+        Some(range) => error.with_range(range),
+        None => error,
+    })
+}
+
+fn no_answer(deadline: Duration) -> String {
+    format!("no answer within {:.1} s", deadline.as_secs_f64())
+}
+
+fn payload(content: Content) -> PutPayload {
+    content.into_chunks().into_iter().collect()
+}
+
+impl Remote for Adapter {
+    fn describe(&self) -> String {
+        self.shared.url.clone()
+    }
+
+    fn put(&self, name: &ObjectName, content: Content) -> RemoteFuture<()> {
+        let bytes = content.bytes();
+        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
+        self.request("put", name, bytes, async move {
+            match shared.store.put_opts(&shared.path(&owned), payload(content), PutOptions::default()).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(classify::error("put", &owned, &error)),
+            }
+        })
+    }
+
+    fn put_if_absent(&self, name: &ObjectName, content: Content) -> RemoteFuture<PutOutcome> {
+        let bytes = content.bytes();
+        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
+        self.request("put_if_absent", name, bytes, async move {
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            match shared.store.put_opts(&shared.path(&owned), payload(content), options).await {
+                Ok(_) => Ok(PutOutcome::Created),
+                Err(error) => classify::create(&owned, &error),
+            }
+        })
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> RemoteFuture<Bytes> {
+        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
+        self.request("get", name, bytes_max, async move { shared.get(&owned, bytes_max).await })
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> RemoteFuture<Bytes> {
+        let Some(bytes) = range.end.checked_sub(range.start) else {
+            let error = RemoteError::new(RemoteErrorKind::Invalid, "get_range")
+                .with_object(name)
+                .with_range(range)
+                .with_cause("the range ends before it starts");
+            return Box::pin(async move { Err(error) });
+        };
+        if bytes == 0 {
+            return Box::pin(async move { Ok(Bytes::new()) });
+        }
+        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
+        self.request("get_range", name, bytes, async move { shared.get_range(&owned, range).await })
+    }
+
+    fn head(&self, name: &ObjectName) -> RemoteFuture<ObjectMeta> {
+        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
+        self.request("head", name, 0, async move {
+            match shared.object_bytes(&owned).await {
+                Ok(bytes) => Ok(ObjectMeta { name: owned, bytes }),
+                Err(error) => Err(classify::error("head", &owned, &error)),
+            }
+        })
+    }
+
+    fn delete(&self, name: &ObjectName) -> RemoteFuture<()> {
+        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
+        self.request("delete", name, 0, async move {
+            let Err(error) = shared.store.delete(&shared.path(&owned)).await else { return Ok(()) };
+            match classify::error("delete", &owned, &error) {
+                absent if absent.kind() == RemoteErrorKind::NotFound => Ok(()),
+                other => Err(other),
+            }
+        })
+    }
+
+    fn list(&self, prefix: &str, start_after: Option<&ObjectName>, entries_max: usize) -> RemoteFuture<ListPage> {
+        let folder = match check_folder(prefix) {
+            Ok(folder) => folder.to_owned(),
+            Err(error) => return Box::pin(async move { Err(error) }),
+        };
+        if entries_max == 0 {
+            let error = RemoteError::new(RemoteErrorKind::Invalid, "list").with_cause("entries_max is 0");
+            return Box::pin(async move { Err(error) });
+        }
+        let deadline = self.shared.options.deadline_of_list();
+        let shared = Arc::clone(&self.shared);
+        let start_after = start_after.cloned();
+        self.shared.runtime.run(
+            deadline,
+            async move { list::page(&shared, &folder, start_after.as_ref(), entries_max).await },
+            move || RemoteError::new(RemoteErrorKind::Unavailable, "list").with_cause(no_answer(deadline)),
+        )
+    }
+
+    fn upload(&self, name: &ObjectName) -> RemoteFuture<Box<dyn Upload>> {
+        let (adapter, owned) = (self.clone(), name.clone());
+        self.request("upload", name, 0, async move { upload::start(adapter, owned).await })
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the store itself: the Debug output of S3 clients shows their configuration.
+        formatter.debug_struct("Adapter").field("url", &self.shared.url).finish_non_exhaustive()
+    }
+}

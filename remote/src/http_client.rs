@@ -1,0 +1,311 @@
+//! The HTTP client below every S3 store: one `reqwest` client, a timeout for each attempt, and the rule which requests may be
+//! repeated.
+//!
+//! ```text
+//! object_store (signs, repeats) ──> Attempts (this file) ──> reqwest: pooled kept-alive connections, TCP_NODELAY
+//! ```
+//!
+//! Invariants:
+//! * An attempt ends: connecting, waiting for the first byte of the answer, and each wait within its body have a limit.
+//! * A put-if-absent is repeated only after an attempt that surely was not applied. `object_store` itself would repeat it
+//!   after a lost answer and take its own success for another writer's.
+//! * The text of an error answer never leaves this file, but for S3's `Code` and `Message`: bodies repeat signed headers.
+//! * Redirects are not followed: they would take a signed request to another host.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use object_store::ClientOptions;
+use object_store::client::{
+    ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
+};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::error::RemoteErrorKind;
+use crate::open::RemoteOptions;
+
+/// Longest error answer that is looked at.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// Longest message taken out of one.
+const MESSAGE_CHARS_MAX: usize = 200;
+/// A POST that completes an upload may have to wait until the server has put the parts together.
+const POST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Idle connections kept for each host.
+const IDLE_CONNECTIONS_MAX: usize = 128;
+
+/// Makes the HTTP clients of one store.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    /// On this machine: a proxy set for the outside must not be asked.
+    loopback: bool,
+    options: RemoteOptions,
+}
+
+impl Connector {
+    pub(crate) fn new(endpoint: Option<&str>, options: &RemoteOptions) -> Self {
+        Self { loopback: endpoint.is_some_and(is_loopback), options: options.clone() }
+    }
+}
+
+fn is_loopback(endpoint: &str) -> bool {
+    match url::Url::parse(endpoint).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, settings: &ClientOptions) -> object_store::Result<HttpClient> {
+        let allow_http = settings.get_config_value(&ClientConfigKey::AllowHttp).as_deref() == Some("true");
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("aquifer/", env!("CARGO_PKG_VERSION")))
+            .https_only(!allow_http)
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(self.options.connect_timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .redirect(reqwest::redirect::Policy::none());
+        if self.loopback {
+            builder = builder.no_proxy();
+        } else if let Some(proxy) = settings.get_config_value(&ClientConfigKey::ProxyUrl) {
+            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(cannot_start)?);
+        }
+        let client = builder.build().map_err(cannot_start)?;
+        Ok(HttpClient::new(Attempts { client, options: self.options.clone() }))
+    }
+}
+
+fn cannot_start(error: reqwest::Error) -> object_store::Error {
+    object_store::Error::Generic { store: "HTTP", source: Box::new(error.without_url()) }
+}
+
+/// Sends single attempts.
+struct Attempts {
+    client: reqwest::Client,
+    options: RemoteOptions,
+}
+
+impl fmt::Debug for Attempts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Attempts")
+    }
+}
+
+#[async_trait]
+impl HttpService for Attempts {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        // Only requests signed for S3: those that fetch credentials keep their statuses, which object_store looks at.
+        let to_store = request.headers().contains_key("x-amz-content-sha256");
+        let create = request.headers().contains_key("if-none-match");
+        let body_bytes = request.body().content_length() as u64;
+        let wait = match request.method().as_str() {
+            "POST" => POST_TIMEOUT,
+            _ => self.options.attempt_timeout + self.options.transfer_time(body_bytes),
+        };
+        let answer = match timeout(wait, self.client.call(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(if create { only_unsent(error) } else { error }),
+            Err(_) => return Err(late(wait)),
+        };
+        if to_store && !answer.status().is_success() {
+            return Err(refuse(answer, create, self.options.attempt_timeout).await);
+        }
+        let idle = self.options.attempt_timeout;
+        Ok(answer.map(|body| HttpResponseBody::new(TimedBody::new(body, idle))))
+    }
+}
+
+fn late(wait: Duration) -> HttpError {
+    HttpError::new(HttpErrorKind::Timeout, Late { wait })
+}
+
+/// A create may be repeated only when no connection was made.
+fn only_unsent(error: HttpError) -> HttpError {
+    match error.kind() {
+        HttpErrorKind::Connect => error,
+        _ => HttpError::new(HttpErrorKind::Unknown, error),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no byte from the server for {:.1} s", wait.as_secs_f64())]
+struct Late {
+    wait: Duration,
+}
+
+/// An answer of the store that is no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// S3's error code, "" when the answer has none.
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// True when the server says that it did not even try.
+    pub(crate) fn surely_not_applied(&self) -> bool {
+        matches!(self.status, 409 | 429) || (self.status == 503 && self.code == "SlowDown")
+    }
+
+    fn is_passing(&self) -> bool {
+        self.status >= 500 && self.status != 501 || matches!(self.status, 408 | 429) || self.code == "RequestTimeout"
+    }
+
+    pub(crate) fn kind(&self) -> RemoteErrorKind {
+        let code = self.code.as_str();
+        match self.status {
+            404 if code == "NoSuchBucket" => RemoteErrorKind::InvalidUrl,
+            404 => RemoteErrorKind::NotFound,
+            401 | 403 => RemoteErrorKind::PermissionDenied,
+            400 if matches!(code, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {
+                RemoteErrorKind::PermissionDenied
+            }
+            // A wrong region or endpoint.
+            301 | 302 | 307 | 308 => RemoteErrorKind::InvalidUrl,
+            400 if matches!(code, "AuthorizationHeaderMalformed" | "InvalidBucketName") => RemoteErrorKind::InvalidUrl,
+            409 => RemoteErrorKind::Unavailable,
+            416 => RemoteErrorKind::BadRange,
+            501 => RemoteErrorKind::Unsafe,
+            _ if self.is_passing() => RemoteErrorKind::Unavailable,
+            _ => RemoteErrorKind::Other,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the server answered {}", self.status)?;
+        if !self.code.is_empty() {
+            write!(formatter, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(formatter, ": {}", self.message)?;
+        }
+        match self.status {
+            301 | 302 | 307 | 308 => write!(formatter, " (a redirect: check AWS_REGION and AWS_ENDPOINT)"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Turns an error answer into an error whose kind tells `object_store` whether to repeat.
+async fn refuse(answer: HttpResponse, create: bool, wait: Duration) -> HttpError {
+    let status = answer.status().as_u16();
+    let body = timeout(wait, head_of(answer.into_body())).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    let refusal = Refusal {
+        status,
+        code: element(&text, "Code").unwrap_or_default(),
+        message: element(&text, "Message").unwrap_or_default(),
+    };
+    let repeat = if create { refusal.surely_not_applied() } else { refusal.is_passing() };
+    HttpError::new(if repeat { HttpErrorKind::Request } else { HttpErrorKind::Unknown }, refusal)
+}
+
+/// The first bytes of a body; none when it cannot be read.
+async fn head_of(body: HttpResponseBody) -> Vec<u8> {
+    let mut body = Box::pin(body);
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        if let Ok(data) = frame.into_data() {
+            let room = REFUSAL_BYTES_MAX.saturating_sub(bytes.len());
+            bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
+            if room <= data.len() {
+                break;
+            }
+        }
+    }
+    bytes
+}
+
+/// The text of the first XML element of this name, printable characters only.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let start = xml.find(&format!("<{name}>"))? + name.len() + 2;
+    let rest = xml.get(start..)?;
+    let text = rest.get(..rest.find("</")?)?;
+    Some(text.chars().filter(|character| !character.is_control()).take(MESSAGE_CHARS_MAX).collect())
+}
+
+/// A body that fails when no frame arrives for `idle`.
+struct TimedBody {
+    body: HttpResponseBody,
+    idle: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl TimedBody {
+    fn new(body: HttpResponseBody, idle: Duration) -> Self {
+        Self { body, idle, timer: Box::pin(sleep(idle)) }
+    }
+}
+
+impl Body for TimedBody {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            let next = Instant::now() + self.idle;
+            self.timer.as_mut().reset(next);
+            return Poll::Ready(frame);
+        }
+        self.timer.as_mut().poll(context).map(|()| Some(Err(late(self.idle))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_and_message_are_all_that_is_kept() {
+        let xml = "<Error><Code>SignatureDoesNotMatch</Code><Message>no\nmatch</Message><CanonicalRequest>SECRET</CanonicalRequest></Error>";
+        assert_eq!(element(xml, "Code").unwrap(), "SignatureDoesNotMatch");
+        assert_eq!(element(xml, "Message").unwrap(), "nomatch");
+        assert_eq!(element("<Code>", "Code"), None);
+        assert_eq!(element("", "Code"), None);
+    }
+
+    #[test]
+    fn a_create_is_repeated_only_when_surely_not_applied() {
+        let refusal = |status, code: &str| Refusal { status, code: code.to_owned(), message: String::new() };
+        assert!(refusal(503, "SlowDown").surely_not_applied());
+        assert!(refusal(409, "ConditionalRequestConflict").surely_not_applied());
+        for (status, code) in [(500, "InternalError"), (503, ""), (502, ""), (504, ""), (412, "PreconditionFailed")] {
+            assert!(!refusal(status, code).surely_not_applied(), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn loopback_endpoints_use_no_proxy() {
+        for endpoint in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:80/x"] {
+            assert!(is_loopback(endpoint), "{endpoint}");
+        }
+        for endpoint in ["http://10.0.0.1", "https://s3.example.org", "nonsense"] {
+            assert!(!is_loopback(endpoint), "{endpoint}");
+        }
+    }
+}

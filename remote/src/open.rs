@@ -1,0 +1,315 @@
+//! From a URL to a store.
+//!
+//! | URL | store |
+//! |---|---|
+//! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |
+//! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns |
+//! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use url::Url;
+
+use crate::adapter::{Adapter, ListOrder};
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::http_client::Connector;
+use crate::store::Remote;
+
+/// How requests are made. Plain data; the defaults bring a dead server to light within ten seconds.
+#[derive(Clone)]
+pub struct RemoteOptions {
+    /// Threads of the store's own runtime. Default 1.
+    pub http_threads: usize,
+    /// Requests (and so connections) at once; more wait in line. Default 256.
+    pub requests_in_flight_max: usize,
+    /// Longest wait for a connection. Default 3 s.
+    pub connect_timeout: Duration,
+    /// Longest wait of one attempt for the first byte of the answer, and for each next one. Default 4 s.
+    pub attempt_timeout: Duration,
+    /// Repeats of one request. Default 5.
+    pub retries_max: usize,
+    /// No repeat starts later than this after the request did. Default 6 s.
+    pub retry_time_max: Duration,
+    /// Longest life of one request with its repeats, without the time to move its bytes. Default 9.5 s.
+    pub deadline: Duration,
+    /// Slowest transfer that is waited for, in bytes per second: lengthens deadlines of large objects. Default 256 KiB/s.
+    pub transfer_bytes_per_s_min: u64,
+    /// Settings by the names of the `AWS_*` variables, which they override. Values are never shown.
+    pub settings: BTreeMap<String, String>,
+    /// Take the `AWS_*` variables of the process. Default true.
+    pub environment: bool,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        Self {
+            http_threads: 1,
+            requests_in_flight_max: 256,
+            connect_timeout: Duration::from_secs(3),
+            attempt_timeout: Duration::from_secs(4),
+            retries_max: 5,
+            retry_time_max: Duration::from_secs(6),
+            deadline: Duration::from_millis(9_500),
+            transfer_bytes_per_s_min: 256 << 10,
+            settings: BTreeMap::new(),
+            environment: true,
+        }
+    }
+}
+
+impl fmt::Debug for RemoteOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RemoteOptions")
+            .field("http_threads", &self.http_threads)
+            .field("requests_in_flight_max", &self.requests_in_flight_max)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("attempt_timeout", &self.attempt_timeout)
+            .field("retries_max", &self.retries_max)
+            .field("retry_time_max", &self.retry_time_max)
+            .field("deadline", &self.deadline)
+            .field("transfer_bytes_per_s_min", &self.transfer_bytes_per_s_min)
+            .field("settings", &self.settings.keys())
+            .field("environment", &self.environment)
+            .finish()
+    }
+}
+
+impl RemoteOptions {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// Kind `Invalid` that names the option.
+    pub fn validate(&self) -> Result<(), RemoteError> {
+        let wrong = |what: &str| Err(RemoteError::new(RemoteErrorKind::Invalid, "open").with_cause(what));
+        if self.http_threads == 0 || self.http_threads > 64 {
+            return wrong("http_threads is not within 1..=64");
+        }
+        if self.requests_in_flight_max == 0 || self.requests_in_flight_max > 65_536 {
+            return wrong("requests_in_flight_max is not within 1..=65536");
+        }
+        if self.transfer_bytes_per_s_min == 0 {
+            return wrong("transfer_bytes_per_s_min is 0");
+        }
+        if self.connect_timeout.is_zero() || self.attempt_timeout.is_zero() || self.deadline.is_zero() {
+            return wrong("a timeout is 0");
+        }
+        Ok(())
+    }
+
+    /// Time to move that many bytes at the slowest speed waited for.
+    pub(crate) fn transfer_time(&self, bytes: u64) -> Duration {
+        Duration::from_millis(bytes.saturating_mul(1_000).checked_div(self.transfer_bytes_per_s_min).unwrap_or(0))
+    }
+
+    pub(crate) fn deadline_of(&self, bytes: u64) -> Duration {
+        // A day is the same as for ever and keeps timers within their range.
+        (self.deadline + self.transfer_time(bytes)).min(Duration::from_secs(86_400))
+    }
+
+    /// A page may take several requests, as a store lists at most 1,000 names in one.
+    pub(crate) fn deadline_of_list(&self) -> Duration {
+        self.deadline * 3
+    }
+
+    fn retry(&self) -> RetryConfig {
+        RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(50),
+                max_backoff: Duration::from_secs(1),
+                base: 2.0,
+            },
+            max_retries: self.retries_max,
+            retry_timeout: self.retry_time_max,
+        }
+    }
+}
+
+/// Opens the store that a URL names. No request is made yet: wrong credentials or a dead server show at the first one.
+///
+/// Cleartext `http://` endpoints are used when the endpoint is given as such.
+///
+/// # Errors
+/// Kind `InvalidUrl` for an unknown scheme, a URL with user data or query, missing or half credentials, a folder that
+/// cannot be made; `InvalidName` for a prefix outside the alphabet of names.
+pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+    options.validate()?;
+    let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(invalid("no user or password in a store's URL: use the AWS_* variables"));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(invalid("a store's URL has no query and no fragment"));
+    }
+    match parsed.scheme() {
+        "s3" | "s3a" => open_s3(&parsed, &options),
+        "file" => open_file(&parsed, &options),
+        "memory" => {
+            let store = Arc::new(InMemory::new());
+            let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, &options)?;
+            Ok(Arc::new(adapter))
+        }
+        other => Err(invalid(&format!("unknown scheme \"{other}\": use s3://bucket/prefix, file:///dir or memory://"))),
+    }
+}
+
+/// Puts an embedder's own store under a prefix.
+///
+/// Its repeats are its own: one that repeats a put-if-absent after a lost answer may report its own success as `Exists`
+/// (see [`Remote::put_if_absent`]). `describe` is shown to users: no secrets in it.
+///
+/// # Errors
+/// Kind `InvalidName` for a prefix outside the alphabet of names.
+pub fn from_object_store(
+    store: Arc<dyn ObjectStore>,
+    prefix: &str,
+    describe: impl Into<String>,
+) -> Result<Arc<dyn Remote>, RemoteError> {
+    let adapter = Adapter::new(store, prefix, describe.into(), ListOrder::Unknown, &RemoteOptions::default())?;
+    Ok(Arc::new(adapter))
+}
+
+fn invalid(cause: &str) -> RemoteError {
+    RemoteError::new(RemoteErrorKind::InvalidUrl, "open").with_cause(cause)
+}
+
+fn shown(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or(""), url.path().trim_end_matches('/'))
+}
+
+fn open_file(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+    let folder: PathBuf =
+        url.to_file_path().map_err(|()| invalid("a file URL has three slashes and a whole path: file:///dir"))?;
+    let cannot = |error: &dyn fmt::Display| invalid(&format!("cannot use the folder {}: {error}", folder.display()));
+    std::fs::create_dir_all(&folder).map_err(|error| cannot(&error))?;
+    // Without `with_fsync` a put would return before its bytes are on the disk.
+    let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| cannot(&error))?.with_fsync(true);
+    Ok(Arc::new(Adapter::new(Arc::new(store), "", shown(url), ListOrder::Unknown, options)?))
+}
+
+fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+    let bucket = url.host_str().unwrap_or("");
+    if bucket.is_empty() {
+        return Err(invalid("no bucket: s3://bucket/prefix"));
+    }
+    let mut builder = AmazonS3Builder::new();
+    for (key, value) in settings(options)? {
+        builder = builder.with_config(key, value);
+    }
+    let s3_endpoint = builder.get_config_value(&AmazonS3ConfigKey::S3Endpoint);
+    let endpoint = s3_endpoint.or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint));
+    if let Some(endpoint) = &endpoint {
+        check_endpoint(endpoint)?;
+        if endpoint.starts_with("http://") {
+            builder = builder.with_allow_http(true);
+        }
+    }
+    let connector = Connector::new(endpoint.as_deref(), options);
+    let store = builder
+        .with_bucket_name(bucket)
+        // One object, one DELETE: the bulk request is not spoken by every server.
+        .with_disable_bulk_delete(true)
+        .with_retry(options.retry())
+        .with_http_connector(connector)
+        .build()
+        .map_err(|error| invalid(&format!("{error}: set the AWS_* variables")))?;
+    let shown = match &endpoint {
+        Some(endpoint) => format!("{} at {endpoint}", shown(url)),
+        None => shown(url),
+    };
+    Ok(Arc::new(Adapter::new(Arc::new(store), url.path(), shown, ListOrder::Ascending, options)?))
+}
+
+/// The endpoint is shown to users, and user data in it would be a secret.
+fn check_endpoint(endpoint: &str) -> Result<(), RemoteError> {
+    let url = Url::parse(endpoint).map_err(|_| invalid("AWS_ENDPOINT is not a URL: http://host:port"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("AWS_ENDPOINT starts with http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err(invalid("AWS_ENDPOINT has no user, password or query"));
+    }
+    Ok(())
+}
+
+/// The environment's settings, overridden by the options'.
+fn settings(options: &RemoteOptions) -> Result<Vec<(AmazonS3ConfigKey, String)>, RemoteError> {
+    let mut settings = Vec::new();
+    if options.environment {
+        for (name, value) in std::env::vars_os() {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+            if !name.starts_with("AWS_") {
+                continue;
+            }
+            // Variables of other tools (AWS_PROFILE) are none of ours.
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                settings.push((key, value.to_owned()));
+            }
+        }
+    }
+    for (name, value) in &options.settings {
+        let key = name.to_ascii_lowercase().parse();
+        let key = key.map_err(|_| invalid(&format!("unknown setting {name}")))?;
+        settings.push((key, value.clone()));
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_urls_are_told_apart() {
+        let options = || RemoteOptions { environment: false, ..RemoteOptions::default() };
+        for (url, word) in [
+            ("nonsense", "not a URL"),
+            ("ftp://host/x", "unknown scheme"),
+            ("s3://", "bucket"),
+            ("s3:///x", "bucket"),
+            ("s3://key:secret@bucket/x", "no user or password"),
+            ("s3://bucket/x?secret=1", "no query"),
+            ("file://host/x", "three slashes"),
+            ("file:///proc/no/such/folder", "cannot use the folder"),
+        ] {
+            let error = open_url(url, options()).unwrap_err();
+            assert_eq!(error.kind(), RemoteErrorKind::InvalidUrl, "{url}");
+            assert!(error.to_string().contains(word), "{url}: {error}");
+            assert!(!error.to_string().contains("secret"), "{url}: {error}");
+        }
+        assert_eq!(open_url("memory:///a b", options()).unwrap_err().kind(), RemoteErrorKind::InvalidName);
+    }
+
+    #[test]
+    fn half_credentials_and_bad_endpoints_are_refused() {
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", "onlykey"),
+            ("AWS_ENDPOINT", "nonsense"),
+            ("AWS_ENDPOINT", "ftp://host"),
+            ("AWS_ENDPOINT", "http://user:topsecret@host"),
+            ("AWS_NO_SUCH", "no-such-value"),
+        ] {
+            let settings = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            let options = RemoteOptions { environment: false, settings, ..RemoteOptions::default() };
+            assert!(!format!("{options:?}").contains(value));
+            let error = open_url("s3://bucket/prefix", options).unwrap_err();
+            assert_eq!(error.kind(), RemoteErrorKind::InvalidUrl, "{name}: {error}");
+            assert!(!error.to_string().contains("topsecret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn long_deadlines_do_not_overflow() {
+        let options = RemoteOptions::default();
+        assert_eq!(options.deadline_of(0), options.deadline);
+        assert_eq!(options.deadline_of(u64::MAX), Duration::from_secs(86_400));
+    }
+}

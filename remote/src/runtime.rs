@@ -1,0 +1,109 @@
+//! The small tokio runtime on which all HTTP, TLS and file requests of a store run, away from the shards' cores.
+//!
+//! ```text
+//! any thread ── run(request) ──> worker thread "aquifer-http" ── result + wake ──> whoever awaits
+//! ```
+//!
+//! Invariants:
+//! * Never more than `requests_in_flight_max` requests at once; the others wait, first come first served.
+//! * Every request ends by its deadline.
+//! * Dropping the future aborts the task. The runtime lives as long as a store or a future of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::open::RemoteOptions;
+use crate::store::RemoteFuture;
+
+/// Threads for blocking file calls of `file://` stores.
+const FILE_THREADS_MAX: usize = 16;
+
+/// The runtime and the limit of one store.
+#[derive(Debug)]
+pub(crate) struct HttpRuntime {
+    runtime: Option<Runtime>,
+    handle: Handle,
+    in_flight: Arc<Semaphore>,
+}
+
+impl HttpRuntime {
+    /// Starts the worker threads.
+    pub(crate) fn start(options: &RemoteOptions) -> Result<Arc<Self>, RemoteError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(options.http_threads)
+            .max_blocking_threads(FILE_THREADS_MAX)
+            .thread_name("aquifer-http")
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                RemoteError::new(RemoteErrorKind::Other, "open")
+                    .with_cause(format!("cannot start the HTTP threads: {error}"))
+            })?;
+        let handle = runtime.handle().clone();
+        let in_flight = Arc::new(Semaphore::new(options.requests_in_flight_max));
+        Ok(Arc::new(Self { runtime: Some(runtime), handle, in_flight }))
+    }
+
+    /// Starts a request and returns its result to come. `on_late` makes the error when the deadline passes first.
+    pub(crate) fn run<T, F, L>(self: &Arc<Self>, deadline: Duration, request: F, on_late: L) -> RemoteFuture<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RemoteError>> + Send + 'static,
+        L: FnOnce() -> RemoteError + Send + 'static,
+    {
+        let in_flight = Arc::clone(&self.in_flight);
+        let task = self.handle.spawn(async move {
+            // The semaphore is never closed, so the permit is always given.
+            let _permit = in_flight.acquire_owned().await.ok();
+            tokio::time::timeout(deadline, request).await.unwrap_or_else(|_| Err(on_late()))
+        });
+        Box::pin(Running { task, _runtime: Arc::clone(self) })
+    }
+
+    /// Starts work whose result nobody waits for: the clean-up of an abandoned upload.
+    pub(crate) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(work));
+    }
+}
+
+impl Drop for HttpRuntime {
+    fn drop(&mut self) {
+        // The last owner may be a task of this very runtime, where a waiting shutdown would panic.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A request under way; aborts it when dropped.
+struct Running<T> {
+    task: JoinHandle<Result<T, RemoteError>>,
+    _runtime: Arc<HttpRuntime>,
+}
+
+impl<T> Future for Running<T> {
+    type Output = Result<T, RemoteError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.task).poll(context).map(|joined| {
+            joined.unwrap_or_else(|error| {
+                Err(RemoteError::new(RemoteErrorKind::Other, "request")
+                    .with_cause(format!("its task was lost: {error}")))
+            })
+        })
+    }
+}
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,248 @@
+//! The folder of the embedded server: objects on disk, written whole or not at all.
+//!
+//! ```text
+//! dir/LOCK                     held while the server runs
+//! dir/objects/manifest+/01=    one file for each object, see keys
+//! dir/temporary/<number>       being written; emptied at start
+//! dir/uploads/<id>/<part>      parts of multipart uploads; emptied at start
+//! ```
+//!
+//! How an object appears: write a temporary file, sync it, give it its name in one step, sync the folder. An overwrite renames;
+//! a put-if-absent makes a hard link, which fails when the name is taken, so one of any number of racing writers wins.
+//! After a crash at any instant the name holds the whole object or nothing of it (or the whole older one), and once the
+//! call has returned it holds the object.
+//!
+//! All calls here block; the service runs them on the runtime's blocking threads.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::error::ServerError;
+use super::keys;
+
+/// Folders remembered as durable before the memory starts anew.
+const DURABLE_FOLDERS_MAX: usize = 65_536;
+
+/// The server's folder, locked.
+#[derive(Debug)]
+pub(super) struct Folder {
+    objects: PathBuf,
+    temporary: PathBuf,
+    uploads: PathBuf,
+    /// Folders whose own entry is known to be on the disk.
+    durable: Mutex<HashSet<PathBuf>>,
+    next_temporary: AtomicU64,
+    _lock: File,
+}
+
+/// What is told about a file.
+#[derive(Clone, Debug)]
+pub(super) struct Meta {
+    pub(super) bytes: u64,
+    pub(super) modified: SystemTime,
+    pub(super) etag: String,
+}
+
+impl Meta {
+    fn of(file: &fs::Metadata) -> Self {
+        // Objects are replaced, never changed: another content is another inode or another time.
+        let etag = format!("{:x}-{:x}.{:x}-{:x}", file.ino(), file.mtime(), file.mtime_nsec(), file.size());
+        Self { bytes: file.size(), modified: file.modified().unwrap_or(SystemTime::UNIX_EPOCH), etag }
+    }
+}
+
+/// How a written object takes its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Publish {
+    /// Replaces what has the name.
+    Overwrite,
+    /// Fails with `AlreadyExists` when the name is taken.
+    IfAbsent,
+}
+
+impl Folder {
+    /// Makes the folder, locks it, and removes what a killed server left half-written.
+    pub(super) fn open(dir: &Path) -> Result<Arc<Self>, ServerError> {
+        let unusable = |source| ServerError::Folder { dir: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(unusable)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("LOCK")).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ServerError::FolderLocked { dir: dir.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let folder = Self {
+            objects: dir.join("objects"),
+            temporary: dir.join("temporary"),
+            uploads: dir.join("uploads"),
+            durable: Mutex::default(),
+            next_temporary: AtomicU64::new(0),
+            _lock: lock,
+        };
+        folder.prepare().map_err(unusable)?;
+        sync_folder(dir).map_err(unusable)?;
+        Ok(Arc::new(folder))
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        for scratch in [&self.temporary, &self.uploads] {
+            match fs::remove_dir_all(scratch) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => fs::create_dir(scratch)?,
+            }
+        }
+        fs::create_dir_all(&self.objects)
+    }
+
+    /// A new temporary file.
+    pub(super) fn stage(&self) -> io::Result<Staged> {
+        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let path = self.temporary.join(format!("{number:016x}"));
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        Ok(Staged { path, file })
+    }
+
+    /// Gives a temporary file its name. Durable when it returns.
+    pub(super) fn publish(&self, staged: Staged, key: &str, publish: Publish) -> io::Result<Meta> {
+        let path = self.objects.join(keys::path_of(key));
+        let parent = path.parent().unwrap_or(&self.objects);
+        self.make_durable(parent)?;
+        staged.file.sync_data()?;
+        match publish {
+            Publish::Overwrite => fs::rename(&staged.path, &path)?,
+            Publish::IfAbsent => fs::hard_link(&staged.path, &path)?,
+        }
+        sync_folder(parent)?;
+        // The temporary name, where it is still there, goes with `staged`.
+        Ok(Meta::of(&staged.file.metadata()?))
+    }
+
+    /// Makes a folder below `objects` and its parents, each entry on the disk.
+    fn make_durable(&self, folder: &Path) -> io::Result<()> {
+        // Held while syncing, so that nobody relies on a folder that another call is still making durable.
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|ancestor| *ancestor != self.objects && !durable.contains(*ancestor))
+            .collect();
+        for ancestor in missing.into_iter().rev() {
+            match fs::create_dir(ancestor) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            if let Some(parent) = ancestor.parent() {
+                sync_folder(parent)?;
+            }
+            if durable.len() >= DURABLE_FOLDERS_MAX {
+                durable.clear();
+            }
+            durable.insert(ancestor.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Opens an object for reading.
+    pub(super) fn open_object(&self, key: &str) -> io::Result<(File, Meta)> {
+        let file = File::open(self.objects.join(keys::path_of(key)))?;
+        let meta = Meta::of(&file.metadata()?);
+        Ok((file, meta))
+    }
+
+    /// Tells about an object.
+    pub(super) fn meta(&self, key: &str) -> io::Result<Meta> {
+        Ok(Meta::of(&fs::metadata(self.objects.join(keys::path_of(key)))?))
+    }
+
+    /// Removes an object; one that is absent is success.
+    pub(super) fn delete(&self, key: &str) -> io::Result<()> {
+        let path = self.objects.join(keys::path_of(key));
+        match fs::remove_file(&path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+        }
+    }
+
+    /// Calls `found` with every key that starts with `prefix`, in no order.
+    pub(super) fn walk(&self, prefix: &str, found: &mut dyn FnMut(String)) -> io::Result<()> {
+        let (start, known) = keys::folder_of(prefix);
+        let mut folders = vec![(self.objects.join(start), known.as_bytes().to_vec())];
+        while let Some((path, base)) = folders.pop() {
+            let entries = match fs::read_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let name = entry?.file_name();
+                match keys::component(name.as_encoded_bytes()) {
+                    Some(keys::Component::File(piece)) => {
+                        if let Ok(key) = String::from_utf8([base.as_slice(), &piece].concat())
+                            && key.starts_with(prefix)
+                        {
+                            found(key);
+                        }
+                    }
+                    Some(keys::Component::Folder(piece)) => {
+                        let base = [base.as_slice(), &piece].concat();
+                        let prefix = prefix.as_bytes();
+                        if base.starts_with(prefix) || prefix.starts_with(&base) {
+                            folders.push((path.join(&name), base));
+                        }
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder of a multipart upload; `id` is one that this server made.
+    pub(super) fn upload(&self, id: &str) -> PathBuf {
+        self.uploads.join(id)
+    }
+}
+
+/// A temporary file on its way; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Staged {
+    path: PathBuf,
+    file: File,
+}
+
+impl Staged {
+    /// Appends chunks.
+    pub(super) fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        chunks.iter().try_for_each(|chunk| self.file.write_all(chunk))
+    }
+
+    /// Appends a whole file; returns its bytes.
+    pub(super) fn append(&mut self, path: &Path) -> io::Result<u64> {
+        // Between files the standard library lets the kernel copy.
+        io::copy(&mut File::open(path)?, &mut self.file)
+    }
+
+    /// Gives it a name outside the objects, not synced: a part of an upload.
+    pub(super) fn keep_as(self, path: &Path) -> io::Result<Meta> {
+        fs::rename(&self.path, path)?;
+        Ok(Meta::of(&self.file.metadata()?))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Already gone when it was renamed; what cannot be removed now goes at the next start.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,205 @@
+//! The embedded DFS server: an S3 subset over HTTP on a local folder, in this process.
+//!
+//! ```text
+//! S3 client ── HTTP/1.1 ──> hyper ──> s3s (SigV4, XML) ──> service ──> folder ──> files
+//! ```
+//!
+//! It serves the first run, tests and benchmarks, and any real S3 client; the engine reaches it by the same code as any S3. It
+//! is no cluster: one folder, one bucket, one key, cleartext HTTP on this machine.
+//!
+//! Invariants:
+//! * A PUT that was answered is on the disk, file and folder.
+//! * `If-None-Match: *` has one winner; no condition is ever ignored.
+//! * Every request is signed (`SigV4`) with the server's key, or refused.
+//! * Memory for each request is bounded, whatever the object's size; so are connections and uploads.
+//! * No key reaches outside the folder.
+
+mod error;
+mod folder;
+mod keys;
+mod list;
+mod options;
+mod service;
+mod stream;
+mod uploads;
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, oneshot};
+
+pub use error::ServerError;
+pub use options::ServerOptions;
+
+use crate::error::RemoteError;
+use crate::open::{RemoteOptions, open_url};
+use crate::store::Remote;
+use folder::Folder;
+use service::Service;
+use uploads::Uploads;
+
+/// Threads for blocking file calls; more requests wait in line.
+const FILE_THREADS_MAX: usize = 64;
+/// Longest wait at the end for file calls under way.
+const STOP_TIME_MAX: Duration = Duration::from_secs(2);
+/// Pause after a failed accept (out of file descriptors), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    options: ServerOptions,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts the server on threads of its own; it answers when this returns.
+    ///
+    /// # Errors
+    /// Busy port, unusable or locked folder, senseless option: each its own, with the remedy.
+    pub fn start(options: ServerOptions) -> Result<Self, ServerError> {
+        options.validate()?;
+        let folder = Folder::open(&options.dir)?;
+        let (listener, address) = listen(options.listen)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(options.threads)
+            .max_blocking_threads(FILE_THREADS_MAX)
+            .thread_name("aquifer-dfs")
+            .enable_all()
+            .build()
+            .map_err(|source| ServerError::Threads { source })?;
+        let service = Service { bucket: options.bucket.clone(), folder, uploads: Arc::new(Uploads::default()) };
+        let mut builder = S3ServiceBuilder::new(service);
+        builder.set_auth(SimpleAuth::from_single(options.access_key.clone(), options.secret_key.clone()));
+        let service = builder.build();
+        let (stop, stopped) = oneshot::channel();
+        let connections_max = options.connections_max;
+        let thread = std::thread::Builder::new()
+            .name("aquifer-dfs".to_owned())
+            .spawn(move || serve(runtime, listener, service, connections_max, stopped))
+            .map_err(|source| ServerError::Threads { source })?;
+        Ok(Self { address, options, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The endpoint's URL for S3 clients: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.options.bucket
+    }
+
+    /// Options with which [`open_url`] reaches this server, credentials included, whatever the environment says.
+    #[must_use]
+    pub fn remote_options(&self) -> RemoteOptions {
+        let settings = [
+            ("AWS_ENDPOINT", self.endpoint()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", self.options.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.options.secret_key.clone()),
+        ];
+        let settings: BTreeMap<String, String> =
+            settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        RemoteOptions { settings, environment: false, ..RemoteOptions::default() }
+    }
+
+    /// A store under a prefix of this server, through the same S3 client as `s3://` URLs.
+    ///
+    /// # Errors
+    /// As [`open_url`].
+    pub fn remote(&self, prefix: &str) -> Result<Arc<dyn Remote>, RemoteError> {
+        open_url(&format!("s3://{}/{prefix}", self.options.bucket), self.remote_options())
+    }
+
+    /// Stops it: the port is free and the folder unlocked when this returns. Requests under way break off.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The thread may be gone already: then there is nothing to stop.
+            let _gone = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source: std::io::Error| match source.kind() {
+        ErrorKind::AddrInUse => ServerError::PortBusy { address },
+        _ => ServerError::Listen { address, source },
+    };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The server thread: accepts until told to stop, then takes the runtime down with all connections.
+fn serve(
+    runtime: Runtime,
+    listener: TcpListener,
+    service: S3Service,
+    connections_max: usize,
+    stopped: oneshot::Receiver<()>,
+) {
+    runtime.block_on(async {
+        tokio::select! {
+            _ = stopped => {}
+            () = accept(listener, service, connections_max) => {}
+        }
+    });
+    runtime.shutdown_timeout(STOP_TIME_MAX);
+}
+
+async fn accept(listener: TcpListener, service: S3Service, connections_max: usize) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let connections = Arc::new(Semaphore::new(connections_max));
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // Without it small answers wait for the client's acknowledgement, 40 ms. A connection that is gone already
+        // ends by itself.
+        drop(stream.set_nodelay(true));
+        let service = service.clone();
+        tokio::spawn(async move {
+            // A connection's error concerns its client alone, and the client sees it.
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+            drop(permit);
+        });
+    }
+}

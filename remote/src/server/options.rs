@@ -1,0 +1,82 @@
+//! What the embedded server is told.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::error::ServerError;
+
+/// Options of the embedded server. Start from [`ServerOptions::new`].
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Folder for the objects; made when absent. One server at a time.
+    pub dir: PathBuf,
+    /// Where to listen. Default `127.0.0.1:0`: any free port. Cleartext HTTP: keep it on this machine.
+    pub listen: SocketAddr,
+    /// The one bucket. Default `aquifer`.
+    pub bucket: String,
+    /// The one access key. Default `aquifer`.
+    pub access_key: String,
+    /// Its secret. Default: random.
+    pub secret_key: String,
+    /// Worker threads. Default: one for each core, at most 4.
+    pub threads: usize,
+    /// Connections at once; more wait in the system's queue. Default 1,024.
+    pub connections_max: usize,
+}
+
+impl ServerOptions {
+    /// The defaults on a folder.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            dir: dir.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            bucket: "aquifer".to_owned(),
+            access_key: "aquifer".to_owned(),
+            secret_key: format!("{:016x}{:016x}", aquifer_io::random_u64(), aquifer_io::random_u64()),
+            threads: cores.min(4),
+            connections_max: 1_024,
+        }
+    }
+
+    /// Checks them.
+    ///
+    /// # Errors
+    /// Names the option and what is wrong with it.
+    pub fn validate(&self) -> Result<(), ServerError> {
+        let wrong = |option, reason: &str| Err(ServerError::Option { option, reason: reason.to_owned() });
+        if !s3s::path::check_bucket_name(&self.bucket) {
+            return wrong("bucket", "3 to 63 of a-z 0-9 . - as S3 names buckets");
+        }
+        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if !is_word(&self.access_key) {
+            return wrong("access_key", "printable ASCII without blanks and slashes, not empty");
+        }
+        if self.secret_key.is_empty() {
+            return wrong("secret_key", "it is empty");
+        }
+        if self.threads == 0 || self.threads > 64 {
+            return wrong("threads", "not within 1..=64");
+        }
+        if self.connections_max == 0 || self.connections_max > 65_536 {
+            return wrong("connections_max", "not within 1..=65536");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ServerOptions")
+            .field("dir", &self.dir)
+            .field("listen", &self.listen)
+            .field("bucket", &self.bucket)
+            .field("access_key", &self.access_key)
+            .field("threads", &self.threads)
+            .field("connections_max", &self.connections_max)
+            .finish_non_exhaustive()
+    }
+}

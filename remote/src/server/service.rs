@@ -1,0 +1,404 @@
+//! The S3 requests that the embedded server answers, between `s3s` (HTTP, signatures, XML) and the folder.
+//!
+//! | request | notes |
+//! |---|---|
+//! | PUT object | `If-None-Match: *` is atomic; any other condition is refused, none is ever ignored |
+//! | GET object | whole or one range |
+//! | HEAD object, HEAD bucket, DELETE object | |
+//! | `ListObjectsV2` | prefix, start-after, continuation token, max-keys, delimiter, encoding-type |
+//! | multipart | create, part, complete (also with `If-None-Match: *`), abort |
+//!
+//! Metadata, tags and checksums sent along are not kept. Everything else answers 501.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
+    DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput,
+    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Object,
+    PutObjectInput, PutObjectOutput, Range, StreamingBlob, Timestamp, UploadPartInput, UploadPartOutput,
+};
+use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use tokio::task::spawn_blocking;
+
+use super::folder::{Folder, Meta, Publish, Staged};
+use super::list::{self, Entry, Query};
+use super::stream::{self, CHUNK_BYTES, FileStream};
+use super::uploads::{UploadError, Uploads};
+
+/// Largest object in one PUT and largest part, S3's rule.
+const BODY_BYTES_MAX: i64 = 5 << 30;
+/// Bytes of a body gathered in memory before they go to the file.
+const GATHER_BYTES: usize = 1 << 20;
+
+/// The backend behind `s3s`.
+pub(super) struct Service {
+    pub(super) bucket: String,
+    pub(super) folder: Arc<Folder>,
+    pub(super) uploads: Arc<Uploads>,
+}
+
+impl Service {
+    fn check_bucket(&self, bucket: &str) -> S3Result<()> {
+        if bucket == self.bucket { Ok(()) } else { Err(s3_error!(NoSuchBucket, "this server has another bucket")) }
+    }
+
+    /// Receives a body into a temporary file. Memory: one gathering.
+    async fn receive(&self, body: Option<StreamingBlob>, announced: Option<i64>) -> S3Result<Received> {
+        if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+            return Err(s3_error!(EntityTooLarge));
+        }
+        let mut received = Received { staged: None, rest: Vec::new() };
+        let Some(mut body) = body else { return Ok(received) };
+        let mut gathered = 0_usize;
+        while let Some(chunk) = body.next().await {
+            // Also a body that does not match its signed hash or ends early: nothing of it may become an object.
+            let chunk =
+                chunk.map_err(|error| s3_error!(IncompleteBody, "the body did not arrive as signed: {}", error))?;
+            gathered = gathered.saturating_add(chunk.len());
+            received.rest.push(chunk);
+            if gathered >= GATHER_BYTES {
+                gathered = 0;
+                let folder = Arc::clone(&self.folder);
+                received = blocking(move || {
+                    let staged = received.into_staged(&folder)?;
+                    Ok(Received { staged: Some(staged), rest: Vec::new() })
+                })
+                .await?;
+            }
+        }
+        Ok(received)
+    }
+}
+
+/// A body that has arrived: what is in a file already and what is not.
+struct Received {
+    staged: Option<Staged>,
+    rest: Vec<Bytes>,
+}
+
+impl Received {
+    fn into_staged(self, folder: &Folder) -> io::Result<Staged> {
+        let mut staged = match self.staged {
+            Some(staged) => staged,
+            None => folder.stage()?,
+        };
+        staged.write(&self.rest)?;
+        Ok(staged)
+    }
+}
+
+/// Runs blocking file calls on the runtime's pool.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> S3Result<T> {
+    match spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| failed(&error)),
+        Err(_) => Err(s3_error!(InternalError, "the server is stopping")),
+    }
+}
+
+async fn blocking_upload<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
+) -> S3Result<T> {
+    match spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| upload_failed(&error)),
+        Err(_) => Err(s3_error!(InternalError, "the server is stopping")),
+    }
+}
+
+fn failed(error: &io::Error) -> S3Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => s3_error!(NoSuchKey),
+        ErrorKind::AlreadyExists => s3_error!(PreconditionFailed, "the object exists"),
+        ErrorKind::InvalidFilename => s3_error!(KeyTooLongError),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            let mut full = S3Error::with_message(
+                S3ErrorCode::Custom("InsufficientStorage".into()),
+                "no space left in the server's folder",
+            );
+            full.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
+            full
+        }
+        _ => s3_error!(InternalError, "{}", error),
+    }
+}
+
+fn upload_failed(error: &UploadError) -> S3Error {
+    match error {
+        UploadError::Unknown => s3_error!(NoSuchUpload),
+        UploadError::TooMany => s3_error!(SlowDown, "too many uploads at once"),
+        UploadError::Number => s3_error!(InvalidArgument, "a part number is within 1..=10000"),
+        UploadError::Part => s3_error!(InvalidPart),
+        UploadError::Order => s3_error!(InvalidPartOrder),
+        UploadError::Small => s3_error!(EntityTooSmall),
+        UploadError::Io(error) => failed(error),
+    }
+}
+
+/// What the conditions of a write ask for. One that this server does not know is refused: a condition must never be ignored.
+fn publish_of(if_match: Option<&ETagCondition>, if_none_match: Option<&ETagCondition>) -> S3Result<Publish> {
+    match (if_match, if_none_match) {
+        (None, None) => Ok(Publish::Overwrite),
+        (None, Some(ETagCondition::Any)) => Ok(Publish::IfAbsent),
+        _ => Err(s3_error!(NotImplemented, "of conditions on writes only \"If-None-Match: *\" is implemented")),
+    }
+}
+
+fn etag(meta: &Meta) -> Option<ETag> {
+    Some(ETag::Strong(meta.etag.clone()))
+}
+
+fn length(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// The bytes to send of an object of `bytes` bytes.
+fn span(range: Option<Range>, bytes: u64) -> S3Result<std::ops::Range<u64>> {
+    match range {
+        None => Ok(0..bytes),
+        Some(range) => range.check(bytes).map_err(|_| s3_error!(InvalidRange)),
+    }
+}
+
+enum Opened {
+    Small(Bytes),
+    Large(File),
+}
+
+fn open(folder: &Folder, key: &str, range: Option<Range>) -> io::Result<(Meta, S3Result<(std::ops::Range<u64>, Opened)>)> {
+    let (file, meta) = folder.open_object(key)?;
+    let span = match span(range, meta.bytes) {
+        Ok(span) => span,
+        Err(refused) => return Ok((meta, Err(refused))),
+    };
+    let bytes = span.end.saturating_sub(span.start);
+    let opened = match usize::try_from(bytes) {
+        Ok(bytes) if bytes <= CHUNK_BYTES => Opened::Small(stream::read(&file, span.start, bytes)?),
+        _ => Opened::Large(file),
+    };
+    Ok((meta, Ok((span, opened))))
+}
+
+#[async_trait::async_trait]
+impl S3 for Service {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let publish = publish_of(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        let received = self.receive(input.body, input.content_length).await?;
+        let folder = Arc::clone(&self.folder);
+        let meta = blocking(move || {
+            let staged = received.into_staged(&folder)?;
+            folder.publish(staged, &input.key, publish)
+        })
+        .await?;
+        Ok(S3Response::new(PutObjectOutput { e_tag: etag(&meta), ..PutObjectOutput::default() }))
+    }
+
+    async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        if input.if_match.is_some()
+            || input.if_none_match.is_some()
+            || input.if_modified_since.is_some()
+            || input.if_unmodified_since.is_some()
+            || input.part_number.is_some()
+        {
+            return Err(s3_error!(NotImplemented, "conditions and part numbers on reads are not implemented"));
+        }
+        let (folder, key, range) = (Arc::clone(&self.folder), input.key, input.range);
+        let (meta, opened) = blocking(move || open(&folder, &key, range)).await?;
+        let (span, opened) = opened?;
+        let bytes = span.end.saturating_sub(span.start);
+        let body = match opened {
+            Opened::Small(chunk) => StreamingBlob::from(Body::from(chunk)),
+            Opened::Large(file) => StreamingBlob::new(FileStream::new(file, span.start, bytes)),
+        };
+        Ok(S3Response::new(GetObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            body: Some(body),
+            content_length: Some(length(bytes)),
+            content_range: range.map(|_| format!("bytes {}-{}/{}", span.start, span.end.saturating_sub(1), meta.bytes)),
+            e_tag: etag(&meta),
+            last_modified: Some(Timestamp::from(meta.modified)),
+            ..GetObjectOutput::default()
+        }))
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let folder = Arc::clone(&self.folder);
+        let meta = blocking(move || folder.meta(&input.key)).await?;
+        Ok(S3Response::new(HeadObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: Some(length(meta.bytes)),
+            e_tag: etag(&meta),
+            last_modified: Some(Timestamp::from(meta.modified)),
+            ..HeadObjectOutput::default()
+        }))
+    }
+
+    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.check_bucket(&request.input.bucket)?;
+        Ok(S3Response::new(HeadBucketOutput::default()))
+    }
+
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        if input.if_match.is_some() {
+            return Err(s3_error!(NotImplemented, "conditions on deletes are not implemented"));
+        }
+        let folder = Arc::clone(&self.folder);
+        blocking(move || folder.delete(&input.key)).await?;
+        Ok(S3Response::with_status(DeleteObjectOutput::default(), hyper::StatusCode::NO_CONTENT))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let asked = input.max_keys.unwrap_or(1_000);
+        let entries_max = usize::try_from(asked)
+            .map_err(|_| s3_error!(InvalidArgument, "max-keys is negative"))?
+            .min(list::ENTRIES_MAX);
+        let continue_after = match input.continuation_token.as_deref() {
+            None => None,
+            Some(token) => Some(list::entry_of(token).ok_or_else(|| s3_error!(InvalidArgument, "continuation-token"))?),
+        };
+        let query = Query {
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: input.delimiter.clone(),
+            start_after: input.start_after.clone(),
+            continue_after,
+            entries_max,
+        };
+        let folder = Arc::clone(&self.folder);
+        let (entries, next) = if entries_max == 0 {
+            (Vec::new(), None)
+        } else {
+            blocking(move || list::page(&folder, &query)).await?
+        };
+        Ok(S3Response::new(listing(input, asked, entries, next)))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let (folder, uploads, key) = (Arc::clone(&self.folder), Arc::clone(&self.uploads), input.key.clone());
+        let id = blocking_upload(move || uploads.create(&folder, &key)).await?;
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(id),
+            ..CreateMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let (id, number) = (input.upload_id, input.part_number);
+        self.uploads.check(&id, &input.key, number).map_err(|error| upload_failed(&error))?;
+        let received = self.receive(input.body, input.content_length).await?;
+        let (folder, uploads) = (Arc::clone(&self.folder), Arc::clone(&self.uploads));
+        let etag = blocking_upload(move || {
+            let staged = received.into_staged(&folder)?;
+            uploads.keep(&folder, &id, number, staged)
+        })
+        .await?;
+        Ok(S3Response::new(UploadPartOutput { e_tag: Some(ETag::Strong(etag)), ..UploadPartOutput::default() }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let publish = publish_of(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+        let mut listed = Vec::new();
+        for part in input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default() {
+            match (part.part_number, part.e_tag) {
+                (Some(number), Some(etag)) => listed.push((number, etag.value().to_owned())),
+                _ => return Err(s3_error!(InvalidPart)),
+            }
+        }
+        let (folder, uploads, key) = (Arc::clone(&self.folder), Arc::clone(&self.uploads), input.key.clone());
+        let meta =
+            blocking_upload(move || uploads.complete(&folder, &input.upload_id, &key, &listed, publish)).await?;
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: etag(&meta),
+            ..CompleteMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let (folder, uploads) = (Arc::clone(&self.folder), Arc::clone(&self.uploads));
+        blocking_upload(move || uploads.abort(&folder, &input.upload_id, &input.key)).await?;
+        Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), hyper::StatusCode::NO_CONTENT))
+    }
+}
+
+fn listing(input: ListObjectsV2Input, asked: i32, entries: Vec<Entry>, next: Option<String>) -> ListObjectsV2Output {
+    let in_url = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
+    let shown = |text: String| if in_url { encoded(&text) } else { text };
+    let count = i32::try_from(entries.len()).unwrap_or(i32::MAX);
+    let mut contents = Vec::new();
+    let mut common = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::Object(key, meta) => contents.push(Object {
+                key: Some(shown(key)),
+                size: Some(length(meta.bytes)),
+                e_tag: etag(&meta),
+                last_modified: Some(Timestamp::from(meta.modified)),
+                ..Object::default()
+            }),
+            Entry::Common(prefix) => common.push(CommonPrefix { prefix: Some(shown(prefix)) }),
+        }
+    }
+    ListObjectsV2Output {
+        name: Some(input.bucket),
+        prefix: input.prefix.map(shown),
+        delimiter: input.delimiter.map(shown),
+        start_after: input.start_after.map(shown),
+        encoding_type: input.encoding_type,
+        continuation_token: input.continuation_token,
+        max_keys: Some(asked),
+        key_count: Some(count),
+        is_truncated: Some(next.is_some()),
+        next_continuation_token: next.as_deref().map(list::token_of),
+        contents: Some(contents),
+        common_prefixes: Some(common),
+        ..ListObjectsV2Output::default()
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~' | b'/') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}

@@ -1,0 +1,3 @@
+//! Wrappers: each takes a store and is one.
+
+pub(crate) mod meter;
