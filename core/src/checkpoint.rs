@@ -45,7 +45,6 @@ pub struct CheckpointInfo {
 
 /// What a shard hands to the checkpoint.
 pub(crate) struct BarrierPart {
-    pub(crate) shard: usize,
     /// Segments uploaded before the barrier.
     pub(crate) segments: Vec<SegmentEntry>,
     pub(crate) freeze: Duration,

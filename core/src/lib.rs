@@ -58,6 +58,7 @@ mod version;
 
 mod request;
 mod shard;
+mod compact;
 mod checkpoint;
 mod stats;
 

@@ -43,7 +43,16 @@ pub(crate) const CHECKPOINT_TRIES: u32 = 4;
 pub(crate) const SHARD_MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// Largest memtable of one shard, in bytes, whatever the budget.
 pub(crate) const MEMTABLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Runs of one size class that are merged, and the factor between classes.
+pub(crate) const COMPACTION_FAN_IN: usize = 8;
+/// Runs that one merge reads at most.
+pub(crate) const COMPACTION_RUNS_MAX: usize = 16;
+/// Bytes that a merge reads at once of each run: least, and most.
+pub(crate) const COMPACTION_WINDOW_BYTES: (usize, usize) = (32 * 1024, 1024 * 1024);
+/// Pause of compaction after a failure: first, and most.
+pub(crate) const COMPACTION_PAUSE_MS: (u64, u64) = (1_000, 30_000);
 
+const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= COMPACTION_FAN_IN);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX as usize);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
 const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 72 < MANIFEST_BYTES_MAX / 2);

@@ -51,10 +51,6 @@ impl Memtable {
         self.entries.is_empty()
     }
 
-    pub(crate) fn entries(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Memory this table takes, by its own account.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -81,7 +77,7 @@ mod tests {
                 table.insert(key(n), Some(Box::from([round; 8].as_slice())));
             }
         }
-        assert_eq!(table.entries(), 100);
+        assert_eq!(table.entries.len(), 100);
         assert_eq!(table.bytes(), 100 * (4 + 8 + ENTRY_OVERHEAD_BYTES));
         assert_eq!(table.get(&key(7)), Some(Some([99u8; 8].as_slice())));
     }

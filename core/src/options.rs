@@ -88,8 +88,8 @@ impl Options {
 
 /// How a shard divides its share of the memory budget.
 ///
-/// A quarter is for writes: the memtable that takes them, the one being flushed, and that one's encoded segment, a third each. One
-/// sixteenth is for the buffers of file reads and writes. The rest is the cache's; up to half of that may go to filters and indexes.
+/// A quarter is for writes, in four equal parts: the memtable that takes them, the one being flushed, that one's encoded segment,
+/// and compaction (half for what it reads, half for what it writes). One sixteenth is for the buffers of file reads and writes. The rest is the cache's; up to half of that may go to filters and indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardBudget {
     pub(crate) memtable_bytes_max: usize,
@@ -104,10 +104,10 @@ impl ShardBudget {
     pub(crate) fn new(options: &Options, shards: usize) -> Self {
         let shards = shards.max(1) as u64;
         let memory = options.memory_bytes / shards;
-        let memtable = (memory / 4 / 3).min(MEMTABLE_BYTES_MAX);
+        let memtable = (memory / 16).min(MEMTABLE_BYTES_MAX);
         let buffers = (memory / 16).clamp(1024 * 1024, 32 * 1024 * 1024);
         let mailbox = (memory / 32).max(256 * 1024);
-        let cache = memory.saturating_sub(memtable * 3 + buffers + mailbox);
+        let cache = memory.saturating_sub(memtable * 4 + buffers + mailbox);
         let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Self {
             memtable_bytes_max: bytes(memtable),
@@ -131,7 +131,7 @@ mod tests {
                 let options = Options { memory_bytes: mib * 1024 * 1024 * shards as u64, shards, ..Options::default() };
                 options.validate().unwrap();
                 let budget = ShardBudget::new(&options, shards);
-                let sum = budget.memtable_bytes_max * 3 + budget.buffer_bytes + budget.mailbox_bytes_max + budget.cache_bytes;
+                let sum = budget.memtable_bytes_max * 4 + budget.buffer_bytes + budget.mailbox_bytes_max + budget.cache_bytes;
                 assert!(sum as u64 <= options.memory_bytes / shards as u64, "{mib} MiB a shard: {budget:?}");
                 assert!(budget.cache_bytes > budget.memtable_bytes_max);
             }

@@ -30,6 +30,12 @@ pub struct ShardStats {
     pub flushes: u64,
     /// Bytes of these.
     pub flushed_bytes: u64,
+    /// Merges of sorted runs.
+    pub compactions: u64,
+    /// Bytes that these wrote.
+    pub compacted_bytes: u64,
+    /// Merges that failed, for example because the DFS was away; each is tried again.
+    pub compaction_errors: u64,
     /// The cache.
     pub cache: CacheStats,
     /// File operations of the shard's thread.

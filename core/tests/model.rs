@@ -30,11 +30,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => key.clone().prop_map(Step::Delete),
         8 => key.prop_map(Step::Get),
         2 => (1usize..40).prop_map(Step::ScanAll),
-        2 => Just(Step::Checkpoint),
+        6 => Just(Step::Checkpoint),
         1 => (1usize..5, any::<bool>()).prop_map(|(shards, disk)| Step::Crash { shards, disk }),
-        1 => any::<u8>().prop_map(Step::Burst),
+        3 => any::<u8>().prop_map(Step::Burst),
     ];
-    prop::collection::vec(step, 1..160)
+    prop::collection::vec(step, 1..200)
 }
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;

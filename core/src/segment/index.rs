@@ -84,10 +84,6 @@ impl Index {
         Ok(index)
     }
 
-    pub(crate) fn blocks(&self) -> usize {
-        self.blocks
-    }
-
     fn row(&self, block: usize, field: usize) -> Option<u32> {
         u32_at(&self.payload, COUNT_BYTES + block * ROW_BYTES + field * 4)
     }

@@ -104,10 +104,6 @@ impl SegmentMeta {
         self.index.handle(position)
     }
 
-    pub(crate) fn blocks(&self) -> usize {
-        self.index.blocks()
-    }
-
     /// Bytes it takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.filter.memory_bytes() + self.index.memory_bytes() + size_of::<Self>()

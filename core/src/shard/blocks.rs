@@ -2,11 +2,11 @@
 
 use super::ShardCore;
 use crate::error::{Error, Result};
-use crate::segment::block::{Expected, Kind};
+use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::DataBlock;
 use crate::segment::index::BlockHandle;
 use crate::segment::meta::SegmentMeta;
-use crate::segment::block;
+use crate::segment::writer::EncodedSegment;
 use crate::version::Segment;
 use aquifer_cache::{CacheKey, Cached, Class, LoadError};
 use bytes::Bytes;
@@ -76,15 +76,23 @@ impl ShardCore {
     /// A data block: one read if it is not in memory.
     pub(crate) async fn data(&self, segment: &Rc<Segment>, handle: BlockHandle) -> Result<Rc<DataBlock>> {
         let owner = Rc::clone(segment);
-        let decode = move |stored: &Bytes| {
-            let place = owner.place(u64::from(handle.offset));
-            let expected = Expected { kind: Kind::Data, tag: owner.entry.tag, crc: handle.crc };
-            let payload = block::decode(stored, expected, &place)?;
-            Ok(CachedBlock::Data(Rc::new(DataBlock::decode(payload, &place)?)))
-        };
+        let decode = move |stored: &Bytes| Ok(CachedBlock::Data(Rc::new(decode_data(&owner, handle, stored)?)));
         match self.load(Class::Data, data_key(segment, handle.offset, handle.bytes), segment, decode).await? {
             CachedBlock::Data(block) => Ok(block),
             CachedBlock::Meta(_) => Err(mixed_up(segment)),
+        }
+    }
+
+    /// Offers a segment that was just written to the cache: what was written lately is read soon. Its filter and index are at hand already.
+    pub(crate) fn cache_written(&self, segment: &Segment, encoded: EncodedSegment) {
+        for block in &encoded.blocks {
+            if let Some(stored) = encoded.block_bytes(block) {
+                self.cache.insert(Class::Data, data_key(segment, block.offset, block.bytes), &stored, None);
+            }
+        }
+        if let Some(tail) = encoded.chunks.last() {
+            let meta = CachedBlock::Meta(Rc::new(encoded.meta));
+            self.cache.insert(Class::Meta, meta_key(segment), tail, Some(meta));
         }
     }
 
@@ -106,6 +114,83 @@ impl ShardCore {
             LoadError::Stopped => Error::closed(),
         })
     }
+}
+
+/// Verifies a data block as it was stored and makes it ready to be searched.
+fn decode_data(segment: &Segment, handle: BlockHandle, stored: &Bytes) -> Result<DataBlock> {
+    let place = segment.place(u64::from(handle.offset));
+    let expected = Expected { kind: Kind::Data, tag: segment.entry.tag, crc: handle.crc };
+    DataBlock::decode(block::decode(stored, expected, &place)?, &place)
+}
+
+/// Where a cursor gets its blocks from.
+#[derive(Debug)]
+pub(crate) enum BlockSource {
+    /// One by one through the cache.
+    Cache,
+    /// Many neighbours at once from the DFS, past the cache.
+    Windows {
+        /// Bytes of a window, at least one block.
+        bytes_max: usize,
+        /// Where the current window begins in the segment, and its bytes.
+        window: Option<(u32, Bytes)>,
+    },
+}
+
+impl BlockSource {
+    pub(crate) fn windows(bytes_max: usize) -> Self {
+        Self::Windows { bytes_max, window: None }
+    }
+
+    /// Forgets what belongs to the segment before.
+    pub(crate) fn next_segment(&mut self) {
+        if let Self::Windows { window, .. } = self {
+            *window = None;
+        }
+    }
+
+    /// The block at `position`; `None` past the last one.
+    pub(crate) async fn block(
+        &mut self,
+        core: &ShardCore,
+        segment: &Rc<Segment>,
+        meta: &SegmentMeta,
+        position: usize,
+    ) -> Result<Option<(BlockHandle, Rc<DataBlock>)>> {
+        let Some(handle) = meta.block(position) else { return Ok(None) };
+        let Self::Windows { bytes_max, window } = self else {
+            return Ok(Some((handle, core.data(segment, handle).await?)));
+        };
+        let inside = |window: &(u32, Bytes)| {
+            let start = handle.offset.checked_sub(window.0)? as usize;
+            let end = start.checked_add(handle.bytes as usize)?;
+            (end <= window.1.len()).then(|| window.1.slice(start..end))
+        };
+        let stored = match window.as_ref().and_then(inside) {
+            Some(stored) => stored,
+            None => {
+                let end = window_end(meta, position, *bytes_max);
+                let offset = segment.entry.offset;
+                let range = offset + u64::from(handle.offset)..offset + u64::from(end);
+                let fetched = core.shared.remote.get_range(&segment.entry.object, range).await?;
+                let fetched = window.insert((handle.offset, fetched));
+                fetched.1.slice(..(handle.bytes as usize).min(fetched.1.len()))
+            }
+        };
+        Ok(Some((handle, Rc::new(decode_data(segment, handle, &stored)?))))
+    }
+}
+
+/// End, in the segment, of the blocks from `position` on that fit a window.
+fn window_end(meta: &SegmentMeta, position: usize, bytes_max: usize) -> u32 {
+    let first = meta.block(position).map_or(0, |handle| handle.offset);
+    let ends = (position..).map_while(|position| meta.block(position)).map(|handle| handle.offset.saturating_add(handle.bytes));
+    let mut ends = ends.peekable();
+    let mut end = ends.next().unwrap_or(first);
+    while let Some(next) = ends.next_if(|&next| (next - first) as usize <= bytes_max) {
+        end = next;
+    }
+    end
 }
 
 /// One extent is always decoded as the same kind of block; said rather than assumed.

@@ -4,7 +4,6 @@
 //! the segments of all shards into one pack; if that fails, it goes out alone like any other. Either way the memtable stays readable,
 //! and its writes are counted against the budget, until its segment's PUT has returned.
 
-use super::blocks::{CachedBlock, data_key, meta_key};
 use super::{ShardCore, add};
 use crate::checkpoint::{BarrierPart, FreshSegment};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +13,6 @@ use crate::name;
 use crate::notify::LocalNotify;
 use crate::segment::writer::{EncodedSegment, SegmentWriter};
 use crate::version::{Frozen, Segment};
-use aquifer_cache::Class;
 use aquifer_remote::Content;
 use futures_channel::oneshot;
 use std::cell::RefCell;
@@ -93,7 +91,7 @@ async fn flush_for_checkpoint(
 ) -> Result<()> {
     // All that was frozen before is uploaded by now: the version's segments are the rest of this shard's state.
     let segments = core.version().entries();
-    let part = |fresh| BarrierPart { shard: core.id, segments, freeze, fresh };
+    let part = |fresh| BarrierPart { segments, freeze, fresh };
     let Some(frozen) = frozen else {
         drop(reply.send(part(None)));
         return Ok(());
@@ -143,20 +141,12 @@ async fn upload_alone(core: &ShardCore, frozen: &Frozen, encoded: &EncodedSegmen
     }
 }
 
-/// Puts the segment in the place of its memtable, and its blocks into the cache: what was written lately is read soon.
+/// Puts the segment in the place of its memtable.
 fn install(core: &ShardCore, frozen: &Frozen, encoded: EncodedSegment, entry: SegmentEntry) {
     add(&core.counters.flushes, 1);
     add(&core.counters.flushed_bytes, u64::from(entry.bytes));
     let segment = Rc::new(Segment::new(entry));
-    for block in &encoded.blocks {
-        if let Some(stored) = encoded.block_bytes(block) {
-            core.cache.insert(Class::Data, data_key(&segment, block.offset, block.bytes), &stored, None);
-        }
-    }
-    if let Some(tail) = encoded.chunks.last() {
-        let meta = CachedBlock::Meta(Rc::new(encoded.meta));
-        core.cache.insert(Class::Meta, meta_key(&segment), tail, Some(meta));
-    }
+    core.cache_written(&segment, encoded);
     let next = core.version().with_flushed(frozen.sequence, segment);
     core.set_version(next);
 }

@@ -1,6 +1,7 @@
 //! Several sorted runs as one: the newest write of each key, in key order.
 
 use super::ShardCore;
+use super::blocks::BlockSource;
 use crate::error::Result;
 use crate::key::group_prefix;
 use crate::segment::data::Cursor;
@@ -15,6 +16,7 @@ pub(crate) struct RunCursor {
     /// Pieces that are not open yet, in ascending order.
     rest: VecDeque<Rc<Segment>>,
     open: Option<OpenSegment>,
+    source: BlockSource,
     /// Engine keys from here on are not asked for.
     end: Box<[u8]>,
 }
@@ -32,9 +34,9 @@ struct OpenSegment {
 
 impl RunCursor {
     /// A cursor at the run's first entry at or above `from` that counts; `end` bounds it from above.
-    pub(crate) async fn seek(core: &ShardCore, run: &SortedRun, from: &[u8], end: &[u8]) -> Result<Self> {
+    pub(crate) async fn seek(core: &ShardCore, run: &SortedRun, source: BlockSource, from: &[u8], end: &[u8]) -> Result<Self> {
         let pieces = run.segments.iter().filter(|segment| *from <= *segment.entry.largest && *segment.from < *end);
-        let mut cursor = Self { rest: pieces.cloned().collect(), open: None, end: Box::from(end) };
+        let mut cursor = Self { rest: pieces.cloned().collect(), open: None, source, end: Box::from(end) };
         cursor.open_next(core, from).await?;
         Ok(cursor)
     }
@@ -43,7 +45,8 @@ impl RunCursor {
     async fn open_next(&mut self, core: &ShardCore, from: &[u8]) -> Result<()> {
         self.open = None;
         while let Some(segment) = self.rest.pop_front() {
-            self.open = OpenSegment::seek(core, segment, from, &self.end).await?;
+            self.source.next_segment();
+            self.open = OpenSegment::seek(core, segment, &mut self.source, from, &self.end).await?;
             if self.open.is_some() {
                 break;
             }
@@ -53,7 +56,7 @@ impl RunCursor {
 
     pub(crate) async fn advance(&mut self, core: &ShardCore) -> Result<()> {
         if let Some(open) = &mut self.open
-            && !open.advance(core).await?
+            && !open.advance(core, &mut self.source).await?
         {
             self.open_next(core, &[]).await?;
         }
@@ -67,14 +70,21 @@ impl RunCursor {
 }
 
 impl OpenSegment {
-    async fn seek(core: &ShardCore, segment: Rc<Segment>, from: &[u8], end: &[u8]) -> Result<Option<Self>> {
+    async fn seek(
+        core: &ShardCore,
+        segment: Rc<Segment>,
+        source: &mut BlockSource,
+        from: &[u8],
+        end: &[u8],
+    ) -> Result<Option<Self>> {
         let from = if *from < *segment.from { segment.from.clone() } else { Box::from(from) };
         let last = group_prefix(segment.entry.groups.end);
         let end = Box::from(if end < last.as_slice() { end } else { last.as_slice() });
         let meta = core.meta(&segment).await?;
         let position = meta.seek(&from);
-        let Some((offset, block)) = seek_block(core, &segment, &meta, position, &from).await? else { return Ok(None) };
-        let open = Self { segment, meta, position, offset, block, end };
+        let Some((handle, block)) = source.block(core, &segment, &meta, position).await? else { return Ok(None) };
+        let block = block.seek(&from, &segment.place(u64::from(handle.offset)))?;
+        let open = Self { segment, meta, position, offset: handle.offset, block, end };
         Ok(open.is_inside().then_some(open))
     }
 
@@ -83,31 +93,18 @@ impl OpenSegment {
     }
 
     /// Goes to the next entry; `false` at the segment's end, or where its entries stop to count.
-    async fn advance(&mut self, core: &ShardCore) -> Result<bool> {
+    async fn advance(&mut self, core: &ShardCore, source: &mut BlockSource) -> Result<bool> {
         let place = self.segment.place(u64::from(self.offset));
         if !self.block.advance(&place)? {
             self.position += 1;
-            match seek_block(core, &self.segment, &self.meta, self.position, &[]).await? {
-                Some((offset, block)) => (self.offset, self.block) = (offset, block),
-                None => return Ok(false),
-            }
+            let Some((handle, block)) = source.block(core, &self.segment, &self.meta, self.position).await? else {
+                return Ok(false);
+            };
+            self.offset = handle.offset;
+            self.block = block.seek(&[], &self.segment.place(u64::from(handle.offset)))?;
         }
         Ok(self.is_inside())
     }
-}
-
-/// Opens the block at `position`; `None` past the last one.
-async fn seek_block(
-    core: &ShardCore,
-    segment: &Rc<Segment>,
-    meta: &SegmentMeta,
-    position: usize,
-    from: &[u8],
-) -> Result<Option<(u32, Cursor)>> {
-    let Some(handle) = meta.block(position) else { return Ok(None) };
-    let block = core.data(segment, handle).await?;
-    let cursor = block.seek(from, &segment.place(u64::from(handle.offset)))?;
-    Ok(Some((handle.offset, cursor)))
 }
 
 /// What a merge takes in: memtable entries that were copied out, or a sorted run of segments.

@@ -11,9 +11,10 @@
 pub(crate) mod blocks;
 mod flush;
 mod lookup;
-mod merge;
+pub(crate) mod merge;
 pub(crate) mod scan;
 
+use crate::compact;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::key::{engine_key, key_group};
@@ -57,6 +58,8 @@ pub(crate) struct ShardCore {
     pub(crate) reads_in_flight: Cell<usize>,
     /// Told when a read ends or a version changes: what the loop may wait for.
     pub(crate) progress: LocalNotify,
+    /// Told when runs came or went: what compaction waits for.
+    pub(crate) runs_changed: LocalNotify,
     pub(crate) counters: Counters,
 }
 
@@ -69,6 +72,9 @@ pub(crate) struct Counters {
     pub(crate) write_stalls: Cell<u64>,
     pub(crate) flushes: Cell<u64>,
     pub(crate) flushed_bytes: Cell<u64>,
+    pub(crate) compactions: Cell<u64>,
+    pub(crate) compacted_bytes: Cell<u64>,
+    pub(crate) compaction_errors: Cell<u64>,
 }
 
 pub(crate) fn add(counter: &Cell<u64>, more: u64) {
@@ -109,6 +115,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         flushes: FlushQueue::default(),
         reads_in_flight: Cell::new(0),
         progress: LocalNotify::default(),
+        runs_changed: LocalNotify::default(),
         counters: Counters::default(),
     }))
 }
@@ -116,6 +123,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
 /// Serves the mailbox until it is closed.
 pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     drop(aquifer_io::spawn_local(flush::run(Rc::clone(&core))));
+    drop(aquifer_io::spawn_local(compact::run::run(Rc::clone(&core))));
     let mut batch = VecDeque::new();
     while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
@@ -201,7 +209,7 @@ impl ShardCore {
         Ok(())
     }
 
-    /// Memtables together may take two thirds of the write budget; the last third is the segment under upload.
+    /// Memtables together may take half of the write budget; the rest is the segment under upload, and compaction.
     fn has_room(&self) -> bool {
         self.memtable.borrow().bytes() + self.version().frozen_bytes() < 2 * self.budget.memtable_bytes_max
     }
@@ -214,6 +222,7 @@ impl ShardCore {
     pub(crate) fn set_version(&self, next: Version) {
         *self.version.borrow_mut() = Rc::new(next);
         self.progress.notify();
+        self.runs_changed.notify();
     }
 
     /// Moves the memtable, if it holds anything, under a fresh one.
@@ -244,6 +253,9 @@ impl ShardCore {
             write_stalls: counters.write_stalls.get(),
             flushes: counters.flushes.get(),
             flushed_bytes: counters.flushed_bytes.get(),
+            compactions: counters.compactions.get(),
+            compacted_bytes: counters.compacted_bytes.get(),
+            compaction_errors: counters.compaction_errors.get(),
             cache: self.cache.stats(),
             io: aquifer_io::metrics(),
         }

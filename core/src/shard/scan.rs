@@ -1,6 +1,7 @@
 //! Pages of one key group in key order.
 
 use super::ShardCore;
+use super::blocks::BlockSource;
 use super::merge::{CopiedEntry, Merge, Run, RunCursor};
 use crate::error::Result;
 use crate::key::{GROUP_BYTES, group_prefix, user_key};
@@ -64,7 +65,7 @@ impl ShardCore {
         let Scan { version, from, end, entries_max, copied, key_max } = scan;
         let mut runs: Vec<Run> = copied.into_iter().map(Run::copied).collect();
         for run in &version.runs {
-            runs.push(Run::Segments(Box::new(RunCursor::seek(self, run, &from, &end).await?)));
+            runs.push(Run::Segments(Box::new(RunCursor::seek(self, run, BlockSource::Cache, &from, &end).await?)));
         }
         let mut merge = Merge::new(runs);
         let mut page = ScanPage::default();

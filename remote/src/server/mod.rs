@@ -33,6 +33,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
@@ -82,6 +83,7 @@ impl Server {
         let service = Service { bucket: options.bucket.clone(), folder, uploads: Arc::new(Uploads::default()) };
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_auth(SimpleAuth::from_single(options.access_key.clone(), options.secret_key.clone()));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits()))));
         let service = builder.build();
         let (stop, stopped) = oneshot::channel();
         let connections_max = options.connections_max;
@@ -152,6 +154,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What `s3s` may hold in memory for one request: the list of an upload's parts is the largest that is needed.
+fn limits() -> S3Config {
+    let mut limits = S3Config::default();
+    limits.xml_max_body_size = 4 << 20;
+    limits.post_object_max_file_size = 1 << 20;
+    limits.form_max_field_size = 64 << 10;
+    limits.form_max_fields_size = 256 << 10;
+    limits.form_max_parts = 64;
+    limits
 }
 
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {

@@ -48,6 +48,15 @@ impl Service {
         if bucket == self.bucket { Ok(()) } else { Err(s3_error!(NoSuchBucket, "this server has another bucket")) }
     }
 
+    /// A key that can be created here. Control characters could not be told in a listing, which is XML.
+    fn check_new_key(&self, bucket: &str, key: &str) -> S3Result<()> {
+        self.check_bucket(bucket)?;
+        if key.chars().any(char::is_control) {
+            return Err(s3_error!(InvalidArgument, "a key with control characters is not taken"));
+        }
+        Ok(())
+    }
+
     /// Receives a body into a temporary file. Memory: one gathering.
     async fn receive(&self, body: Option<StreamingBlob>, announced: Option<i64>) -> S3Result<Received> {
         if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
@@ -187,7 +196,7 @@ fn open(folder: &Folder, key: &str, range: Option<Range>) -> io::Result<(Meta, S
 impl S3 for Service {
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = request.input;
-        self.check_bucket(&input.bucket)?;
+        self.check_new_key(&input.bucket, &input.key)?;
         let publish = publish_of(input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let received = self.receive(input.body, input.content_length).await?;
         let folder = Arc::clone(&self.folder);
@@ -294,7 +303,7 @@ impl S3 for Service {
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = request.input;
-        self.check_bucket(&input.bucket)?;
+        self.check_new_key(&input.bucket, &input.key)?;
         let (folder, uploads, key) = (Arc::clone(&self.folder), Arc::clone(&self.uploads), input.key.clone());
         let id = blocking_upload(move || uploads.create(&folder, &key)).await?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
