@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 /// A decoded block that the memory tier can hold: cheap to clone (an `Rc` inside), and it knows its size.
 ///
-/// `clone` and `memory_bytes` must not call the cache.
+/// Its methods, `clone` and `drop` must not call the cache.
 pub trait Cached: Clone + 'static {
     /// Bytes this value keeps in memory, without the entry that holds it. Asked once, when the value enters the cache.
     fn memory_bytes(&self) -> usize;
@@ -63,7 +63,8 @@ impl<V: Cached> Cache<V> {
         Ok(Self { inner: Rc::new(inner) })
     }
 
-    /// Looks in memory only. A hit clones the value: no allocation, no lock, nothing to await.
+    /// Looks in memory only. A hit clones the value: no allocation, no lock, nothing to await. A miss is counted, and counted
+    /// again if [`Cache::get_or_load`] follows.
     pub fn get(&self, class: Class, key: &CacheKey) -> Option<V> {
         self.inner.memory.borrow_mut().get(class, key).cloned()
     }
@@ -106,6 +107,7 @@ impl<V: Cached> Cache<V> {
         let flight = Flight::new();
         let landing = Landing::begin(&self.inner, key, &flight);
         let inner = Rc::clone(&self.inner);
+        // Dropping its handle detaches the task.
         drop(aquifer_io::spawn_local(async move {
             let result = inner.load(class, key, decode, fetch).await;
             landing.land(result);
@@ -144,8 +146,17 @@ impl<V: Cached> Cache<V> {
     }
 
     /// Ends the SSD tier: waits for the write in progress and closes the file. Loads in flight go on, from remote.
+    ///
+    /// Dropping the cache ends it too, but does not wait: close it before the same file is opened again on this thread.
     pub async fn close(self) {
         self.inner.ssd.close().await;
+    }
+}
+
+impl<V: Cached> Drop for Cache<V> {
+    /// Nothing is written to the file after the write in progress: loads in flight go on, from remote.
+    fn drop(&mut self) {
+        self.inner.ssd.stop();
     }
 }
 

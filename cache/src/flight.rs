@@ -62,21 +62,25 @@ impl<V: Clone, E: Clone> Flight<V, E> {
             }),
         };
         *place = Some(at);
-        if let Some(slot) = state.waiting.get_mut(at) {
-            match slot {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => *slot = Some(cx.waker().clone()),
+        let slot = state.waiting.get_mut(at);
+        let replaced = match slot {
+            Some(slot) if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) => {
+                slot.replace(cx.waker().clone())
             }
-        }
+            _ => None,
+        };
+        drop(state);
+        // A waker may own a task, and that task a load of this flight: dropped only after the state is free again.
+        drop(replaced);
         Poll::Pending
     }
 
     fn leave(&self, at: usize) {
         let mut state = self.state.borrow_mut();
-        if let Some(slot) = state.waiting.get_mut(at) {
-            *slot = None;
-            state.vacant.push(at);
-        }
+        let Some(left) = state.waiting.get_mut(at).map(Option::take) else { return };
+        state.vacant.push(at);
+        drop(state);
+        drop(left);
     }
 }
 
@@ -183,6 +187,37 @@ mod tests {
             assert_eq!(poll(load, &count), Poll::Ready(Ok(7)));
             assert_eq!(poll(load, &count), Poll::Ready(Err(LoadError::Stopped)), "only once");
         }
+    }
+
+    /// A waker that owns a load of the flight it waits for, as a task queue's does. Dropping it inside the flight
+    /// would borrow the flight twice.
+    #[test]
+    fn a_waker_may_own_a_load_of_the_same_flight() {
+        thread_local! {
+            static OWNED: RefCell<Option<Load<u32, String>>> = const { RefCell::new(None) };
+        }
+        struct Owner;
+        impl Wake for Owner {
+            fn wake(self: Arc<Self>) {}
+        }
+        impl Drop for Owner {
+            fn drop(&mut self) {
+                drop(OWNED.take());
+            }
+        }
+        let flight = TestFlight::new();
+        let count = Arc::new(Count::default());
+        let mut inner = Load::waiting(Rc::clone(&flight));
+        assert!(poll(&mut inner, &count).is_pending());
+        OWNED.set(Some(inner));
+        let waker = Waker::from(Arc::new(Owner));
+        let mut outer = Load::waiting(Rc::clone(&flight));
+        assert!(Pin::new(&mut outer).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert!(poll(&mut outer, &count).is_pending(), "the old waker goes, and the inner load with it");
+        assert_eq!(flight.state.borrow().vacant.len(), 1);
+        drop(outer);
+        assert_eq!(flight.state.borrow().vacant.len(), 2);
     }
 
     #[test]

@@ -277,18 +277,22 @@ fn a_file_removed_underneath_does_no_harm() {
 fn a_path_that_is_no_file_switches_the_tier_off() {
     on_each_backend(|_| async {
         let dir = tempfile::tempdir().unwrap();
-        let paths = [dir.path().to_owned(), dir.path().join("no such folder/cache")];
-        for path in paths {
+        let paths = [
+            (dir.path().to_owned(), "open failed: "),
+            (dir.path().join("no such folder/cache"), "open failed: "),
+            (Path::new("/dev/full").to_owned(), "could not reserve "),
+        ];
+        for (path, expected) in paths {
             let cache = Cache::open(ssd_only(&path, 8 << 20)).await.unwrap();
             let reason = cache.stats().ssd.off_reason.unwrap();
-            assert!(reason.starts_with("open failed: "), "{reason}");
+            assert!(reason.starts_with(expected), "{reason}");
             let fetches = Counter::default();
             check(&cache, 1, &fetches).await;
             check(&cache, 1, &fetches).await;
             assert_eq!(fetches.get(), 2);
             cache.close().await;
         }
-        assert!(dir.path().is_dir());
+        assert!(dir.path().is_dir() && Path::new("/dev/full").exists());
     });
 }
 

@@ -106,7 +106,11 @@ async fn attempt(
 }
 
 /// One PUT for the new segments of all shards. Returns its bytes and adds the segments, placed, to `segments`.
-async fn upload_pack(shared: &Shared, fresh: Vec<FreshSegment>, segments: &mut Vec<SegmentEntry>) -> Result<u64> {
+async fn upload_pack(
+    shared: &Shared,
+    fresh: Vec<FreshSegment>,
+    segments: &mut Vec<SegmentEntry>,
+) -> Result<u64> {
     let Some(first) = fresh.iter().map(|fresh| fresh.entry.sequence).min() else { return Ok(0) };
     shared.check_writable()?;
     let object = name::pack(shared.epoch, first, aquifer_io::random_u64())?;
@@ -138,7 +142,12 @@ async fn retried<T>(mut put: impl FnMut() -> aquifer_remote::RemoteFuture<T>) ->
 }
 
 /// Makes the checkpoint the newest manifest.
-async fn swap(shared: &Shared, metadata: Vec<u8>, segments: Vec<SegmentEntry>, uploaded_bytes: &mut u64) -> Result<Manifest> {
+async fn swap(
+    shared: &Shared,
+    metadata: Vec<u8>,
+    segments: Vec<SegmentEntry>,
+    uploaded_bytes: &mut u64,
+) -> Result<Manifest> {
     let segments = joined(segments);
     let mut tries = 0;
     let mut pause_ms = UPLOAD_PAUSE_MS.0;
@@ -183,12 +192,21 @@ async fn swap(shared: &Shared, metadata: Vec<u8>, segments: Vec<SegmentEntry>, u
 /// Newest first; a segment that neighbouring shards share is named once, with the groups of both.
 fn joined(mut segments: Vec<SegmentEntry>) -> Vec<SegmentEntry> {
     segments.sort_by(|a, b| {
-        (b.sequence, &a.object, a.offset, a.groups.start).cmp(&(a.sequence, &b.object, b.offset, b.groups.start))
+        (b.sequence, &a.object, a.offset, a.groups.start).cmp(&(
+            a.sequence,
+            &b.object,
+            b.offset,
+            b.groups.start,
+        ))
     });
     let mut out: Vec<SegmentEntry> = Vec::with_capacity(segments.len());
     for segment in segments {
         match out.last_mut() {
-            Some(last) if last.object == segment.object && last.offset == segment.offset && last.groups.end == segment.groups.start => {
+            Some(last)
+                if last.object == segment.object
+                    && last.offset == segment.offset
+                    && last.groups.end == segment.groups.start =>
+            {
                 last.groups.end = segment.groups.end;
             }
             _ => out.push(segment),

@@ -104,7 +104,8 @@ impl Client {
         let (reply, outcome) = oneshot::channel();
         let sent = after.map(|after| engine_key(group, after)).transpose().and_then(|after| {
             let request = ScanRequest { group, after, entries_max };
-            self.mailbox(self.shared.route.shard(group))?.push(Request::Scan { request, reply }, REQUEST_OVERHEAD_BYTES)
+            self.mailbox(self.shared.route.shard(group))?
+                .push(Request::Scan { request, reply }, REQUEST_OVERHEAD_BYTES)
         });
         match sent {
             Ok(()) => Reply::waiting(outcome),
@@ -129,7 +130,10 @@ impl Client {
             )));
         }
         if self.shared.checkpoint_running.swap(true, Ordering::AcqRel) {
-            return Reply::refused(Error::new(ErrorKind::Busy, "a checkpoint is running: await it, then begin the next"));
+            return Reply::refused(Error::new(
+                ErrorKind::Busy,
+                "a checkpoint is running: await it, then begin the next",
+            ));
         }
         match self.begin_checkpoint(metadata) {
             Ok(reply) => reply,
@@ -175,7 +179,10 @@ impl Client {
         let start = Box::new(move |shard: Shard| {
             drop(aquifer_io::spawn_local(async move { drop(reply.send(Ok(job(shard).await))) }));
         });
-        match self.mailbox(shard).and_then(|mailbox| mailbox.push(Request::Run(start), REQUEST_OVERHEAD_BYTES)) {
+        match self
+            .mailbox(shard)
+            .and_then(|mailbox| mailbox.push(Request::Run(start), REQUEST_OVERHEAD_BYTES))
+        {
             Ok(()) => Reply::waiting(outcome),
             Err(error) => Reply::refused(error),
         }
@@ -209,7 +216,10 @@ impl Client {
 /// Refuses a value that is longer than any shard could take.
 pub(crate) fn check_value(value: &[u8]) -> Result<()> {
     if value.len() > VALUE_BYTES_MAX {
-        return Err(Error::invalid(format!("a value has {} bytes; at most {VALUE_BYTES_MAX} are possible", value.len())));
+        return Err(Error::invalid(format!(
+            "a value has {} bytes; at most {VALUE_BYTES_MAX} are possible",
+            value.len()
+        )));
     }
     Ok(())
 }

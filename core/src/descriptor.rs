@@ -62,7 +62,12 @@ impl Descriptor {
             sound.then_some(Self { key_groups, identity })
         })();
         parsed.ok_or_else(|| {
-            Error::corrupt(name.as_str(), 0, "a store descriptor of version 1", format!("{} other bytes", bytes.len()))
+            Error::corrupt(
+                name.as_str(),
+                0,
+                "a store descriptor of version 1",
+                format!("{} other bytes", bytes.len()),
+            )
         })
     }
 }
@@ -75,14 +80,19 @@ pub(crate) async fn open(remote: &Arc<dyn Remote>, key_groups: Option<u16>) -> R
     }
     // A store that ignores conditions would let two writers win: find out before anything depends on it.
     aquifer_remote::probe_put_if_absent(remote, aquifer_io::random_u64()).await?;
-    let wanted = Descriptor { key_groups: key_groups.unwrap_or(KEY_GROUPS_DEFAULT), identity: aquifer_io::random_u64() };
+    let wanted = Descriptor {
+        key_groups: key_groups.unwrap_or(KEY_GROUPS_DEFAULT),
+        identity: aquifer_io::random_u64(),
+    };
     Route::new(wanted.key_groups, 1)?;
     let put = remote.put_if_absent(&name, Content::from(wanted.encode())).await;
     // Created now, by a try whose answer was lost, or by another process: what stands there counts.
     match (read(remote, &name).await?, put) {
         (Some(found), _) => fitting(found, key_groups, remote),
         (None, Err(error)) => Err(Error::from(error)),
-        (None, Ok(_)) => Err(Error::corrupt(name.as_str(), 0, "the descriptor that was just written", "no object")),
+        (None, Ok(_)) => {
+            Err(Error::corrupt(name.as_str(), 0, "the descriptor that was just written", "no object"))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::CheckpointInfo;
 use crate::client::Client;
+use crate::descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
@@ -10,7 +11,6 @@ use crate::manifest::store::ManifestStore;
 use crate::options::{Compression, Options, ShardBudget};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
-use crate::descriptor;
 use aquifer_io::{Backend, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
 use futures_channel::oneshot;
@@ -120,7 +120,8 @@ impl Engine {
         let manifest = manifests.claim(descriptor.key_groups).await?;
         let budget = ShardBudget::new(&options, route.shards());
         let restored = restored(&manifest);
-        let mailboxes = (0..route.shards()).map(|_| Arc::new(Mailbox::new(budget.mailbox_bytes_max / 2))).collect();
+        let mailboxes =
+            (0..route.shards()).map(|_| Arc::new(Mailbox::new(budget.mailbox_bytes_max / 2))).collect();
         let segments = manifest.segments.clone();
         let shared = Arc::new(Shared {
             remote,
@@ -148,7 +149,12 @@ impl Engine {
         Ok(engine)
     }
 
-    async fn start(&mut self, options: &Options, budget: ShardBudget, segments: &[SegmentEntry]) -> Result<()> {
+    async fn start(
+        &mut self,
+        options: &Options,
+        budget: ShardBudget,
+        segments: &[SegmentEntry],
+    ) -> Result<()> {
         let cores = aquifer_io::cores_available();
         let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
         let mut opened = Vec::new();
@@ -234,7 +240,8 @@ impl Engine {
         self.shared.close();
         let mut outcome = Ok(());
         for thread in self.threads.drain(..) {
-            outcome = outcome.and(thread.join().map_err(|error| Error::new(ErrorKind::Closed, error.to_string())));
+            outcome =
+                outcome.and(thread.join().map_err(|error| Error::new(ErrorKind::Closed, error.to_string())));
         }
         outcome
     }

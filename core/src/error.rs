@@ -53,7 +53,12 @@ impl Error {
     }
 
     /// Bytes at `offset` of `object` that are not what was written.
-    pub(crate) fn corrupt(object: &str, offset: u64, expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+    pub(crate) fn corrupt(
+        object: &str,
+        offset: u64,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> Self {
         Self::new(
             ErrorKind::Corrupt,
             format!(
@@ -70,7 +75,9 @@ impl Error {
     pub(crate) fn fenced(detail: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::Fenced,
-            format!("fenced: {detail}; this engine has stopped writing, open the store again to take it over"),
+            format!(
+                "fenced: {detail}; this engine has stopped writing, open the store again to take it over"
+            ),
         )
     }
 
@@ -101,9 +108,13 @@ impl From<IoError> for Error {
 impl From<RemoteError> for Error {
     fn from(error: RemoteError) -> Self {
         let kind = match error.kind() {
-            RemoteErrorKind::Unavailable | RemoteErrorKind::InDoubt => ErrorKind::Unavailable,
-            // The manifest names only objects whose PUT returned: one that is missing, or ends early, was damaged.
-            RemoteErrorKind::NotFound | RemoteErrorKind::Truncated => ErrorKind::Corrupt,
+            RemoteErrorKind::Unavailable | RemoteErrorKind::InDoubt | RemoteErrorKind::Truncated => {
+                ErrorKind::Unavailable
+            }
+            // Only objects whose PUT returned are ever asked for: one that is missing, or of another length, was damaged.
+            RemoteErrorKind::NotFound | RemoteErrorKind::BadRange | RemoteErrorKind::TooLarge => {
+                ErrorKind::Corrupt
+            }
             _ => ErrorKind::Store,
         };
         Self::new(kind, error.to_string()).with_source(error)

@@ -23,7 +23,10 @@ pub fn key_group(key: &[u8], key_groups: u16) -> u16 {
 /// An engine key: its group, then the caller's bytes.
 pub(crate) fn engine_key(group: u16, key: &[u8]) -> Result<Box<[u8]>> {
     if key.len() > KEY_BYTES_MAX {
-        return Err(Error::invalid(format!("a key has {} bytes; at most {KEY_BYTES_MAX} are possible", key.len())));
+        return Err(Error::invalid(format!(
+            "a key has {} bytes; at most {KEY_BYTES_MAX} are possible",
+            key.len()
+        )));
     }
     let mut out = Vec::with_capacity(GROUP_BYTES + key.len());
     out.extend_from_slice(&group_prefix(group));
@@ -32,13 +35,19 @@ pub(crate) fn engine_key(group: u16, key: &[u8]) -> Result<Box<[u8]>> {
 }
 
 /// The first bytes of every engine key of `group`.
-#[expect(clippy::big_endian_bytes, reason = "keys are compared as bytes: only big-endian numbers sort as numbers")]
+#[expect(
+    clippy::big_endian_bytes,
+    reason = "keys are compared as bytes: only big-endian numbers sort as numbers"
+)]
 pub(crate) fn group_prefix(group: u16) -> [u8; GROUP_BYTES] {
     group.to_be_bytes()
 }
 
 /// The key group that an engine key begins with.
-#[expect(clippy::big_endian_bytes, reason = "keys are compared as bytes: only big-endian numbers sort as numbers")]
+#[expect(
+    clippy::big_endian_bytes,
+    reason = "keys are compared as bytes: only big-endian numbers sort as numbers"
+)]
 pub(crate) fn group_of(engine_key: &[u8]) -> Option<u16> {
     engine_key.first_chunk::<GROUP_BYTES>().map(|prefix| u16::from_be_bytes(*prefix))
 }
@@ -58,9 +67,12 @@ pub(crate) struct Route {
 impl Route {
     pub(crate) fn new(key_groups: u16, shards: usize) -> Result<Self> {
         if key_groups == 0 || key_groups > KEY_GROUPS_MAX {
-            return Err(Error::invalid(format!("key_groups is {key_groups}; 1 to {KEY_GROUPS_MAX} are possible")));
+            return Err(Error::invalid(format!(
+                "key_groups is {key_groups}; 1 to {KEY_GROUPS_MAX} are possible"
+            )));
         }
-        let Some(shards) = u16::try_from(shards).ok().filter(|&shards| shards > 0 && shards <= key_groups) else {
+        let Some(shards) = u16::try_from(shards).ok().filter(|&shards| shards > 0 && shards <= key_groups)
+        else {
             return Err(Error::invalid(format!(
                 "{shards} shards cannot share {key_groups} key groups; use 1 to {key_groups} shards"
             )));
@@ -114,7 +126,9 @@ mod tests {
     #[test]
     fn every_group_has_exactly_one_shard() {
         for groups in [1u16, 2, 5, 7, 128, 129, KEY_GROUPS_MAX] {
-            for shards in (1..=usize::from(groups)).filter(|shards| *shards < 40 || *shards == usize::from(groups)) {
+            for shards in
+                (1..=usize::from(groups)).filter(|shards| *shards < 40 || *shards == usize::from(groups))
+            {
                 let route = Route::new(groups, shards).unwrap();
                 let mut next = 0;
                 for shard in 0..shards {
@@ -122,7 +136,11 @@ mod tests {
                     assert_eq!(owned.start, next);
                     assert!(!owned.is_empty());
                     for group in [owned.start, owned.end - 1] {
-                        assert_eq!(route.shard(group), shard, "{groups} groups, {shards} shards, group {group}");
+                        assert_eq!(
+                            route.shard(group),
+                            shard,
+                            "{groups} groups, {shards} shards, group {group}"
+                        );
                     }
                     next = owned.end;
                 }

@@ -47,19 +47,19 @@ mod options;
 mod key;
 mod name;
 
-mod notify;
 mod mailbox;
+mod notify;
 
+mod descriptor;
+mod manifest;
 mod memtable;
 mod segment;
-mod manifest;
-mod descriptor;
 mod version;
 
+mod checkpoint;
+mod compact;
 mod request;
 mod shard;
-mod compact;
-mod checkpoint;
 mod stats;
 
 mod client;
@@ -72,7 +72,8 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use key::key_group;
 pub use limits::{
-    CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX, SCAN_ENTRIES_MAX, VALUE_BYTES_MAX,
+    CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX, SCAN_ENTRIES_MAX,
+    VALUE_BYTES_MAX,
 };
 pub use options::{Compression, Options};
 pub use request::Reply;

@@ -26,7 +26,10 @@ struct State<M> {
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        f.debug_struct("Mailbox").field("waiting", &state.queue.len()).field("bytes", &state.bytes).finish_non_exhaustive()
+        f.debug_struct("Mailbox")
+            .field("waiting", &state.queue.len())
+            .field("bytes", &state.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,7 +51,8 @@ impl<M> Mailbox<M> {
     /// `Busy` when it is full: await some operations first. `Closed` after [`Self::close`].
     pub(crate) fn push(&self, message: M, bytes: usize) -> Result<()> {
         let state = self.lock();
-        let full = state.queue.len() >= MAILBOX_ENTRIES_MAX || state.bytes.saturating_add(bytes) > self.bytes_max;
+        let full =
+            state.queue.len() >= MAILBOX_ENTRIES_MAX || state.bytes.saturating_add(bytes) > self.bytes_max;
         if full && !state.queue.is_empty() && !state.closed {
             return Err(Error::new(
                 ErrorKind::Busy,
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn keeps_each_producers_order_and_loses_nothing() {
         let mailbox = Arc::new(Mailbox::new(usize::MAX));
-        let producers: Vec<_> = (0..4u64)
+        let producers: Vec<_> = (0..4usize)
             .map(|producer| {
                 let mailbox = Arc::clone(&mailbox);
                 std::thread::spawn(move || {
@@ -138,8 +142,8 @@ mod tests {
         while next.iter().sum::<u64>() < 80_000 {
             assert!(aquifer_io::block_on(mailbox.take_all(&mut batch)));
             for (producer, n) in batch.drain(..) {
-                assert_eq!(next[producer as usize], n);
-                next[producer as usize] += 1;
+                assert_eq!(next[producer], n);
+                next[producer] += 1;
             }
         }
         producers.into_iter().for_each(|producer| producer.join().unwrap());

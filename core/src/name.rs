@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// The store's descriptor.
 pub(crate) fn store() -> Result<ObjectName> {
-    name("store".to_owned())
+    name("store")
 }
 
 /// The folder of a partition's manifests, with its closing slash.
@@ -24,7 +24,7 @@ pub(crate) fn manifest_folder(groups: &Range<u16>) -> String {
 
 /// Manifest number `number` of the partition of `groups`.
 pub(crate) fn manifest(groups: &Range<u16>, number: u64) -> Result<ObjectName> {
-    name(format!("{}{number:020}", manifest_folder(groups)))
+    name(&format!("{}{number:020}", manifest_folder(groups)))
 }
 
 /// The number of a listed manifest; `None` for a name that this module does not make.
@@ -36,12 +36,12 @@ pub(crate) fn manifest_number(groups: &Range<u16>, listed: &ObjectName) -> Optio
 
 /// A new pack.
 pub(crate) fn pack(epoch: u64, sequence: u64, random: u64) -> Result<ObjectName> {
-    name(format!("pack/{epoch:010}-{sequence:020}-{random:016x}"))
+    name(&format!("pack/{epoch:010}-{sequence:020}-{random:016x}"))
 }
 
 /// Stands in errors for bytes that have no object yet.
 pub(crate) fn unwritten() -> Result<ObjectName> {
-    name("unwritten".to_owned())
+    name("unwritten")
 }
 
 /// The cache file of one shard in the local folder.
@@ -49,8 +49,8 @@ pub(crate) fn cache_file(shard: usize) -> String {
     format!("shard-{shard:04}.cache")
 }
 
-fn name(text: String) -> Result<ObjectName> {
-    ObjectName::new(&text)
+fn name(text: &str) -> Result<ObjectName> {
+    ObjectName::new(text)
         .map_err(|error| Error::new(ErrorKind::Store, format!("object name {text} is not possible: {error}")))
 }
 
@@ -70,7 +70,11 @@ mod tests {
     #[test]
     fn foreign_names_have_no_number() {
         let groups = 0..128;
-        for foreign in ["partition/00000-00128/manifest/7", "partition/00000-00128/manifest/0000000000000000000x", "store"] {
+        for foreign in [
+            "partition/00000-00128/manifest/7",
+            "partition/00000-00128/manifest/0000000000000000000x",
+            "store",
+        ] {
             assert_eq!(manifest_number(&groups, &ObjectName::new(foreign).unwrap()), None);
         }
     }

@@ -75,7 +75,9 @@ impl Options {
             )));
         }
         if self.disk_bytes > 0 && self.local_dir.is_none() {
-            return Err(Error::invalid("disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0"));
+            return Err(Error::invalid(
+                "disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0",
+            ));
         }
         Ok(())
     }
@@ -128,10 +130,14 @@ mod tests {
     fn the_parts_of_a_budget_never_sum_above_it() {
         for shards in [1usize, 2, 7] {
             for mib in [4u64, 16, 64, 1024, 100_000] {
-                let options = Options { memory_bytes: mib * 1024 * 1024 * shards as u64, shards, ..Options::default() };
+                let options =
+                    Options { memory_bytes: mib * 1024 * 1024 * shards as u64, shards, ..Options::default() };
                 options.validate().unwrap();
                 let budget = ShardBudget::new(&options, shards);
-                let sum = budget.memtable_bytes_max * 4 + budget.buffer_bytes + budget.mailbox_bytes_max + budget.cache_bytes;
+                let sum = budget.memtable_bytes_max * 4
+                    + budget.buffer_bytes
+                    + budget.mailbox_bytes_max
+                    + budget.cache_bytes;
                 assert!(sum as u64 <= options.memory_bytes / shards as u64, "{mib} MiB a shard: {budget:?}");
                 assert!(budget.cache_bytes > budget.memtable_bytes_max);
             }

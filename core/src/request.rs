@@ -3,8 +3,8 @@
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
 use crate::memtable::Slot;
-use crate::shard::scan::{ScanPage, ScanRequest};
 use crate::shard::Shard;
+use crate::shard::scan::{ScanPage, ScanRequest};
 use crate::stats::ShardStats;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -17,14 +17,28 @@ pub(crate) type Job = Box<dyn FnOnce(Shard) + Send>;
 
 /// An operation in a shard's mailbox. Keys are engine keys.
 pub(crate) enum Request {
-    Get { key: Box<[u8]>, reply: oneshot::Sender<Result<Option<Bytes>>> },
-    Write { key: Box<[u8]>, slot: Slot, reply: oneshot::Sender<Result<()>> },
-    Scan { request: ScanRequest, reply: oneshot::Sender<Result<ScanPage>> },
+    Get {
+        key: Box<[u8]>,
+        reply: oneshot::Sender<Result<Option<Bytes>>>,
+    },
+    Write {
+        key: Box<[u8]>,
+        slot: Slot,
+        reply: oneshot::Sender<Result<()>>,
+    },
+    Scan {
+        request: ScanRequest,
+        reply: oneshot::Sender<Result<ScanPage>>,
+    },
     /// Everything before it in the mailbox belongs to the checkpoint, nothing after it.
-    Barrier { reply: oneshot::Sender<BarrierPart> },
+    Barrier {
+        reply: oneshot::Sender<BarrierPart>,
+    },
     /// Goes to shard 0, which commits the checkpoint once every shard has met its barrier.
     Checkpoint(Box<CheckpointRequest>),
-    Stats { reply: oneshot::Sender<ShardStats> },
+    Stats {
+        reply: oneshot::Sender<ShardStats>,
+    },
     Run(Job),
 }
 

@@ -77,7 +77,10 @@ impl Version {
         segments.sort_by(|a, b| b.entry.sequence.cmp(&a.entry.sequence).then_with(|| a.from.cmp(&b.from)));
         let runs = segments
             .chunk_by(|a, b| a.entry.sequence == b.entry.sequence)
-            .map(|pieces| SortedRun { sequence: pieces.first().map_or(0, |piece| piece.entry.sequence), segments: Rc::from(pieces) })
+            .map(|pieces| SortedRun {
+                sequence: pieces.first().map_or(0, |piece| piece.entry.sequence),
+                segments: Rc::from(pieces),
+            })
             .collect();
         Self { frozen: Vec::new(), runs }
     }
@@ -132,9 +135,15 @@ pub(crate) mod tests {
     use aquifer_remote::ObjectName;
     use std::ops::Range;
 
-    pub(crate) fn entry(sequence: u64, groups: Range<u16>, smallest: (u16, &[u8]), largest: (u16, &[u8]), bytes: u32) -> SegmentEntry {
+    pub(crate) fn entry(
+        sequence: u64,
+        groups: Range<u16>,
+        smallest: (u16, &[u8]),
+        largest: (u16, &[u8]),
+        bytes: u32,
+    ) -> SegmentEntry {
         SegmentEntry {
-            object: ObjectName::new(&format!("pack/{sequence}-{}", smallest.0)).unwrap(),
+            object: ObjectName::new(format!("pack/{sequence}-{}", smallest.0)).unwrap(),
             offset: 0,
             bytes,
             tail_bytes: 64,
@@ -156,9 +165,14 @@ pub(crate) mod tests {
             entry(5, 0..10, (0, b"a"), (2, b"k"), 100),
             entry(9, 0..10, (0, b""), (9, b"z"), 100),
         ]);
-        assert_eq!(version.runs.iter().map(|run| (run.sequence, run.segments.len())).collect::<Vec<_>>(), [(9, 1), (5, 2)]);
+        assert_eq!(
+            version.runs.iter().map(|run| (run.sequence, run.segments.len())).collect::<Vec<_>>(),
+            [(9, 1), (5, 2)]
+        );
         let found = |group, key: &[u8]| {
-            version.runs[1].find(&engine_key(group, key).unwrap()).map(|segment| segment.entry.object.to_string())
+            version.runs[1]
+                .find(&engine_key(group, key).unwrap())
+                .map(|segment| segment.entry.object.to_string())
         };
         assert_eq!(found(0, b"a").as_deref(), Some("pack/5-0"));
         assert_eq!(found(2, b"k").as_deref(), Some("pack/5-0"));
@@ -175,7 +189,11 @@ pub(crate) mod tests {
             entry(5, 4..8, (1, b"a"), (6, b"z"), 100),
             entry(5, 0..4, (0, b"a"), (3, b"z"), 100),
         ]);
-        let found = |group| version.runs[0].find(&engine_key(group, b"k").unwrap()).map(|segment| segment.entry.groups.clone());
+        let found = |group| {
+            version.runs[0]
+                .find(&engine_key(group, b"k").unwrap())
+                .map(|segment| segment.entry.groups.clone())
+        };
         assert_eq!(found(2), Some(0..4));
         assert_eq!(found(5), Some(4..8));
     }

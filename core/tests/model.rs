@@ -2,6 +2,8 @@
 //!
 //! After a crash the map goes back to its state at the last checkpoint: all of it, and nothing newer.
 
+#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
+
 mod common;
 
 use aquifer::{BackendChoice, Client, Engine, Options};
@@ -18,7 +20,10 @@ enum Step {
     Get(u16),
     ScanAll(usize),
     Checkpoint,
-    Crash { shards: usize, disk: bool },
+    Crash {
+        shards: usize,
+        disk: bool,
+    },
     /// Enough bytes through one key group to fill memtables and flush them.
     Burst(u8),
 }
@@ -107,7 +112,11 @@ impl Run {
             Step::Crash { shards, disk } => self.crash(shards, disk).await,
             Step::Burst(fill) => {
                 for n in 0..40u16 {
-                    self.put(format!("burst-{n}").into_bytes(), vec![fill.wrapping_add(n as u8); 12_000]).await;
+                    self.put(
+                        format!("burst-{n}").into_bytes(),
+                        vec![fill.wrapping_add(n.to_le_bytes()[0]); 12_000],
+                    )
+                    .await;
                 }
             }
         }

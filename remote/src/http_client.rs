@@ -106,6 +106,7 @@ impl HttpService for Attempts {
         // Only requests signed for S3: those that fetch credentials keep their statuses, which object_store looks at.
         let to_store = request.headers().contains_key("x-amz-content-sha256");
         let create = request.headers().contains_key("if-none-match");
+        let ranged = request.headers().contains_key("range");
         let body_bytes = request.body().content_length() as u64;
         let wait = match request.method().as_str() {
             "POST" => POST_TIMEOUT,
@@ -118,6 +119,9 @@ impl HttpService for Attempts {
         };
         if to_store && !answer.status().is_success() {
             return Err(refuse(answer, create, self.options.attempt_timeout).await);
+        }
+        if ranged && to_store {
+            check_range(&answer)?;
         }
         let idle = self.options.attempt_timeout;
         Ok(answer.map(|body| HttpResponseBody::new(TimedBody::new(body, idle))))
@@ -134,6 +138,32 @@ fn only_unsent(error: HttpError) -> HttpError {
         HttpErrorKind::Connect => error,
         _ => HttpError::new(HttpErrorKind::Unknown, error),
     }
+}
+
+/// An answer to a ranged request says which range it holds, within the object, before anybody computes with it.
+fn check_range(answer: &HttpResponse) -> Result<(), HttpError> {
+    let wrong = |what: &'static str| Err(HttpError::new(HttpErrorKind::Decode, WrongRange { what }));
+    if answer.status().as_u16() != 206 {
+        return wrong("the server ignored the Range header");
+    }
+    let range = answer.headers().get("content-range").and_then(|value| value.to_str().ok());
+    match range.and_then(content_range) {
+        Some((first, last, bytes)) if first <= last && last < bytes => Ok(()),
+        _ => wrong("the server's Content-Range header makes no sense"),
+    }
+}
+
+/// First, last and all of `bytes FIRST-LAST/ALL`.
+fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+    let (range, bytes) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?, bytes.parse().ok()?))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct WrongRange {
+    what: &'static str,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +185,11 @@ impl Refusal {
     /// True when the server says that it did not even try.
     pub(crate) fn surely_not_applied(&self) -> bool {
         matches!(self.status, 409 | 429) || (self.status == 503 && self.code == "SlowDown")
+    }
+
+    /// True when the server failed while it may have been at work.
+    pub(crate) fn may_be_applied(&self) -> bool {
+        self.status >= 500 && self.status != 501 && !self.surely_not_applied()
     }
 
     fn is_passing(&self) -> bool {

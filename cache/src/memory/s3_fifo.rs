@@ -105,7 +105,7 @@ impl<V> S3Fifo<V> {
         self.shrink_to(limit - bytes, evicted);
         let hash = key.hash64();
         let remembered = self.ghost.remove(hash, self.entries());
-        let Some(at) = self.slab.take(key, hash, value, bytes) else { return Inserted::Rejected };
+        let Some(at) = self.slab.take(key, value, bytes) else { return Inserted::Rejected };
         if remembered {
             self.slab.at_mut(at).in_main = true;
             self.main.push(&mut self.slab, at);
@@ -113,7 +113,7 @@ impl<V> S3Fifo<V> {
             self.small.push(&mut self.slab, at);
         }
         let slab = &self.slab;
-        self.index.insert_unique(hash, at, |&at| slab.at(at).hash);
+        self.index.insert_unique(hash, at, |&at| slab.at(at).key.hash64());
         Inserted::New
     }
 
@@ -141,17 +141,17 @@ impl<V> S3Fifo<V> {
         while let Some(at) =
             old.small.pop_oldest(&mut old.slab).or_else(|| old.main.pop_oldest(&mut old.slab))
         {
-            let (hash, bytes, frequency, in_main) = {
+            let (bytes, frequency, in_main) = {
                 let entry = old.slab.at(at);
-                (entry.hash, entry.bytes, entry.frequency, entry.in_main)
+                (entry.bytes, entry.frequency, entry.in_main)
             };
             let Some((key, value)) = old.slab.give_back(at) else { continue };
-            let Some(at) = self.slab.take(key, hash, value, bytes) else { continue };
+            let Some(at) = self.slab.take(key, value, bytes) else { continue };
             let entry = self.slab.at_mut(at);
             (entry.frequency, entry.in_main) = (frequency, in_main);
             if in_main { &mut self.main } else { &mut self.small }.push(&mut self.slab, at);
             let slab = &self.slab;
-            self.index.insert_unique(hash, at, |&at| slab.at(at).hash);
+            self.index.insert_unique(key.hash64(), at, |&at| slab.at(at).key.hash64());
         }
     }
 
@@ -172,7 +172,7 @@ impl<V> S3Fifo<V> {
             if from_small && let Some(at) = self.small.pop_oldest(&mut self.slab) {
                 let entry = self.slab.at_mut(at);
                 if entry.frequency < PROMOTE_HITS {
-                    let hash = entry.hash;
+                    let hash = entry.key.hash64();
                     self.ghost.add(hash, self.entries());
                     return self.forget(at);
                 }
@@ -207,7 +207,7 @@ impl<V> S3Fifo<V> {
 
     /// Out of the index and the slab; the entry is in no queue.
     fn forget(&mut self, at: u32) -> Option<(CacheKey, V)> {
-        let hash = self.slab.at(at).hash;
+        let hash = self.slab.at(at).key.hash64();
         if let Ok(found) = self.index.find_entry(hash, |&other| other == at) {
             found.remove();
         }

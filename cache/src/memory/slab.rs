@@ -11,7 +11,6 @@ const NIL: u32 = u32::MAX;
 /// One entry. `value` is `None` only on the free list.
 pub(super) struct Entry<V> {
     pub(super) key: CacheKey,
-    pub(super) hash: u64,
     pub(super) value: Option<V>,
     /// Value and overhead.
     pub(super) bytes: usize,
@@ -34,17 +33,9 @@ impl<V> Slab<V> {
     }
 
     /// Grows by an eighth, not by doubling: the unused part is memory too.
-    pub(super) fn take(&mut self, key: CacheKey, hash: u64, value: V, bytes: usize) -> Option<u32> {
-        let entry = Entry {
-            key,
-            hash,
-            value: Some(value),
-            bytes,
-            frequency: 0,
-            in_main: false,
-            newer: NIL,
-            older: NIL,
-        };
+    pub(super) fn take(&mut self, key: CacheKey, value: V, bytes: usize) -> Option<u32> {
+        let entry =
+            Entry { key, value: Some(value), bytes, frequency: 0, in_main: false, newer: NIL, older: NIL };
         if self.free != NIL {
             let at = self.free;
             self.free = self.at(at).older;
@@ -156,7 +147,7 @@ mod tests {
     fn a_queue_is_first_in_first_out_and_gives_up_its_middle() {
         let mut slab = Slab::new();
         let mut queue = Queue::new();
-        let at: Vec<u32> = (0..4).map(|n| slab.take(key(n), n, n, 10).unwrap()).collect();
+        let at: Vec<u32> = (0..4).map(|n| slab.take(key(n), n, 10).unwrap()).collect();
         for &at in &at {
             queue.push(&mut slab, at);
         }
@@ -172,9 +163,9 @@ mod tests {
     #[test]
     fn positions_are_reused() {
         let mut slab = Slab::new();
-        let first = slab.take(key(1), 1, 'a', 1).unwrap();
+        let first = slab.take(key(1), 'a', 1).unwrap();
         assert_eq!(slab.give_back(first), Some((key(1), 'a')));
-        assert_eq!(slab.take(key(2), 2, 'b', 1), Some(first));
+        assert_eq!(slab.take(key(2), 'b', 1), Some(first));
         assert_eq!(slab.at(first).key, key(2));
     }
 }

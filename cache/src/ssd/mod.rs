@@ -15,6 +15,8 @@ mod layout;
 mod tier;
 
 #[cfg(test)]
+mod ssd_test;
+#[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
 mod tier_test;
 
@@ -157,6 +159,11 @@ impl Ssd {
             stats.queued_bytes = running.tier.queued_bytes();
         }
         stats
+    }
+
+    /// Ends the tier without waiting for anything.
+    pub(crate) fn stop(&self) {
+        drop(self.shared.stop());
     }
 
     /// Waits for the write in progress, then closes the file.

@@ -105,6 +105,8 @@ pub(super) struct Tier {
     filling: Option<Chunk>,
     sealed: VecDeque<Chunk>,
     sealed_bytes: u64,
+    /// Memory of the last chunk written, for the next one: fresh pages are dear.
+    spare: Vec<u8>,
 }
 
 impl Tier {
@@ -124,6 +126,7 @@ impl Tier {
             filling: None,
             sealed: VecDeque::new(),
             sealed_bytes: 0,
+            spare: Vec::new(),
         };
         tier.begin_region(0);
         tier
@@ -257,12 +260,14 @@ impl Tier {
         if next_region {
             self.begin_region((self.current + 1) % self.layout.regions);
         }
+        let mut data = std::mem::take(&mut self.spare);
+        data.reserve_exact(capacity);
         self.filling = Some(Chunk {
             region: self.current,
             round: Round { life: self.life, generation: self.generation(self.current) },
             offset: self.layout.region_offset(self.current) + self.cursor,
             capacity,
-            data: Vec::with_capacity(capacity),
+            data,
         });
         true
     }
@@ -280,8 +285,12 @@ impl Tier {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(chunk) = self.sealed.pop_front() {
+        if let Some(mut chunk) = self.sealed.pop_front() {
             self.sealed_bytes -= chunk.write_bytes() as u64;
+            if chunk.capacity as u64 <= self.layout.chunk_bytes {
+                chunk.data.clear();
+                self.spare = chunk.data;
+            }
         }
     }
 

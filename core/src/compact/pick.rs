@@ -21,7 +21,8 @@ pub(crate) fn pick(runs: &[u64], unit: u64) -> Option<Range<usize>> {
         for stretch in classes.split_inclusive(|&class| class > wanted) {
             let here = start;
             start += stretch.len();
-            let mut members = stretch.iter().enumerate().filter(|&(_, &class)| class == wanted).map(|(at, _)| here + at);
+            let mut members =
+                stretch.iter().enumerate().filter(|&(_, &class)| class == wanted).map(|(at, _)| here + at);
             let count = members.clone().count();
             let (Some(first), Some(last)) = (members.next(), members.next_back()) else { continue };
             if count >= COMPACTION_FAN_IN {

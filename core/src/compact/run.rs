@@ -116,11 +116,16 @@ async fn output(core: &ShardCore, writer: SegmentWriter, sequence: u64) -> Resul
     Ok(segment)
 }
 
-async fn upload(core: &ShardCore, encoded: &EncodedSegment, object: &aquifer_remote::ObjectName) -> Result<()> {
+async fn upload(
+    core: &ShardCore,
+    encoded: &EncodedSegment,
+    object: &aquifer_remote::ObjectName,
+) -> Result<()> {
     let mut pause_ms = UPLOAD_PAUSE_MS.0;
     loop {
         core.shared.check_writable()?;
-        match core.shared.remote.put(object, Content::from(encoded.chunks.clone())).await.map_err(Error::from) {
+        match core.shared.remote.put(object, Content::from(encoded.chunks.clone())).await.map_err(Error::from)
+        {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
                 pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);

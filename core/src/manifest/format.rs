@@ -96,7 +96,10 @@ pub(crate) struct Manifest {
 impl Manifest {
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         if self.segments.len() > MANIFEST_SEGMENTS_MAX {
-            return Err(Error::invalid(format!("{} segments; a manifest names {MANIFEST_SEGMENTS_MAX}", self.segments.len())));
+            return Err(Error::invalid(format!(
+                "{} segments; a manifest names {MANIFEST_SEGMENTS_MAX}",
+                self.segments.len()
+            )));
         }
         if self.metadata.len() > CHECKPOINT_METADATA_BYTES_MAX {
             return Err(Error::invalid(format!(
@@ -173,21 +176,41 @@ impl Manifest {
         let (mut manifest, tail) =
             decode_header(header).ok_or_else(|| corrupt(0, "a manifest header", "a cut one".to_owned()))?;
         if tail.header_crc != computed {
-            return Err(corrupt(HEADER_CRC_AT, &format!("header checksum {:08x}", tail.header_crc), format!("{computed:08x}")));
+            return Err(corrupt(
+                HEADER_CRC_AT,
+                &format!("header checksum {:08x}", tail.header_crc),
+                format!("{computed:08x}"),
+            ));
         }
         if tail.magic != MAGIC || tail.version != VERSION {
-            return Err(corrupt(0, "a manifest of version 1", format!("{:02x?}, version {}", tail.magic, tail.version)));
+            return Err(corrupt(
+                0,
+                "a manifest of version 1",
+                format!("{:02x?}, version {}", tail.magic, tail.version),
+            ));
         }
         if body.len() != tail.body_bytes as usize {
-            return Err(corrupt(HEADER_BYTES, &format!("a body of {} bytes", tail.body_bytes), format!("{} bytes", body.len())));
+            return Err(corrupt(
+                HEADER_BYTES,
+                &format!("a body of {} bytes", tail.body_bytes),
+                format!("{} bytes", body.len()),
+            ));
         }
         let computed = crc32fast::hash(body);
         if computed != tail.body_crc {
-            return Err(corrupt(HEADER_BYTES, &format!("body checksum {:08x}", tail.body_crc), format!("{computed:08x}")));
+            return Err(corrupt(
+                HEADER_BYTES,
+                &format!("body checksum {:08x}", tail.body_crc),
+                format!("{computed:08x}"),
+            ));
         }
         let mut fields = Reader::new(body);
         if decode_body(&mut fields, &tail, &mut manifest).is_none() || fields.remaining() > 0 {
-            return Err(corrupt(HEADER_BYTES + fields.at(), "the objects and segments counted", "other bytes".to_owned()));
+            return Err(corrupt(
+                HEADER_BYTES + fields.at(),
+                "the objects and segments counted",
+                "other bytes".to_owned(),
+            ));
         }
         Ok(manifest)
     }
@@ -217,7 +240,8 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Option<(Manifest, HeaderTail)> 
     let (body_bytes, body_crc) = (fields.u32()?, fields.u32()?);
     fields.bytes(8)?;
     let header_crc = fields.u32()?;
-    let tail = HeaderTail { magic, version, objects, segments, metadata_bytes, body_bytes, body_crc, header_crc };
+    let tail =
+        HeaderTail { magic, version, objects, segments, metadata_bytes, body_bytes, body_crc, header_crc };
     let manifest = Manifest {
         number,
         epoch,
@@ -242,7 +266,8 @@ fn decode_body(fields: &mut Reader<'_>, tail: &HeaderTail, manifest: &mut Manife
     }
     for _ in 0..tail.segments {
         let segment = decode_segment(fields, &objects)?;
-        let inside = segment.groups.start >= manifest.groups.start && segment.groups.end <= manifest.groups.end;
+        let inside =
+            segment.groups.start >= manifest.groups.start && segment.groups.end <= manifest.groups.end;
         if segment.groups.is_empty() || !inside {
             return None;
         }
@@ -287,7 +312,7 @@ pub(crate) mod tests {
 
     pub(crate) fn manifest(number: u64) -> Manifest {
         let segment = |n: u64| SegmentEntry {
-            object: ObjectName::new(&format!("pack/{}", n / 2)).unwrap(),
+            object: ObjectName::new(format!("pack/{}", n / 2)).unwrap(),
             offset: n * 1000,
             bytes: 1000,
             tail_bytes: 200,

@@ -17,7 +17,7 @@ pub(crate) fn check(next: &Manifest, current: Option<&Manifest>) -> Result<()> {
     Ok(())
 }
 
-fn violated(what: String) -> Error {
+fn violated(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("manifest invariant violated, nothing was written: {what}"))
 }
 
@@ -25,14 +25,17 @@ fn numbers_follow(next: &Manifest, current: &Manifest) -> Result<()> {
     if next.number == current.number + 1 {
         return Ok(());
     }
-    Err(violated(format!("number {} after {}", next.number, current.number)))
+    Err(violated(&format!("number {} after {}", next.number, current.number)))
 }
 
 fn identity_stays(next: &Manifest, current: &Manifest) -> Result<()> {
     if next.key_groups == current.key_groups && next.groups == current.groups {
         return Ok(());
     }
-    Err(violated(format!("groups {:?} of {} after {:?} of {}", next.groups, next.key_groups, current.groups, current.key_groups)))
+    Err(violated(&format!(
+        "groups {:?} of {} after {:?} of {}",
+        next.groups, next.key_groups, current.groups, current.key_groups
+    )))
 }
 
 /// Epochs, checkpoints and sequences only grow. A new checkpoint is the manifest that commits it.
@@ -41,9 +44,14 @@ fn counters_never_fall(next: &Manifest, current: &Manifest) -> Result<()> {
     if next.epoch >= current.epoch && next.sequence_next >= current.sequence_next && checkpoint {
         return Ok(());
     }
-    Err(violated(format!(
+    Err(violated(&format!(
         "epoch {}, sequence {}, checkpoint {} after {}, {}, {}",
-        next.epoch, next.sequence_next, next.checkpoint, current.epoch, current.sequence_next, current.checkpoint
+        next.epoch,
+        next.sequence_next,
+        next.checkpoint,
+        current.epoch,
+        current.sequence_next,
+        current.checkpoint
     )))
 }
 
@@ -51,25 +59,36 @@ fn counters_never_fall(next: &Manifest, current: &Manifest) -> Result<()> {
 fn segments_are_newest_first(next: &Manifest) -> Result<()> {
     match next.segments.windows(2).find(|pair| matches!(pair, [a, b] if a.sequence < b.sequence)) {
         None => Ok(()),
-        Some(pair) => Err(violated(format!("segment sequences {:?}", pair.iter().map(|s| s.sequence).collect::<Vec<_>>()))),
+        Some(pair) => Err(violated(&format!(
+            "segment sequences {:?}",
+            pair.iter().map(|s| s.sequence).collect::<Vec<_>>()
+        ))),
     }
 }
 
 fn sequences_are_below_the_next(next: &Manifest) -> Result<()> {
     match next.segments.iter().find(|segment| segment.sequence >= next.sequence_next) {
         None => Ok(()),
-        Some(segment) => Err(violated(format!("sequence {} with {} as the next", segment.sequence, next.sequence_next))),
+        Some(segment) => {
+            Err(violated(&format!("sequence {} with {} as the next", segment.sequence, next.sequence_next)))
+        }
     }
 }
 
 /// Objects never change: a place that both name has the same tag and checksum.
 fn same_segment_same_content(next: &Manifest, current: &Manifest) -> Result<()> {
-    let known: HashMap<_, _> =
-        current.segments.iter().map(|segment| ((&segment.object, segment.offset), (segment.tag, segment.footer_crc))).collect();
+    let known: HashMap<_, _> = current
+        .segments
+        .iter()
+        .map(|segment| ((&segment.object, segment.offset), (segment.tag, segment.footer_crc)))
+        .collect();
     for segment in &next.segments {
         match known.get(&(&segment.object, segment.offset)) {
             Some(&content) if content != (segment.tag, segment.footer_crc) => {
-                return Err(violated(format!("{} at {} changed its content", segment.object, segment.offset)));
+                return Err(violated(&format!(
+                    "{} at {} changed its content",
+                    segment.object, segment.offset
+                )));
             }
             _ => {}
         }

@@ -103,10 +103,16 @@ impl ManifestStore {
     pub(crate) async fn claim(&self, key_groups: u16) -> Result<Manifest> {
         for _ in 0..EPOCH_CLAIMS_MAX {
             let current = self.newest().await?;
-            if let Some(found) = current.as_ref().map(|current| current.key_groups).filter(|&found| found != key_groups) {
-                return Err(Error::new(ErrorKind::Corrupt, format!(
-                    "the newest manifest of groups {:?} counts {found} key groups, the store's descriptor {key_groups}", self.groups
-                )));
+            if let Some(found) =
+                current.as_ref().map(|current| current.key_groups).filter(|&found| found != key_groups)
+            {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!(
+                        "the newest manifest of groups {:?} counts {found} key groups, the store's descriptor {key_groups}",
+                        self.groups
+                    ),
+                ));
             }
             let next = match &current {
                 Some(current) => Manifest {
@@ -139,5 +145,9 @@ impl ManifestStore {
 }
 
 fn judge(next: &Manifest, found: Manifest) -> Swap {
-    if found.attempt == next.attempt && found.epoch == next.epoch { Swap::Done } else { Swap::Lost(Box::new(found)) }
+    if found.attempt == next.attempt && found.epoch == next.epoch {
+        Swap::Done
+    } else {
+        Swap::Lost(Box::new(found))
+    }
 }

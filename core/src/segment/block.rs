@@ -114,7 +114,10 @@ pub(crate) fn decode(stored: &Bytes, expected: Expected, place: &Place) -> Resul
     }
     let [m0, m1, m2, m3, kind, version, compression, _] = fixed;
     if [m0, m1, m2, m3] != MAGIC || version != VERSION {
-        return Err(place.corrupt(format!("a block of version {VERSION}"), format!("{:02x?}, version {version}", [m0, m1, m2, m3])));
+        return Err(place.corrupt(
+            format!("a block of version {VERSION}"),
+            format!("{:02x?}, version {version}", [m0, m1, m2, m3]),
+        ));
     }
     if kind != expected.kind as u8 {
         return Err(place.corrupt(format!("a {:?} block", expected.kind), format!("kind {kind}")));
@@ -124,7 +127,9 @@ pub(crate) fn decode(stored: &Bytes, expected: Expected, place: &Place) -> Resul
     }
     let payload = stored.slice(HEADER_BYTES..);
     if payload.len() != payload_bytes as usize {
-        return Err(place.corrupt(format!("{payload_bytes} payload bytes"), format!("{} bytes", payload.len())));
+        return Err(
+            place.corrupt(format!("{payload_bytes} payload bytes"), format!("{} bytes", payload.len()))
+        );
     }
     if raw_bytes > BLOCK_BYTES_MAX {
         return Err(place.corrupt(format!("at most {BLOCK_BYTES_MAX} raw bytes"), raw_bytes));
@@ -136,7 +141,9 @@ pub(crate) fn decode(stored: &Bytes, expected: Expected, place: &Place) -> Resul
     match compression {
         0 if raw_bytes == payload_bytes => Ok(payload),
         1 => decompress(&payload, raw_bytes, place),
-        other => Err(place.corrupt("compression 0 or 1 and lengths that agree", format!("compression {other}"))),
+        other => {
+            Err(place.corrupt("compression 0 or 1 and lengths that agree", format!("compression {other}")))
+        }
     }
 }
 
@@ -168,7 +175,7 @@ mod tests {
     #[test]
     fn round_trips_with_and_without_compression() {
         let dull = vec![b'a'; 4096];
-        let wild: Vec<u8> = (0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let wild: Vec<u8> = (0..4096u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
         for compression in [Compression::None, Compression::Zstd { level: 1 }] {
             for raw in [&dull[..], &wild[..], &[][..]] {
                 let (stored, expected) = encoded(compression, raw);
@@ -182,7 +189,8 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_every_truncation_is_an_error_that_names_the_place() {
         for compression in [Compression::None, Compression::Zstd { level: 1 }] {
-            let (stored, expected) = encoded(compression, b"some payload, some payload, some payload, some payload");
+            let (stored, expected) =
+                encoded(compression, b"some payload, some payload, some payload, some payload");
             for at in 0..stored.len() {
                 for bit in 0..8 {
                     let mut bytes = stored.to_vec();
@@ -199,7 +207,10 @@ mod tests {
     fn a_sound_block_of_another_place_is_refused() {
         let (stored, expected) = encoded(Compression::None, b"payload");
         assert!(decode(&stored, Expected { tag: 8, ..expected }, &place()).is_err(), "of another segment");
-        assert!(decode(&stored, Expected { kind: Kind::Index, ..expected }, &place()).is_err(), "of another kind");
+        assert!(
+            decode(&stored, Expected { kind: Kind::Index, ..expected }, &place()).is_err(),
+            "of another kind"
+        );
         assert!(decode(&stored, Expected { crc: 1, ..expected }, &place()).is_err(), "of another position");
     }
 }

@@ -96,7 +96,8 @@ impl DataBlock {
         let bad = || place.corrupt("a data block with its restarts", format!("{} bytes", payload.len()));
         let count_at = payload.len().checked_sub(4).ok_or_else(bad)?;
         let restarts = u32_at(&payload, count_at).ok_or_else(bad)? as usize;
-        let entries_end = restarts.checked_mul(4).and_then(|bytes| count_at.checked_sub(bytes)).ok_or_else(bad)?;
+        let entries_end =
+            restarts.checked_mul(4).and_then(|bytes| count_at.checked_sub(bytes)).ok_or_else(bad)?;
         if restarts == 0 {
             return Err(bad());
         }
@@ -124,7 +125,8 @@ impl DataBlock {
                 Ordering::Less if entry.shared > 0 => return Ok(None),
                 _ => {}
             }
-            let rest = key.get(entry.shared..).ok_or_else(|| place.corrupt("a shared key prefix", entry.shared))?;
+            let rest =
+                key.get(entry.shared..).ok_or_else(|| place.corrupt("a shared key prefix", entry.shared))?;
             match entry.suffix.cmp(rest) {
                 Ordering::Less => matched = entry.shared + common_prefix(entry.suffix, rest),
                 Ordering::Equal => return Ok(Some(entry.value)),
@@ -173,7 +175,9 @@ impl DataBlock {
 }
 
 fn next_entry<'a>(reader: &mut Reader<'a>, place: &Place) -> Result<Entry<'a>> {
-    parse_entry(reader).ok_or_else(|| place.plus(reader.at() as u64).corrupt("an entry of a data block", "one that ends early"))
+    parse_entry(reader).ok_or_else(|| {
+        place.plus(reader.at() as u64).corrupt("an entry of a data block", "one that ends early")
+    })
 }
 
 fn parse_entry<'a>(reader: &mut Reader<'a>) -> Option<Entry<'a>> {
@@ -212,7 +216,10 @@ impl Cursor {
         let mut reader = Reader::new(rest);
         let entry = next_entry(&mut reader, place)?;
         if entry.shared > self.key.len() {
-            return Err(place.corrupt("a shared key prefix", format!("{} bytes of a key of {}", entry.shared, self.key.len())));
+            return Err(place.corrupt(
+                "a shared key prefix",
+                format!("{} bytes of a key of {}", entry.shared, self.key.len()),
+            ));
         }
         self.key.truncate(entry.shared);
         self.key.extend_from_slice(entry.suffix);

@@ -39,8 +39,13 @@ impl Shape {
     }
 
     /// The three slots of a mixed hash, one in each of three neighbouring bands.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a product scaled below bands * band_slots, and low bits under a mask"
+    )]
     fn slots_of(self, mixed: u64) -> [usize; 3] {
-        let first = ((u128::from(mixed) * (u128::from(self.bands) * u128::from(self.band_slots))) >> 64) as u32;
+        let first =
+            ((u128::from(mixed) * (u128::from(self.bands) * u128::from(self.band_slots))) >> 64) as u32;
         let mask = self.band_slots - 1;
         let second = (first + self.band_slots) ^ ((mixed >> 18) as u32 & mask);
         let third = (first + 2 * self.band_slots) ^ (mixed as u32 & mask);
@@ -85,7 +90,11 @@ fn payload(shape: Shape, fingerprints: &[u8]) -> Vec<u8> {
 }
 
 /// Slots of a band and number of bands for `keys` keys, by the paper's formulas for three bands.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded sizes, clamped on the next line")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounded sizes, clamped on the next line"
+)]
 fn size(keys: usize) -> (u32, u32) {
     let count = keys.max(2) as f64;
     let exponent = (count.ln() / 3.33_f64.ln() + 2.25).floor().clamp(2.0, 18.0);
@@ -108,7 +117,8 @@ fn solve(shape: Shape, hashes: &[u64]) -> Option<Vec<u8>> {
             *xors.get_mut(slot)? ^= mixed;
         }
     }
-    let mut alone: Vec<u32> = (0..stored_u32(counts.len())).filter(|&slot| counts.get(slot as usize) == Some(&1)).collect();
+    let mut alone: Vec<u32> =
+        (0..stored_u32(counts.len())).filter(|&slot| counts.get(slot as usize) == Some(&1)).collect();
     let mut order: Vec<(u64, u32)> = Vec::with_capacity(hashes.len());
     while let Some(slot) = alone.pop() {
         if counts.get(slot as usize) != Some(&1) {
@@ -225,13 +235,17 @@ mod tests {
 
     #[test]
     fn hostile_payloads_are_errors_or_answer_without_a_panic() {
-        for (band_slots, bands, bytes) in [(0u32, 1u32, 8usize), (3, 1, 9), (4, 1, 11), (1 << 31, u32::MAX, 64), (1, 0, 5)] {
+        for (band_slots, bands, bytes) in
+            [(0u32, 1u32, 8usize), (3, 1, 9), (4, 1, 11), (1 << 31, u32::MAX, 64), (1, 0, 5)]
+        {
             let mut payload = 9u64.to_le_bytes().to_vec();
             payload.extend_from_slice(&band_slots.to_le_bytes());
             payload.extend_from_slice(&bands.to_le_bytes());
             payload.resize(HEADER_BYTES + bytes, 1);
             if let Ok(filter) = Filter::decode(&Bytes::from(payload), &place()) {
-                (0..1000u64).for_each(|n| drop(filter.may_contain(n << 50)));
+                for n in 0..1000u64 {
+                    let _ = filter.may_contain(n << 50);
+                }
             }
         }
         assert!(Filter::decode(&Bytes::from_static(b"short"), &place()).is_err());

@@ -71,12 +71,17 @@ impl Footer {
             let found_tag = fields.u64()?;
             let filter_offset = fields.u32()?;
             let mut part = || Some(Written { bytes: fields.u32()?, crc: fields.u32()? });
-            let footer = Self { tag: found_tag, filter_offset, filter: part()?, index: part()?, properties: part()? };
+            let footer =
+                Self { tag: found_tag, filter_offset, filter: part()?, index: part()?, properties: part()? };
             fields.bytes(8)?;
             Some((magic, version, footer, fields.u32()?))
         })();
         match parsed {
-            Some((MAGIC, VERSION, footer, stored)) if stored == computed && stored == crc && footer.tag == tag => Ok(footer),
+            Some((MAGIC, VERSION, footer, stored))
+                if stored == computed && stored == crc && footer.tag == tag =>
+            {
+                Ok(footer)
+            }
             _ => Err(place.corrupt(
                 format!("the footer of segment {tag:016x} with checksum {crc:08x}"),
                 format!("checksum {computed:08x}"),
@@ -94,7 +99,8 @@ mod tests {
     fn round_trips_and_refuses_every_flipped_bit() {
         let place = Place { object: ObjectName::new("pack/test").unwrap(), offset: 0 };
         let part = |bytes| Written { bytes, crc: bytes * 3 };
-        let footer = Footer { tag: 5, filter_offset: 900, filter: part(1), index: part(2), properties: part(3) };
+        let footer =
+            Footer { tag: 5, filter_offset: 900, filter: part(1), index: part(2), properties: part(3) };
         let (bytes, crc) = footer.encode();
         assert_eq!(Footer::decode(&bytes, 5, crc, &place).unwrap(), footer);
         assert!(Footer::decode(&bytes, 6, crc, &place).is_err());

@@ -66,7 +66,9 @@ impl Index {
         let bad = |what: &str| place.corrupt("an index of data blocks", what);
         let blocks = u32_at(&payload, 0).ok_or_else(|| bad("no count"))? as usize;
         let rows_end = blocks.checked_mul(ROW_BYTES).and_then(|bytes| bytes.checked_add(COUNT_BYTES));
-        let keys_bytes = rows_end.and_then(|end| payload.len().checked_sub(end)).ok_or_else(|| bad("fewer rows than counted"))?;
+        let keys_bytes = rows_end
+            .and_then(|end| payload.len().checked_sub(end))
+            .ok_or_else(|| bad("fewer rows than counted"))?;
         let index = Self { payload, blocks };
         let (mut next_offset, mut key_end) = (0u32, 0usize);
         for block in 0..blocks {
@@ -75,7 +77,11 @@ impl Index {
             if handle.offset != next_offset || end < key_end || end > keys_bytes {
                 return Err(bad("a row that does not follow the one before"));
             }
-            next_offset = handle.offset.checked_add(handle.bytes).filter(|&end| end <= blocks_end).ok_or_else(|| bad("a block outside"))?;
+            next_offset = handle
+                .offset
+                .checked_add(handle.bytes)
+                .filter(|&end| end <= blocks_end)
+                .ok_or_else(|| bad("a block outside"))?;
             key_end = end;
         }
         if key_end != keys_bytes || next_offset != blocks_end {
@@ -93,7 +99,11 @@ impl Index {
         if block >= self.blocks {
             return None;
         }
-        Some(BlockHandle { offset: self.row(block, 0)?, bytes: self.row(block, 1)?, crc: self.row(block, 2)? })
+        Some(BlockHandle {
+            offset: self.row(block, 0)?,
+            bytes: self.row(block, 1)?,
+            crc: self.row(block, 2)?,
+        })
     }
 
     fn last_key(&self, block: usize) -> &[u8] {
@@ -134,8 +144,8 @@ mod tests {
 
     fn payload() -> Vec<u8> {
         let mut builder = Builder::default();
-        for (n, key) in ["bb", "dd", "ff"].iter().enumerate() {
-            builder.push(n as u32 * 100, Written { bytes: 100, crc: n as u32 }, key.as_bytes());
+        for (n, key) in [(0, "bb"), (1, "dd"), (2, "ff")] {
+            builder.push(n * 100, Written { bytes: 100, crc: n }, key.as_bytes());
         }
         builder.finish()
     }
@@ -154,7 +164,9 @@ mod tests {
     fn rows_that_do_not_fit_together_are_refused() {
         let good = payload();
         assert!(Index::decode(Bytes::from(good.clone()), 301, &place()).is_err());
-        for at in (0..COUNT_BYTES + 3 * ROW_BYTES).filter(|at| (at + 16 - COUNT_BYTES) % ROW_BYTES < 8 || *at < COUNT_BYTES) {
+        for at in (0..COUNT_BYTES + 3 * ROW_BYTES)
+            .filter(|at| (at + 16 - COUNT_BYTES) % ROW_BYTES < 8 || *at < COUNT_BYTES)
+        {
             let mut bad = good.clone();
             bad[at] ^= 0x41;
             assert!(Index::decode(Bytes::from(bad), 300, &place()).is_err(), "byte {at}");

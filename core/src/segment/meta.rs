@@ -66,28 +66,44 @@ impl SegmentMeta {
         let short = || place.corrupt("a segment's tail", format!("{} bytes", tail.len()));
         let footer_at = tail.len().checked_sub(FOOTER_BYTES).ok_or_else(short)?;
         let footer_bytes = tail.last_chunk::<FOOTER_BYTES>().ok_or_else(short)?;
-        let footer = Footer::decode(footer_bytes, entry.tag, entry.footer_crc, &place.plus(footer_at as u64))?;
+        let footer =
+            Footer::decode(footer_bytes, entry.tag, entry.footer_crc, &place.plus(footer_at as u64))?;
         // The manifest and the footer must agree on where the data blocks end.
         let data_end = u64::from(footer.filter_offset);
         if data_end + tail.len() as u64 != u64::from(entry.bytes) {
-            return Err(place.corrupt(format!("data blocks up to {data_end}"), format!("a segment of {} bytes", entry.bytes)));
+            return Err(place.corrupt(
+                format!("data blocks up to {data_end}"),
+                format!("a segment of {} bytes", entry.bytes),
+            ));
         }
         let mut at = 0usize;
         let mut part = |kind: Kind, written: Written| {
             let from = place.plus(at as u64);
             let end = at.checked_add(written.bytes as usize).filter(|&end| end <= footer_at);
-            let stored = end.map(|end| tail.slice(at..end)).ok_or_else(|| from.corrupt("a block of the tail", "the tail's end"))?;
+            let stored = end
+                .map(|end| tail.slice(at..end))
+                .ok_or_else(|| from.corrupt("a block of the tail", "the tail's end"))?;
             at += stored.len();
             block::decode(&stored, Expected { kind, tag: entry.tag, crc: written.crc }, &from)
         };
         let filter = part(Kind::Filter, footer.filter)?;
         let index = part(Kind::Index, footer.index)?;
         let properties = part(Kind::Properties, footer.properties)?;
-        let properties = Properties::decode(&properties).ok_or_else(|| place.corrupt("properties", "a cut block"))?;
-        if properties.entries != entry.entries || properties.smallest != *entry.smallest || properties.largest != *entry.largest {
-            return Err(place.corrupt(format!("{} entries in the manifest's key range", entry.entries), properties.entries));
+        let properties =
+            Properties::decode(&properties).ok_or_else(|| place.corrupt("properties", "a cut block"))?;
+        if properties.entries != entry.entries
+            || properties.smallest != *entry.smallest
+            || properties.largest != *entry.largest
+        {
+            return Err(place.corrupt(
+                format!("{} entries in the manifest's key range", entry.entries),
+                properties.entries,
+            ));
         }
-        Ok(Self { filter: Filter::decode(&filter, place)?, index: Index::decode(index, footer.filter_offset, place)? })
+        Ok(Self {
+            filter: Filter::decode(&filter, place)?,
+            index: Index::decode(index, footer.filter_offset, place)?,
+        })
     }
 
     /// Whether the segment may hold a key of this hash.

@@ -30,7 +30,11 @@ impl Place {
         Self { object: self.object.clone(), offset: self.offset.saturating_add(bytes) }
     }
 
-    pub(crate) fn corrupt(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> crate::Error {
+    pub(crate) fn corrupt(
+        &self,
+        expected: impl std::fmt::Display,
+        found: impl std::fmt::Display,
+    ) -> crate::Error {
         crate::Error::corrupt(self.object.as_str(), self.offset, expected, found)
     }
 }

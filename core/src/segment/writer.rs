@@ -63,7 +63,8 @@ impl EncodedSegment {
         for chunk in &self.chunks {
             let at = (block.offset as usize).checked_sub(start)?;
             if at < chunk.len() {
-                return (at + block.bytes as usize <= chunk.len()).then(|| chunk.slice(at..at + block.bytes as usize));
+                return (at + block.bytes as usize <= chunk.len())
+                    .then(|| chunk.slice(at..at + block.bytes as usize));
             }
             start += chunk.len();
         }
@@ -139,9 +140,12 @@ impl SegmentWriter {
         self.properties.largest.clear();
         self.properties.largest.extend_from_slice(self.data.last_key());
         let written = self.data.finish(|payload| encoder.encode(Kind::Data, payload, open));
-        let offset = u32::try_from(self.offset).ok().filter(|_| self.offset < SEGMENT_BYTES_MAX).ok_or_else(|| {
-            Error::invalid(format!("a segment would pass {SEGMENT_BYTES_MAX} bytes; use a smaller memory budget per shard"))
-        })?;
+        let offset =
+            u32::try_from(self.offset).ok().filter(|_| self.offset < SEGMENT_BYTES_MAX).ok_or_else(|| {
+                Error::invalid(format!(
+                    "a segment would pass {SEGMENT_BYTES_MAX} bytes; use a smaller memory budget per shard"
+                ))
+            })?;
         self.index.push(offset, written, &self.properties.largest);
         self.blocks.push(WrittenBlock { offset, bytes: written.bytes });
         self.offset += u64::from(written.bytes);
@@ -165,7 +169,8 @@ impl SegmentWriter {
             self.close_block()?;
         }
         self.cut_chunk();
-        let filter_offset = u32::try_from(self.offset).map_err(|_| Error::invalid("a segment is too large"))?;
+        let filter_offset =
+            u32::try_from(self.offset).map_err(|_| Error::invalid("a segment is too large"))?;
         let filter_payload = filter::build(&mut self.hashes);
         drop(std::mem::take(&mut self.hashes));
         let index_payload = self.index.finish();
@@ -179,7 +184,8 @@ impl SegmentWriter {
         tail.shrink_to_fit();
         let meta = decode_own(filter_payload, index_payload, filter_offset)?;
         let tail_bytes = stored_u32(tail.len());
-        let bytes = filter_offset.checked_add(tail_bytes).ok_or_else(|| Error::invalid("a segment is too large"))?;
+        let bytes =
+            filter_offset.checked_add(tail_bytes).ok_or_else(|| Error::invalid("a segment is too large"))?;
         self.chunks.push(Bytes::from(tail));
         Ok(EncodedSegment {
             chunks: self.chunks,

@@ -76,7 +76,8 @@ impl ShardCore {
     /// A data block: one read if it is not in memory.
     pub(crate) async fn data(&self, segment: &Rc<Segment>, handle: BlockHandle) -> Result<Rc<DataBlock>> {
         let owner = Rc::clone(segment);
-        let decode = move |stored: &Bytes| Ok(CachedBlock::Data(Rc::new(decode_data(&owner, handle, stored)?)));
+        let decode =
+            move |stored: &Bytes| Ok(CachedBlock::Data(Rc::new(decode_data(&owner, handle, stored)?)));
         match self.load(Class::Data, data_key(segment, handle.offset, handle.bytes), segment, decode).await? {
             CachedBlock::Data(block) => Ok(block),
             CachedBlock::Meta(_) => Err(mixed_up(segment)),
@@ -184,7 +185,9 @@ impl BlockSource {
 /// End, in the segment, of the blocks from `position` on that fit a window.
 fn window_end(meta: &SegmentMeta, position: usize, bytes_max: usize) -> u32 {
     let first = meta.block(position).map_or(0, |handle| handle.offset);
-    let ends = (position..).map_while(|position| meta.block(position)).map(|handle| handle.offset.saturating_add(handle.bytes));
+    let ends = (position..)
+        .map_while(|position| meta.block(position))
+        .map(|handle| handle.offset.saturating_add(handle.bytes));
     let mut ends = ends.peekable();
     let mut end = ends.next().unwrap_or(first);
     while let Some(next) = ends.next_if(|&next| (next - first) as usize <= bytes_max) {

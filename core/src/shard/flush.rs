@@ -65,7 +65,9 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
         let item = core.flushes.added.wait(|| core.flushes.items.borrow_mut().pop_front()).await;
         let flushed = match item {
             Item::Full(frozen) => flush_alone(&core, &frozen).await,
-            Item::Barrier { frozen, freeze, reply } => flush_for_checkpoint(&core, frozen, freeze, reply).await,
+            Item::Barrier { frozen, freeze, reply } => {
+                flush_for_checkpoint(&core, frozen, freeze, reply).await
+            }
         };
         if let Err(error) = flushed {
             // Not a passing fault: nothing more can become durable, so writers must know.
@@ -98,7 +100,8 @@ async fn flush_for_checkpoint(
     };
     let encoded = encode(core, &frozen).await?;
     let (placed, placement) = oneshot::channel();
-    let fresh = FreshSegment { chunks: encoded.chunks.clone(), entry: encoded.entry(frozen.sequence)?, placed };
+    let fresh =
+        FreshSegment { chunks: encoded.chunks.clone(), entry: encoded.entry(frozen.sequence)?, placed };
     drop(reply.send(part(Some(fresh))));
     let entry = match placement.await {
         Ok(entry) => entry,
@@ -130,7 +133,13 @@ async fn upload_alone(core: &ShardCore, frozen: &Frozen, encoded: &EncodedSegmen
     let mut pause_ms = UPLOAD_PAUSE_MS.0;
     loop {
         core.shared.check_writable()?;
-        match core.shared.remote.put(&object, Content::from(encoded.chunks.clone())).await.map_err(Error::from) {
+        match core
+            .shared
+            .remote
+            .put(&object, Content::from(encoded.chunks.clone()))
+            .await
+            .map_err(Error::from)
+        {
             Ok(()) => return Ok(SegmentEntry { object, ..encoded.entry(frozen.sequence)? }),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 aquifer_io::sleep(Duration::from_millis(pause_ms)).await;

@@ -34,8 +34,15 @@ struct OpenSegment {
 
 impl RunCursor {
     /// A cursor at the run's first entry at or above `from` that counts; `end` bounds it from above.
-    pub(crate) async fn seek(core: &ShardCore, run: &SortedRun, source: BlockSource, from: &[u8], end: &[u8]) -> Result<Self> {
-        let pieces = run.segments.iter().filter(|segment| *from <= *segment.entry.largest && *segment.from < *end);
+    pub(crate) async fn seek(
+        core: &ShardCore,
+        run: &SortedRun,
+        source: BlockSource,
+        from: &[u8],
+        end: &[u8],
+    ) -> Result<Self> {
+        let pieces =
+            run.segments.iter().filter(|segment| *from <= *segment.entry.largest && *segment.from < *end);
         let mut cursor = Self { rest: pieces.cloned().collect(), open: None, source, end: Box::from(end) };
         cursor.open_next(core, from).await?;
         Ok(cursor)
@@ -82,7 +89,9 @@ impl OpenSegment {
         let end = Box::from(if end < last.as_slice() { end } else { last.as_slice() });
         let meta = core.meta(&segment).await?;
         let position = meta.seek(&from);
-        let Some((handle, block)) = source.block(core, &segment, &meta, position).await? else { return Ok(None) };
+        let Some((handle, block)) = source.block(core, &segment, &meta, position).await? else {
+            return Ok(None);
+        };
         let block = block.seek(&from, &segment.place(u64::from(handle.offset)))?;
         let open = Self { segment, meta, position, offset: handle.offset, block, end };
         Ok(open.is_inside().then_some(open))
@@ -97,7 +106,8 @@ impl OpenSegment {
         let place = self.segment.place(u64::from(self.offset));
         if !self.block.advance(&place)? {
             self.position += 1;
-            let Some((handle, block)) = source.block(core, &self.segment, &self.meta, self.position).await? else {
+            let Some((handle, block)) = source.block(core, &self.segment, &self.meta, self.position).await?
+            else {
                 return Ok(false);
             };
             self.offset = handle.offset;
@@ -178,11 +188,18 @@ pub(crate) struct Merge {
 impl Merge {
     pub(crate) fn new(runs: Vec<Run>) -> Self {
         let ranked = runs.into_iter().enumerate().map(|(age, run)| Reverse(Ranked { run, age }));
-        Self { heap: ranked.filter(|Reverse(ranked)| ranked.run.current().is_some()).collect(), key: Vec::new() }
+        Self {
+            heap: ranked.filter(|Reverse(ranked)| ranked.run.current().is_some()).collect(),
+            key: Vec::new(),
+        }
     }
 
     /// The newest write of the next key, deletions included, handed to `visit`; `None` at the end.
-    pub(crate) async fn next<T>(&mut self, core: &ShardCore, visit: impl FnOnce(&[u8], Option<&[u8]>) -> T) -> Result<Option<T>> {
+    pub(crate) async fn next<T>(
+        &mut self,
+        core: &ShardCore,
+        visit: impl FnOnce(&[u8], Option<&[u8]>) -> T,
+    ) -> Result<Option<T>> {
         let visited = match self.heap.peek().and_then(|Reverse(top)| top.run.current()) {
             None => return Ok(None),
             Some((key, slot)) => {
@@ -192,7 +209,12 @@ impl Merge {
             }
         };
         // Step over this key in every run that has it.
-        while self.heap.peek().and_then(|Reverse(top)| top.run.current()).is_some_and(|(key, _)| key == self.key) {
+        while self
+            .heap
+            .peek()
+            .and_then(|Reverse(top)| top.run.current())
+            .is_some_and(|(key, _)| key == self.key)
+        {
             let Some(Reverse(mut top)) = self.heap.pop() else { break };
             top.run.advance(core).await?;
             if top.run.current().is_some() {

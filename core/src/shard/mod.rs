@@ -150,7 +150,10 @@ impl ShardCore {
                     Err(error) => drop(reply.send(Err(error))),
                     Ok(Now::Waits(pending)) => {
                         let core = Rc::clone(self);
-                        self.spawn_read(async move { drop(reply.send(core.get_waiting(&key, pending).await)) }).await;
+                        self.spawn_read(
+                            async move { drop(reply.send(core.get_waiting(&key, pending).await)) },
+                        )
+                        .await;
                     }
                 };
             }

@@ -65,7 +65,9 @@ impl ShardCore {
         let Scan { version, from, end, entries_max, copied, key_max } = scan;
         let mut runs: Vec<Run> = copied.into_iter().map(Run::copied).collect();
         for run in &version.runs {
-            runs.push(Run::Segments(Box::new(RunCursor::seek(self, run, BlockSource::Cache, &from, &end).await?)));
+            runs.push(Run::Segments(Box::new(
+                RunCursor::seek(self, run, BlockSource::Cache, &from, &end).await?,
+            )));
         }
         let mut merge = Merge::new(runs);
         let mut page = ScanPage::default();
@@ -89,7 +91,9 @@ impl ShardCore {
                 Some(ControlFlow::Continue(())) => continue,
                 Some(ControlFlow::Break(Some(last))) => Some(last),
                 // Beyond `key_max` a memtable's copy may lack entries: the next page copies anew.
-                Some(ControlFlow::Break(None)) | None => key_max.map(|key_max| Bytes::copy_from_slice(user_key(&key_max))),
+                Some(ControlFlow::Break(None)) | None => {
+                    key_max.map(|key_max| Bytes::copy_from_slice(user_key(&key_max)))
+                }
             };
             return Ok(page);
         }

@@ -1,5 +1,13 @@
 //! What the tests of the engine share.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "each test binary uses a part of it, and a test may fail anywhere"
+)]
+
+pub mod faults;
 
 use aquifer::{Client, Options};
 use aquifer_remote::server::{Server, ServerOptions};

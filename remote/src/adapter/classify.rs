@@ -7,7 +7,7 @@
 //! | 200 | created |
 //! | 412 | the name is taken |
 //! | 409, 429, 503 `SlowDown`, no connection | not applied: unavailable, try again |
-//! | 401, 403, 404, other 4xx | refused |
+//! | 401, 403, 404, other 4xx, 501 | refused |
 //! | other 5xx, reset, timeout, anything unclear | in doubt |
 
 use std::error::Error as StdError;
@@ -43,7 +43,7 @@ pub(super) fn create(name: &ObjectName, failure: &Error) -> Result<PutOutcome, R
         if refusal.status == 412 {
             return Ok(PutOutcome::Exists);
         }
-        if refusal.status >= 500 && !refusal.surely_not_applied() {
+        if refusal.may_be_applied() {
             return Err(in_doubt(name, failure));
         }
         return Err(error("put_if_absent", name, failure));

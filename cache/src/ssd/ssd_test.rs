@@ -1,0 +1,72 @@
+//! The I/O of the tier where a real file cannot be made to fail from outside.
+
+use super::layout::Layout;
+use super::tier::{Lookup, OnDisk, Tier};
+use super::{Extent, Running, Shared, Ssd};
+use crate::key::{CacheKey, Class};
+use aquifer_io::{ExecutorOptions, File, OpenOptions, spawn_executor, yield_now};
+use std::rc::Rc;
+
+fn key(n: u64) -> CacheKey {
+    CacheKey { object: n, offset: 0, bytes: 5_000 }
+}
+
+#[test]
+fn a_write_that_fails_switches_the_tier_off() {
+    let thread = spawn_executor(ExecutorOptions::default(), || async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cache");
+        std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+        // Open for reading only: every write is refused.
+        let open = OpenOptions { read: true, ..OpenOptions::default() };
+        let file = Rc::new(File::open(&path, open).await.unwrap());
+        let tier = Tier::new(Layout::new(1 << 20, 256 << 10, 128 << 10).unwrap(), 1);
+        let shared = Rc::new(Shared::default());
+        *shared.running.borrow_mut() = Some(Running { tier, file, writing: false });
+        let ssd = Ssd { shared };
+        for n in 0..20 {
+            ssd.offer(Class::Data, &key(n), &[7; 5_000]);
+        }
+        assert!(ssd.get_buffered(Class::Data, &key(0)).is_some());
+        while ssd.stats().off_reason.is_none() {
+            yield_now().await;
+        }
+        let stats = ssd.stats();
+        assert!(stats.off_reason.unwrap().starts_with("write failed: "));
+        assert_eq!((stats.tier.data.entries, stats.pending_bytes, stats.index_bytes), (0, 0, 0));
+        assert!(stats.tier.data.inserts > 0);
+        assert_eq!(ssd.get(Class::Data, &key(0)).await, None);
+        ssd.offer(Class::Data, &key(0), &[7; 5_000]);
+        assert_eq!(ssd.get_buffered(Class::Data, &key(0)), None);
+        ssd.close().await;
+    });
+    thread.unwrap().join().unwrap();
+}
+
+#[test]
+fn reads_are_widened_to_the_alignment_of_the_file() {
+    let mut tier = Tier::new(Layout::new(1 << 20, 256 << 10, 128 << 10).unwrap(), 1);
+    let mut reads: Vec<OnDisk> = Vec::new();
+    for n in 0..20 {
+        tier.offer(Class::Data, &key(n), &vec![7; 700 + 300 * usize::try_from(n).unwrap()]);
+        while tier.next_chunk().is_some() {
+            tier.written();
+        }
+    }
+    for n in 0..20 {
+        if let Lookup::OnDisk(read) = tier.lookup(&key(n)) {
+            reads.push(read);
+        }
+    }
+    assert!(reads.len() > 5);
+    for read in &reads {
+        let (from, bytes) = (u64::from(read.place.sector) * 512, usize::from(read.place.sectors) * 512);
+        for align in [1, 512, 4096] {
+            let extent = Extent::new(read, align);
+            let align = align.max(512);
+            assert!(extent.offset.is_multiple_of(align as u64) && extent.bytes.is_multiple_of(align));
+            assert_eq!(extent.offset + extent.skip as u64, from);
+            assert!(extent.skip + bytes <= extent.bytes && extent.bytes < bytes + 2 * align);
+        }
+    }
+}
