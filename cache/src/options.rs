@@ -16,8 +16,8 @@ pub struct CacheOptions {
     /// The part of `memory_bytes` that [`Class::Meta`](crate::Class::Meta) may take; what it does not take, Data uses. More than
     /// `memory_bytes` means all of it.
     pub meta_bytes_max: usize,
-    /// Size limit of the SSD file, exact. 0 = no SSD tier, and `disk_path` is not touched. A budget too small for four
-    /// regions of 16 KiB gives no SSD tier either (its `off_reason` says so).
+    /// What the SSD file may take on disk, the file system's bookkeeping for it included: a limit, not a hint. 0 = no SSD tier,
+    /// and `disk_path` is not touched. A budget too small for four regions of 16 KiB gives no SSD tier either (its `off_reason` says so).
     pub disk_bytes: u64,
     /// The SSD file of this shard. It is created or **overwritten**: nobody else may use it.
     pub disk_path: Option<PathBuf>,

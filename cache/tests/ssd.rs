@@ -124,7 +124,7 @@ fn the_file_takes_what_it_may_and_no_more() {
         let path = dir.path().join("cache");
         // An older, larger file of something else is overwritten.
         fs::write(&path, vec![7; 3 << 20]).unwrap();
-        for disk_bytes in [2_000_000, 1_000_000, 300_000, 69_632] {
+        for disk_bytes in [2_000_000, 1_000_000, 300_000, 77_843] {
             let cache = Cache::<Block>::open(ssd_only(&path, disk_bytes)).await.unwrap();
             fill(&cache, 0..600).await;
             let stats = cache.stats().ssd;
@@ -148,10 +148,10 @@ fn no_budget_no_file() {
         check(&cache, 1, &Counter::default()).await;
         assert_eq!(cache.stats().ssd, aquifer_cache::SsdStats::default());
         drop(cache);
-        let cache = Cache::open(ssd_only(&path, 69_631)).await.unwrap();
+        let cache = Cache::open(ssd_only(&path, 77_842)).await.unwrap();
         check(&cache, 1, &Counter::default()).await;
         let reason = cache.stats().ssd.off_reason.unwrap();
-        assert!(reason.contains("69632"), "{reason}");
+        assert!(reason.contains("77843"), "{reason}");
         assert!(!path.exists());
     });
 }
@@ -197,7 +197,7 @@ fn regions_exchanged_underneath_are_misses() {
     on_each_backend(|_| async {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");
-        let cache = Cache::open(ssd_only(&path, 4096 + (4 << 20))).await.unwrap();
+        let cache = Cache::open(ssd_only(&path, 13_000 + (4 << 20))).await.unwrap();
         let fetches = Counter::default();
         fill(&cache, 0..800).await;
         let size = usize::try_from(cache.stats().ssd.file_bytes).unwrap();

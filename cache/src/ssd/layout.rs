@@ -11,6 +11,10 @@ const REGIONS_MIN: u64 = 4;
 const REGIONS_WANTED: u64 = 16;
 /// Regions are not made smaller than this to get more of them.
 const REGION_BYTES_WANTED_MIN: u64 = 256 << 10;
+/// The file system's own bookkeeping counts as disk used (a block for each 340 or so extents on ext4, and writing into
+/// reserved space splits extents), so a little of the budget is left to it: this, and 1/4096 of the whole.
+const BOOKKEEPING_BYTES: u64 = 8192;
+const BOOKKEEPING_DIVISOR: u64 = 4096;
 /// The index addresses sectors with 32 bits: 2 TiB a shard. A larger budget is used up to here.
 const FILE_BYTES_MAX: u64 = (u32::MAX as u64) * SECTOR_BYTES as u64;
 /// Sectors of an entry are counted in 16 bits.
@@ -38,7 +42,9 @@ pub(crate) struct Layout {
 impl Layout {
     /// `None` when `disk_bytes` cannot hold four regions of the smallest size.
     pub(crate) fn new(disk_bytes: u64, region_bytes: u64, write_buffer_bytes: u64) -> Option<Self> {
-        let usable = disk_bytes.min(FILE_BYTES_MAX).checked_sub(SUPERBLOCK_BYTES as u64)?;
+        let disk_bytes = disk_bytes.min(FILE_BYTES_MAX);
+        let usable = (disk_bytes - disk_bytes / BOOKKEEPING_DIVISOR)
+            .checked_sub(SUPERBLOCK_BYTES as u64 + BOOKKEEPING_BYTES)?;
         let wanted = region_bytes.min((usable / REGIONS_WANTED).max(REGION_BYTES_WANTED_MIN));
         let region_bytes = page_floor(wanted.min(usable / REGIONS_MIN));
         if region_bytes < REGION_BYTES_MIN {
@@ -54,7 +60,8 @@ impl Layout {
 
     /// The smallest budget that makes a tier.
     pub(crate) const fn disk_bytes_min() -> u64 {
-        SUPERBLOCK_BYTES as u64 + REGIONS_MIN * REGION_BYTES_MIN
+        let file = SUPERBLOCK_BYTES as u64 + REGIONS_MIN * REGION_BYTES_MIN + BOOKKEEPING_BYTES;
+        file + file / (BOOKKEEPING_DIVISOR - 1)
     }
 
     /// Never more than the budget.
@@ -116,10 +123,9 @@ mod tests {
         assert_eq!(layout.region_of((last / 512) as u32), layout.regions - 1);
         assert_eq!(layout.region_of((layout.region_offset(1) / 512) as u32), 1);
         assert_eq!(layout.region_of((layout.region_offset(1) / 512) as u32 - 1), 0);
-        // At most a page for each region is left over, beside what is less than one region.
-        if disk_bytes <= FILE_BYTES_MAX {
-            assert!(disk_bytes - layout.file_bytes() < layout.region_bytes);
-        }
+        let left = disk_bytes.min(FILE_BYTES_MAX) - layout.file_bytes();
+        let bookkeeping = 8192 + disk_bytes.min(FILE_BYTES_MAX) / 4096;
+        assert!((bookkeeping..bookkeeping + layout.region_bytes).contains(&left));
     }
 
     #[test]

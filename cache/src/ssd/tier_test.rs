@@ -148,8 +148,8 @@ fn run(seed: u64, disk_bytes: u64, region_bytes: u64, write_buffer_bytes: u64) {
 fn model_whatever_the_order_of_reads_and_writes_no_read_lies() {
     for seed in 0..12 {
         // Four regions that are begun anew all the time; and a file that holds most.
-        run(seed, 4096 + (4 << 16), 64 << 10, 64 << 10);
-        run(seed, 4096 + (4 << 16), 64 << 10, 1 << 20);
+        run(seed, 13_000 + (4 << 16), 64 << 10, 64 << 10);
+        run(seed, 13_000 + (4 << 16), 64 << 10, 1 << 20);
         run(seed, 2 << 20, 128 << 10, 256 << 10);
         run(seed, 8 << 20, 1 << 20, 4 << 20);
     }
@@ -157,7 +157,7 @@ fn model_whatever_the_order_of_reads_and_writes_no_read_lies() {
 
 #[test]
 fn a_region_is_reused_oldest_first_and_its_entries_are_forgotten() {
-    let layout = Layout::new(4096 + 4 * 65_536, 64 << 10, 4 << 20).unwrap();
+    let layout = Layout::new(13_000 + 4 * 65_536, 64 << 10, 4 << 20).unwrap();
     let mut tier = Tier::new(layout, 1);
     let mut disk = Disk { bytes: vec![0; layout.file_bytes() as usize], writing: None, reading: Vec::new() };
     let big = vec![7; 60_000];
