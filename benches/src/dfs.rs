@@ -25,11 +25,10 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     let server = Server::start(options).map_err(|error| Failure::Other(error.to_string()))?;
     println!("# embedded S3 server at {}, folder {}; Ctrl-C ends it", server.endpoint(), args.dir.display());
     println!("export AWS_ENDPOINT={} AWS_ALLOW_HTTP=true AWS_REGION=us-east-1", server.endpoint());
-    match made_up {
-        Some((access_key, secret_key)) => {
-            println!("export {ACCESS_KEY}={access_key} {SECRET_KEY}={secret_key}")
-        }
-        None => println!("# {ACCESS_KEY} and {SECRET_KEY} are those of this process's environment"),
+    if let Some((access_key, secret_key)) = made_up {
+        println!("export {ACCESS_KEY}={access_key} {SECRET_KEY}={secret_key}");
+    } else {
+        println!("# {ACCESS_KEY} and {SECRET_KEY} are those of this process's environment");
     }
     println!("# then: aquifer-bench events --store s3://{}/PREFIX", server.bucket());
     aquifer_io::block_on(interrupt::interrupted());

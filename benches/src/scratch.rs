@@ -106,10 +106,10 @@ fn sweep(base: &Path) {
         let named_so = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         // A link is no folder here: `DirEntry::metadata` does not follow it.
         let ours = entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == own.uid());
-        if named_so && ours && path.join(LOCK_FILE).is_file() {
-            if let Ok(_lock) = lock_dir(&path) {
-                let _ = std::fs::remove_dir_all(&path);
-            }
+        let locked_once = named_so && ours && path.join(LOCK_FILE).is_file();
+        if locked_once && let Ok(_lock) = lock_dir(&path) {
+            // What cannot be removed now is swept by a later run.
+            let _ = std::fs::remove_dir_all(&path);
         }
     }
 }

@@ -5,6 +5,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     let trimmed = text.trim();
     let digits_end = trimmed.find(|character: char| !character.is_ascii_digit()).unwrap_or(trimmed.len());
     let (digits, unit) = trimmed.split_at(digits_end);
+    let number: u64 = digits.parse().map_err(|_| "a number of bytes is needed, as in 268435456 or 256MiB")?;
     let factor: u64 = match unit.trim_start() {
         "" | "B" => 1,
         "KiB" => 1 << 10,
@@ -13,7 +14,6 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
         "TiB" => 1 << 40,
         other => return Err(format!("unknown unit {other:?}: bytes, KiB, MiB, GiB or TiB are understood")),
     };
-    let number: u64 = digits.parse().map_err(|_| "a number of bytes is needed, as in 268435456 or 256MiB")?;
     number.checked_mul(factor).ok_or_else(|| "more bytes than there are addresses".to_owned())
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) local_dir: Option<PathBuf>,
     /// Disk budget of the engine; 0 works without a disk.
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "1GiB")]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "256MiB")]
     pub(crate) disk_bytes: u64,
     /// How local files are read and written.
     #[arg(long, value_name = "auto|tokio-uring|threads", default_value = "auto")]

@@ -161,11 +161,14 @@ impl<W: Workload> Run<W> {
         Ok((opened, Some(CrashReport { at_event: issued, in_flight, replayed })))
     }
 
-    /// The event after which the engine is taken away: the middle of the input, but never right at a checkpoint.
+    /// The event after which the engine is taken away: in the middle of the input, and a quarter of the way from one
+    /// checkpoint to the next at least, so that events are in flight.
     fn crash_event(&self, start: u64, events: u64) -> Option<u64> {
+        let every = self.args.checkpoint_every;
         let middle = events / 2;
-        let middle = if middle.is_multiple_of(self.args.checkpoint_every) { middle + 1 } else { middle };
-        (!self.args.no_crash && middle > start && middle <= events).then_some(middle)
+        let past_checkpoint = (middle % every).max(every.div_ceil(4));
+        let event = (middle - middle % every).saturating_add(past_checkpoint).min(events);
+        (!self.args.no_crash && event > start).then_some(event)
     }
 
     async fn open(
@@ -195,6 +198,7 @@ impl<W: Workload> Run<W> {
         };
         let from = match position {
             Some(position) => format!("checkpoint at event {}", count(position.events)),
+            None if self.args.resume => "no checkpoint yet".to_owned(),
             None => "empty store".to_owned(),
         };
         let disk = match &store.local_dir {

@@ -80,7 +80,7 @@ pub(crate) struct StoreReport {
     pub(crate) heads: u64,
     /// Deletions.
     pub(crate) deletes: u64,
-    /// Requests that failed.
+    /// Requests that ended with an error; looking for what a new store does not have yet counts here.
     pub(crate) errors: u64,
 }
 

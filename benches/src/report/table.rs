@@ -59,16 +59,8 @@ fn facts(report: &Report) -> Table {
     let store = &report.store;
     line("GET", format!("{} requests, {}", count(store.gets), human_bytes(store.get_bytes)));
     line("PUT", format!("{} requests, {}", count(store.puts), human_bytes(store.put_bytes)));
-    line(
-        "other requests",
-        format!(
-            "{} lists, {} heads, {} deletes; {} errors",
-            count(store.lists),
-            count(store.heads),
-            count(store.deletes),
-            count(store.errors)
-        ),
-    );
+    let [lists, heads, deletes] = [store.lists, store.heads, store.deletes].map(count);
+    line("other requests", format!("{lists} lists, {heads} heads, {deletes} deletes"));
     let resources = &report.resources;
     line(
         "resident memory",

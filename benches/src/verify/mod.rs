@@ -1,6 +1,6 @@
 //! Verification: every key of a store against an independent fold of the same input, in bounded memory.
 //!
-//! The input is read as often as needed, each time for a contiguous range of [`Slot`]s (key groups, cut finer where a
+//! The input is read as often as needed, each time for a contiguous range of slots (key groups, cut finer where a
 //! single group is too large), and folded into a table of fixed size; then the engine's pages of those key groups are
 //! compared with the table.
 //!

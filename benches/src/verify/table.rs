@@ -136,7 +136,7 @@ impl<T> FoldTable<T> {
     /// Where a key is in the index, or the empty place where it belongs.
     fn place(&self, hash: u64, key: &[u8]) -> usize {
         let mask = self.index.len() - 1;
-        let mut place = (hash & mask as u64) as usize;
+        let mut place = usize::try_from(hash & mask as u64).unwrap_or(0);
         while let Some(number) = self.index.get(place).filter(|number| **number != EMPTY) {
             let found =
                 self.entries.get(*number as usize).and_then(|entry| self.arena.get(entry.key_range()));
