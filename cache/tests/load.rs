@@ -132,6 +132,38 @@ fn callers_with_different_errors_do_not_share() {
 }
 
 #[test]
+fn a_load_that_ends_leaves_a_later_one_of_its_key_alone() {
+    on_each_backend(|_| async {
+        let cache = Cache::open(CacheOptions { memory_bytes: 0, ..CacheOptions::default() }).await.unwrap();
+        let fetches = Counter::default();
+        let first = load(&cache, 1, &fetches);
+        // Another error type: a flight of its own, which takes the key over and is not done when the first is.
+        let release = Rc::new(Cell::new(false));
+        let begin = || {
+            let (release, fetches) = (Rc::clone(&release), Rc::clone(&fetches));
+            cache.get_or_load(
+                Class::Data,
+                key(1),
+                |raw| Ok::<_, u8>(Block(raw.to_vec().into())),
+                move || async move {
+                    fetches.set(fetches.get() + 1);
+                    while !release.get() {
+                        yield_now().await;
+                    }
+                    Ok(data(1))
+                },
+            )
+        };
+        let second = begin();
+        first.await.unwrap();
+        let third = begin();
+        release.set(true);
+        assert_eq!(second.await.unwrap(), third.await.unwrap());
+        assert_eq!(fetches.get(), 2, "the third shares with the second");
+    });
+}
+
+#[test]
 fn a_load_that_needs_another_load_of_the_same_cache() {
     // An index block that is fetched through a data block: decode and fetch may use the cache.
     on_each_backend(|_| async {

@@ -10,7 +10,7 @@ use crate::memtable::Slot;
 use crate::request::{Reply, Request};
 use crate::shard::Shard;
 use crate::shard::scan::{ScanPage, ScanRequest};
-use crate::stats::{EngineStats, ShardStats};
+use crate::stats::EngineStats;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use std::future::Future;
@@ -193,17 +193,32 @@ impl Client {
     /// # Errors
     /// `Closed`.
     pub async fn stats(&self) -> Result<EngineStats> {
-        let mut waiting = Vec::new();
+        let shards = self.ask_all(|reply| Request::Stats { reply }).await?;
+        Ok(EngineStats { shards })
+    }
+
+    /// Empties the memory tier of every shard's cache, filters and indexes included, so that reads begin at the SSD again. For
+    /// measurements: nothing is lost, the next reads fill it anew.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn forget_memory(&self) -> Result<()> {
+        self.ask_all(|reply| Request::ForgetMemory { reply }).await.map(drop)
+    }
+
+    /// Asks every shard at once and collects their answers in the order of the shards.
+    async fn ask_all<T>(&self, request: impl Fn(oneshot::Sender<T>) -> Request) -> Result<Vec<T>> {
+        let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
         for mailbox in &self.shared.mailboxes {
             let (reply, outcome) = oneshot::channel();
-            mailbox.push_control(Request::Stats { reply })?;
+            mailbox.push_control(request(reply))?;
             waiting.push(outcome);
         }
-        let mut shards: Vec<ShardStats> = Vec::with_capacity(waiting.len());
+        let mut answers = Vec::with_capacity(waiting.len());
         for outcome in waiting {
-            shards.push(outcome.await.map_err(|_| Error::closed())?);
+            answers.push(outcome.await.map_err(|_| Error::closed())?);
         }
-        Ok(EngineStats { shards })
+        Ok(answers)
     }
 
     fn mailbox(&self, shard: usize) -> Result<&Mailbox<Request>> {

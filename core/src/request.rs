@@ -39,6 +39,10 @@ pub(crate) enum Request {
     Stats {
         reply: oneshot::Sender<ShardStats>,
     },
+    /// Empties the memory tier of the cache.
+    ForgetMemory {
+        reply: oneshot::Sender<()>,
+    },
     Run(Job),
 }
 

@@ -119,10 +119,11 @@ const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Sets up a small ring and reads a file through it; one line that says why not.
 fn probe_ring() -> Result<(), String> {
-    try_ring(8).map_err(|error| {
+    let why = |errno, error: &dyn fmt::Display| {
         let io_uring_disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
-        explain(error.raw_os_error(), &error.to_string(), io_uring_disabled.as_deref())
-    })?;
+        explain(errno, &error.to_string(), io_uring_disabled.as_deref())
+    };
+    try_ring(8).map_err(|error| why(error.raw_os_error(), &error))?;
     let options = ExecutorOptions {
         name: "aquifer-probe".to_owned(),
         backend: Backend::TokioUring,
@@ -133,13 +134,13 @@ fn probe_ring() -> Result<(), String> {
     let (report, result) = std::sync::mpsc::sync_channel(1);
     let probe = spawn_executor(options, move || async move {
         let outcome = match crate::time::timeout(PROBE_TIME_MAX, probe_file()).await {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Ok(outcome) => outcome.map_err(|error| format!("a read through it failed: {error}")),
             Err(_) => Err(format!("a read through it was not done within {} s", PROBE_TIME_MAX.as_secs())),
         };
         // The other side waits longer than this takes; if it is gone, nobody needs the answer.
         let _ = report.send(outcome);
     })
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| why(error.errno(), &error))?;
     let outcome = result.recv().unwrap_or_else(|_| Err("the probe ended without an answer".to_owned()));
     if outcome.is_ok() {
         // A probe that failed may never end: then nobody waits for it.

@@ -134,8 +134,8 @@ impl File {
     /// # Errors
     /// `NoSpace`, `Other`.
     pub async fn truncate(&self, bytes: u64) -> Result<(), IoError> {
-        let (descriptor, _) = self.parts();
-        self.operation("truncate", async move { descriptor.truncate(bytes).await }).await
+        let (descriptor, executor) = self.parts();
+        self.operation("truncate", async move { descriptor.truncate(&executor, bytes).await }).await
     }
 
     /// The length now.
@@ -146,7 +146,7 @@ impl File {
         self.descriptor.bytes().map_err(|source| IoError::from_os("length", source).with_path(&self.path))
     }
 
-    /// Closes the file, when an operation whose future was dropped still runs then after that.
+    /// Closes the file; when operations whose futures were dropped still run, the last of them closes it.
     ///
     /// # Errors
     /// `Other`; the file is closed all the same.

@@ -65,6 +65,7 @@ async fn run(
             let slot_of = Rc::clone(&executor);
             let whole = async move {
                 let _slot = slot_of.slot().await;
+                let _pool_slot = slot_of.pool_slot().await;
                 threads::on_pool(move || job(&path)).await
             };
             executor.run_to_end(whole).await

@@ -13,6 +13,23 @@ pub fn cores_available() -> Vec<usize> {
     if cores.is_empty() { vec![0] } else { cores }
 }
 
+/// The CPUs that a thread may use, to be given to another one.
+#[derive(Clone, Debug)]
+pub(crate) struct Affinity(Option<CpuSet>);
+
+impl Affinity {
+    pub(crate) fn of_thread() -> Self {
+        Self(sched_getaffinity(None).ok())
+    }
+
+    /// Sets it for this thread. A thread that may not is slower, not wrong.
+    pub(crate) fn restore(&self) {
+        if let Some(mask) = &self.0 {
+            let _ = sched_setaffinity(None, mask);
+        }
+    }
+}
+
 /// Ties this thread to one CPU; on failure one line that says why.
 pub(crate) fn pin_thread(core: usize) -> Result<(), String> {
     if core >= CpuSet::MAX_CPU {
@@ -35,8 +52,11 @@ mod tests {
         let cores = cores_available();
         assert!(!cores.is_empty());
         std::thread::spawn(move || {
+            let before = Affinity::of_thread();
             pin_thread(cores[0]).unwrap();
             assert_eq!(cores_available(), [cores[0]]);
+            before.restore();
+            assert_eq!(cores_available(), cores);
             assert!(pin_thread(1023).unwrap_err().starts_with("not pinned to CPU 1023"));
             assert!(pin_thread(1 << 20).is_err());
         })

@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p aquifer-remote --features server --example ranged_gets`
 
-#[path = "../tests/raw/mod.rs"]
-mod raw;
+#[path = "../tests/raw/sign.rs"]
+mod sign;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -30,13 +30,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for round in 1..=3 {
         let client = aquifer_io::block_on(through_client(&remote, &name))?;
         let bare = bare_connections(&server)?;
-        println!("round {round}: {client:.0} requests/s through the S3 client, {bare:.0} with bare connections");
+        println!(
+            "round {round}: {client:.0} requests/s through the S3 client, {bare:.0} with bare connections"
+        );
     }
     server.stop();
     Ok(())
 }
 
-async fn through_client(remote: &Arc<dyn Remote>, name: &ObjectName) -> Result<f64, Box<dyn std::error::Error>> {
+async fn through_client(
+    remote: &Arc<dyn Remote>,
+    name: &ObjectName,
+) -> Result<f64, Box<dyn std::error::Error>> {
     let start = aquifer_io::now();
     let get = || {
         let at = aquifer_io::random_u64() % (OBJECT_BYTES / RANGE_BYTES) * RANGE_BYTES;
@@ -55,7 +60,7 @@ async fn through_client(remote: &Arc<dyn Remote>, name: &ObjectName) -> Result<f
 }
 
 fn bare_connections(server: &Server) -> Result<f64, Box<dyn std::error::Error>> {
-    let client = raw::RawClient {
+    let client = sign::RawClient {
         address: server.address(),
         access_key: "aquifer".to_owned(),
         secret_key: "secret".to_owned(),
@@ -65,7 +70,8 @@ fn bare_connections(server: &Server) -> Result<f64, Box<dyn std::error::Error>> 
         .map(|number| {
             let range = format!("bytes={}-{}", number * 8_192, number * 8_192 + 4_095);
             let headers = [("range", range.as_str())];
-            let request = raw::Request { path: "/aquifer/object", headers: &headers, ..raw::Request::default() };
+            let request =
+                sign::Request { path: "/aquifer/object", headers: &headers, ..sign::Request::default() };
             let head = client.signed_head(&request, 0).replace("connection: close\r\n", "");
             let address = client.address;
             std::thread::spawn(move || -> std::io::Result<u32> {

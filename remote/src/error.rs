@@ -48,7 +48,9 @@ impl RemoteErrorKind {
         match self {
             Self::NotFound => "no such object",
             Self::PermissionDenied => "refused by the store: check credentials, clock and access policy",
-            Self::Unavailable => "store unavailable: check that the server runs and is reachable, then try again",
+            Self::Unavailable => {
+                "store unavailable: check that the server runs and is reachable, then try again"
+            }
             Self::InDoubt => {
                 "answer lost, the object may or may not exist: read it back and compare the unique id in it"
             }

@@ -193,7 +193,9 @@ impl Refusal {
     }
 
     fn is_passing(&self) -> bool {
-        self.status >= 500 && self.status != 501 || matches!(self.status, 408 | 429) || self.code == "RequestTimeout"
+        self.status >= 500 && self.status != 501
+            || matches!(self.status, 408 | 429)
+            || self.code == "RequestTimeout"
     }
 
     pub(crate) fn kind(&self) -> RemoteErrorKind {
@@ -207,7 +209,9 @@ impl Refusal {
             }
             // A wrong region or endpoint.
             301 | 302 | 307 | 308 => RemoteErrorKind::InvalidUrl,
-            400 if matches!(code, "AuthorizationHeaderMalformed" | "InvalidBucketName") => RemoteErrorKind::InvalidUrl,
+            400 if matches!(code, "AuthorizationHeaderMalformed" | "InvalidBucketName") => {
+                RemoteErrorKind::InvalidUrl
+            }
             409 => RemoteErrorKind::Unavailable,
             416 => RemoteErrorKind::BadRange,
             501 => RemoteErrorKind::Unsafe,
@@ -329,7 +333,9 @@ mod tests {
         let refusal = |status, code: &str| Refusal { status, code: code.to_owned(), message: String::new() };
         assert!(refusal(503, "SlowDown").surely_not_applied());
         assert!(refusal(409, "ConditionalRequestConflict").surely_not_applied());
-        for (status, code) in [(500, "InternalError"), (503, ""), (502, ""), (504, ""), (412, "PreconditionFailed")] {
+        for (status, code) in
+            [(500, "InternalError"), (503, ""), (502, ""), (504, ""), (412, "PreconditionFailed")]
+        {
             assert!(!refusal(status, code).surely_not_applied(), "{status} {code}");
         }
     }

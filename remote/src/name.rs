@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn good_names_pass() {
-        for name in ["a", "a/b", "manifest/00000000000000000001.manifest", "A-Z_0.9", "...", "a..b", &"x".repeat(900)] {
+        for name in
+            ["a", "a/b", "manifest/00000000000000000001.manifest", "A-Z_0.9", "...", "a..b", &"x".repeat(900)]
+        {
             assert_eq!(ObjectName::new(name).unwrap().as_str(), name);
         }
     }
@@ -127,7 +129,10 @@ mod tests {
     #[test]
     fn bad_names_are_refused_with_a_reason() {
         let long = "x".repeat(901);
-        for name in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a b", "a%2fb", "a\0b", "ä", "a\\b", &long] {
+        for name in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a b", "a%2fb", "a\0b", "ä", "a\\b",
+            &long,
+        ] {
             let error = ObjectName::new(name).unwrap_err();
             assert_eq!(error.kind(), RemoteErrorKind::InvalidName, "{name:?}");
             assert!(!error.to_string().contains('\0'));

@@ -107,7 +107,9 @@ impl RemoteOptions {
 
     /// Time to move that many bytes at the slowest speed waited for.
     pub(crate) fn transfer_time(&self, bytes: u64) -> Duration {
-        Duration::from_millis(bytes.saturating_mul(1_000).checked_div(self.transfer_bytes_per_s_min).unwrap_or(0))
+        Duration::from_millis(
+            bytes.saturating_mul(1_000).checked_div(self.transfer_bytes_per_s_min).unwrap_or(0),
+        )
     }
 
     pub(crate) fn deadline_of(&self, bytes: u64) -> Duration {
@@ -140,6 +142,7 @@ impl RemoteOptions {
 /// # Errors
 /// Kind `InvalidUrl` for an unknown scheme, a URL with user data or query, missing or half credentials, a folder that
 /// cannot be made; `InvalidName` for a prefix outside the alphabet of names.
+#[expect(clippy::needless_pass_by_value, reason = "callers hand their options over, most of them fresh ones")]
 pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     options.validate()?;
     let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
@@ -157,7 +160,9 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
             let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, &options)?;
             Ok(Arc::new(adapter))
         }
-        other => Err(invalid(&format!("unknown scheme \"{other}\": use s3://bucket/prefix, file:///dir or memory://"))),
+        other => Err(invalid(&format!(
+            "unknown scheme \"{other}\": use s3://bucket/prefix, file:///dir or memory://"
+        ))),
     }
 }
 
@@ -173,7 +178,8 @@ pub fn from_object_store(
     prefix: &str,
     describe: impl Into<String>,
 ) -> Result<Arc<dyn Remote>, RemoteError> {
-    let adapter = Adapter::new(store, prefix, describe.into(), ListOrder::Unknown, &RemoteOptions::default())?;
+    let adapter =
+        Adapter::new(store, prefix, describe.into(), ListOrder::Unknown, &RemoteOptions::default())?;
     Ok(Arc::new(adapter))
 }
 
@@ -186,9 +192,11 @@ fn shown(url: &Url) -> String {
 }
 
 fn open_file(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
-    let folder: PathBuf =
-        url.to_file_path().map_err(|()| invalid("a file URL has three slashes and a whole path: file:///dir"))?;
-    let cannot = |error: &dyn fmt::Display| invalid(&format!("cannot use the folder {}: {error}", folder.display()));
+    let folder: PathBuf = url
+        .to_file_path()
+        .map_err(|()| invalid("a file URL has three slashes and a whole path: file:///dir"))?;
+    let cannot =
+        |error: &dyn fmt::Display| invalid(&format!("cannot use the folder {}: {error}", folder.display()));
     std::fs::create_dir_all(&folder).map_err(|error| cannot(&error))?;
     // Without `with_fsync` a put would return before its bytes are on the disk.
     let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| cannot(&error))?.with_fsync(true);

@@ -25,7 +25,9 @@ pub fn probe_put_if_absent(remote: &Arc<dyn Remote>, unique: u64) -> RemoteFutur
             Err(RemoteError::new(RemoteErrorKind::Unsafe, "probe").with_object(&name).with_cause(cause))
         };
         if first == PutOutcome::Exists {
-            return unsafe_store("a fresh name was reported as taken: the number for the probe was used before");
+            return unsafe_store(
+                "a fresh name was reported as taken: the number for the probe was used before",
+            );
         }
         if second? == PutOutcome::Created {
             return unsafe_store(

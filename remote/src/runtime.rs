@@ -53,7 +53,12 @@ impl HttpRuntime {
     }
 
     /// Starts a request and returns its result to come. `on_late` makes the error when the deadline passes first.
-    pub(crate) fn run<T, F, L>(self: &Arc<Self>, deadline: Duration, request: F, on_late: L) -> RemoteFuture<T>
+    pub(crate) fn run<T, F, L>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        request: F,
+        on_late: L,
+    ) -> RemoteFuture<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, RemoteError>> + Send + 'static,

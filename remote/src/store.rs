@@ -74,7 +74,12 @@ pub trait Remote: fmt::Debug + Send + Sync + 'static {
 
     /// Up to `entries_max` (at least 1) objects below a folder (`"manifest/"`, or `""` for all), ascending by name,
     /// only those after `start_after`. Objects whose names this crate would not write are left out: they are not ours.
-    fn list(&self, prefix: &str, start_after: Option<&ObjectName>, entries_max: usize) -> RemoteFuture<ListPage>;
+    fn list(
+        &self,
+        prefix: &str,
+        start_after: Option<&ObjectName>,
+        entries_max: usize,
+    ) -> RemoteFuture<ListPage>;
 
     /// Starts writing a large object in parts. Nothing is visible before [`Upload::finish`].
     fn upload(&self, name: &ObjectName) -> RemoteFuture<Box<dyn Upload>>;

@@ -8,7 +8,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use aquifer_io::block_on;
-use aquifer_remote::{ObjectName, PutOutcome, Remote, RemoteErrorKind, RemoteOptions, open_url, probe_put_if_absent};
+use aquifer_remote::{
+    ObjectName, PutOutcome, Remote, RemoteErrorKind, RemoteOptions, open_url, probe_put_if_absent,
+};
 
 /// Takes one request after another, whatever the connection, and answers each with the next of `answers`; an empty one closes
 /// the connection. Tells the first line of every request.
@@ -36,7 +38,8 @@ fn read_request(stream: &mut TcpStream) -> String {
         bytes.push(byte[0]);
     }
     let head = String::from_utf8(bytes).unwrap().to_lowercase();
-    let length = head.split("content-length: ").nth(1).map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
+    let length =
+        head.split("content-length: ").nth(1).map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).unwrap();
     head.lines().next().unwrap_or("").to_owned()
@@ -57,7 +60,8 @@ fn options(address: SocketAddr) -> RemoteOptions {
         ("AWS_SECRET_ACCESS_KEY", "s3cr3t".to_owned()),
         ("AWS_SESSION_TOKEN", "t0ken".to_owned()),
     ];
-    let settings: BTreeMap<String, String> = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let settings: BTreeMap<String, String> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     RemoteOptions { environment: false, settings, ..RemoteOptions::default() }
 }
 
@@ -75,7 +79,9 @@ const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\netag: \"1\"\r\ncontent
 /// second was refused, and the winner believed that it had lost.
 #[test]
 fn a_put_if_absent_with_a_lost_answer_is_in_doubt_and_not_repeated() {
-    for lost in [String::new(), error("500 Internal Server Error", "InternalError"), error("504 Gateway Timeout", "")] {
+    for lost in
+        [String::new(), error("500 Internal Server Error", "InternalError"), error("504 Gateway Timeout", "")]
+    {
         let (address, told) = scripted(vec![lost, error("412 Precondition Failed", "PreconditionFailed")]);
         let failure = block_on(remote(address).put_if_absent(&name(), b"x".to_vec().into())).unwrap_err();
         assert_eq!(failure.kind(), RemoteErrorKind::InDoubt, "{failure}");
@@ -156,10 +162,20 @@ fn wrong_ranges_are_errors() {
     let date = "last-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
     for (label, text) in [
         ("whole object", answer("200 OK", date, "0123456789")),
-        ("another range", answer("206 Partial Content", &format!("{date}content-range: bytes 3-5/10\r\n"), "345")),
+        (
+            "another range",
+            answer("206 Partial Content", &format!("{date}content-range: bytes 3-5/10\r\n"), "345"),
+        ),
         ("no range named", answer("206 Partial Content", date, "012")),
         ("nonsense", answer("206 Partial Content", &format!("{date}content-range: bytes x-y/z\r\n"), "012")),
-        ("overflow", answer("206 Partial Content", &format!("{date}content-range: bytes 0-18446744073709551615/18446744073709551615\r\n"), "012")),
+        (
+            "overflow",
+            answer(
+                "206 Partial Content",
+                &format!("{date}content-range: bytes 0-18446744073709551615/18446744073709551615\r\n"),
+                "012",
+            ),
+        ),
         (
             "fewer bytes",
             answer("206 Partial Content", &format!("{date}content-range: bytes 0-2/10\r\n"), "01"),
@@ -170,7 +186,9 @@ fn wrong_ranges_are_errors() {
         ),
         (
             "closed early",
-            format!("HTTP/1.1 206 Partial Content\r\nconnection: close\r\n{date}content-range: bytes 0-2/10\r\ncontent-length: 3\r\n\r\n01"),
+            format!(
+                "HTTP/1.1 206 Partial Content\r\nconnection: close\r\n{date}content-range: bytes 0-2/10\r\ncontent-length: 3\r\n\r\n01"
+            ),
         ),
     ] {
         let head = answer("200 OK", date, "");
@@ -239,7 +257,11 @@ fn the_runtime_outlives_the_store_while_a_future_lives() {
 
 #[test]
 fn the_probe_finds_a_server_that_ignores_conditions() {
-    let found = answer("200 OK", "etag: \"1\"\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n", "0000000000000007 2");
+    let found = answer(
+        "200 OK",
+        "etag: \"1\"\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n",
+        "0000000000000007 2",
+    );
     let deleted = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_owned();
     let (address, told) = scripted(vec![OK.to_owned(), OK.to_owned(), found, deleted]);
     let failure = block_on(probe_put_if_absent(&remote(address), 7)).unwrap_err();
@@ -251,7 +273,11 @@ fn the_probe_finds_a_server_that_ignores_conditions() {
 
 #[test]
 fn a_finished_upload_whose_answer_was_lost_is_found() {
-    let created = answer("200 OK", "", "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>");
+    let created = answer(
+        "200 OK",
+        "",
+        "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>",
+    );
     let part = "HTTP/1.1 200 OK\r\nconnection: close\r\netag: \"p1\"\r\ncontent-length: 0\r\n\r\n".to_owned();
     let gone = error("404 Not Found", "NoSuchUpload");
     let head = "HTTP/1.1 200 OK\r\nconnection: close\r\netag: \"1\"\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\ncontent-length: 4\r\n\r\n".to_owned();

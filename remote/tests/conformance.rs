@@ -61,7 +61,9 @@ fn metered_embedded_server() {
     let server = Server::start(ServerOptions::new(dir.path())).unwrap();
     let (remote, metrics) = metered(server.remote("").unwrap());
     check(&remote);
-    assert!(metrics.gets() > 400 && metrics.puts() > 1_100 && metrics.lists() > 10 && metrics.deletes() > 1_100);
+    assert!(
+        metrics.gets() > 400 && metrics.puts() > 1_100 && metrics.lists() > 10 && metrics.deletes() > 1_100
+    );
     assert!(metrics.get_bytes() > 10 << 20 && metrics.put_bytes() > 10 << 20 && metrics.heads() > 5);
     assert!(metrics.errors() > 5);
 }
@@ -71,7 +73,8 @@ fn metered_embedded_server() {
 fn prefixes_keep_stores_apart() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(ServerOptions::new(dir.path())).unwrap();
-    let (one, two, all) = (server.remote("one").unwrap(), server.remote("two").unwrap(), server.remote("").unwrap());
+    let (one, two, all) =
+        (server.remote("one").unwrap(), server.remote("two").unwrap(), server.remote("").unwrap());
     let name = ObjectName::new("a/b").unwrap();
     block_on(async {
         one.put(&name, b"1".to_vec().into()).await.unwrap();

@@ -94,9 +94,10 @@ fn with(server: &Server, setting: &str, value: &str) -> Arc<dyn Remote> {
 fn wrong_credentials_are_told_without_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(ServerOptions::new(dir.path())).unwrap();
-    for remote in
-        [with(&server, "AWS_SECRET_ACCESS_KEY", "wr0ngsecret"), with(&server, "AWS_ACCESS_KEY_ID", "wr0ngkey")]
-    {
+    for remote in [
+        with(&server, "AWS_SECRET_ACCESS_KEY", "wr0ngsecret"),
+        with(&server, "AWS_ACCESS_KEY_ID", "wr0ngkey"),
+    ] {
         assert!(!format!("{remote:?} {}", remote.describe()).contains("wr0ng"));
         let object = name("x");
         let errors = [
@@ -159,6 +160,7 @@ fn a_stopped_server_is_unavailable_within_ten_seconds() {
 #[test]
 fn settings_win_over_the_environment_and_unknown_ones_are_named() {
     let settings = BTreeMap::from([("AWS_ENDPONT".to_owned(), "http://127.0.0.1:1".to_owned())]);
-    let error = open_url("s3://aquifer/x", RemoteOptions { settings, ..RemoteOptions::default() }).unwrap_err();
+    let error =
+        open_url("s3://aquifer/x", RemoteOptions { settings, ..RemoteOptions::default() }).unwrap_err();
     assert!(error.to_string().contains("AWS_ENDPONT"), "{error}");
 }

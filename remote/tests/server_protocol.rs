@@ -20,10 +20,14 @@ struct Fixture {
 impl Fixture {
     fn start() -> Self {
         let outer = tempfile::tempdir().unwrap();
-        let options = ServerOptions { secret_key: "s3cr3t".to_owned(), ..ServerOptions::new(outer.path().join("dir")) };
+        let options =
+            ServerOptions { secret_key: "s3cr3t".to_owned(), ..ServerOptions::new(outer.path().join("dir")) };
         let server = Server::start(options).unwrap();
-        let client =
-            RawClient { address: server.address(), access_key: "aquifer".to_owned(), secret_key: "s3cr3t".to_owned() };
+        let client = RawClient {
+            address: server.address(),
+            access_key: "aquifer".to_owned(),
+            secret_key: "s3cr3t".to_owned(),
+        };
         Self { outer, _server: server, client }
     }
 
@@ -55,7 +59,11 @@ impl Fixture {
 fn walk(path: &Path, files: &mut BTreeSet<PathBuf>) {
     for entry in std::fs::read_dir(path).unwrap() {
         let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() { walk(&entry.path(), files) } else { assert!(files.insert(entry.path())) }
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), files)
+        } else {
+            assert!(files.insert(entry.path()))
+        }
     }
 }
 
@@ -70,8 +78,34 @@ fn hostile_keys_stay_inside_and_apart() {
     let deep = "!/".repeat(512);
     let long = "x".repeat(1_024);
     let keys = [
-        "a", "a/", "a//", "a/b", "/a", "//", ".", "..", "../x", "../../../../etc/x", "a/../../b", "a/..", "%2e%2e/x", "%2E",
-        "..%2fx", "=", "a=", "a+", "a+/b=", "a~", "\\..\\x", "ünï/🦀", "con:stream", " ", "LOCK", "objects", &deep, &long,
+        "a",
+        "a/",
+        "a//",
+        "a/b",
+        "/a",
+        "//",
+        ".",
+        "..",
+        "../x",
+        "../../../../etc/x",
+        "a/../../b",
+        "a/..",
+        "%2e%2e/x",
+        "%2E",
+        "..%2fx",
+        "=",
+        "a=",
+        "a+",
+        "a+/b=",
+        "a~",
+        "\\..\\x",
+        "ünï/🦀",
+        "con:stream",
+        " ",
+        "LOCK",
+        "objects",
+        &deep,
+        &long,
     ];
     for key in keys {
         let path = format!("/aquifer/{}", encode_path(key.as_bytes()));
@@ -90,7 +124,8 @@ fn hostile_keys_stay_inside_and_apart() {
     let expected: Vec<String> = expected.iter().map(|key| encode_path(key.as_bytes())).collect();
     assert_eq!(listed, expected);
     for key in keys {
-        let answer = fixture.send("DELETE", &format!("/aquifer/{}", encode_path(key.as_bytes())), "", &[], b"");
+        let answer =
+            fixture.send("DELETE", &format!("/aquifer/{}", encode_path(key.as_bytes())), "", &[], b"");
         assert_eq!(answer.status, 204, "DELETE {key:?}");
     }
     assert!(fixture.files("dir/objects").is_empty());
@@ -106,7 +141,11 @@ fn keys_that_cannot_be_kept_are_refused() {
     }
     for path in ["/other/x", "/../x", "/..%2fx/y", "/aquifer%2f..%2fother/x"] {
         let answer = fixture.put(path, b"x");
-        assert!((400..500).contains(&answer.status) || path.starts_with("/aquifer%2f"), "{path}: {}", answer.status);
+        assert!(
+            (400..500).contains(&answer.status) || path.starts_with("/aquifer%2f"),
+            "{path}: {}",
+            answer.status
+        );
     }
     assert!(fixture.files("").iter().all(|file| file.starts_with(fixture.outer.path().join("dir"))));
 }
@@ -116,16 +155,20 @@ fn only_the_right_signature_opens() {
     let fixture = Fixture::start();
     assert_eq!(fixture.put("/aquifer/x", b"kept").status, 200);
     let right = &fixture.client;
-    let wrong_secret = RawClient { secret_key: "guess".to_owned(), access_key: right.access_key.clone(), ..*right };
-    let wrong_key = RawClient { secret_key: right.secret_key.clone(), access_key: "guess".to_owned(), ..*right };
+    let wrong_secret =
+        RawClient { secret_key: "guess".to_owned(), access_key: right.access_key.clone(), ..*right };
+    let wrong_key =
+        RawClient { secret_key: right.secret_key.clone(), access_key: "guess".to_owned(), ..*right };
     for client in [wrong_secret, wrong_key] {
         for method in ["GET", "PUT", "DELETE"] {
-            let answer = client.send(&Request { method, path: "/aquifer/x", body: b"bad", ..Request::default() });
+            let answer =
+                client.send(&Request { method, path: "/aquifer/x", body: b"bad", ..Request::default() });
             assert_eq!(answer.status, 403, "{method}: {}", answer.text());
             assert!(!answer.text().contains("s3cr3t"));
         }
     }
-    let unsigned = exchange(right.address, b"GET /aquifer/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let unsigned =
+        exchange(right.address, b"GET /aquifer/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert_eq!(unsigned.status, 403, "{}", unsigned.text());
     let replayed = right
         .signed_head(&Request { path: "/aquifer/x", ..Request::default() }, 0)
@@ -160,7 +203,8 @@ fn a_body_that_is_not_as_signed_leaves_nothing() {
 #[test]
 fn conditions_are_kept_or_refused_but_never_ignored() {
     let fixture = Fixture::start();
-    let put = |headers: &[(&str, &str)], body: &[u8]| fixture.send("PUT", "/aquifer/x", "", headers, body).status;
+    let put =
+        |headers: &[(&str, &str)], body: &[u8]| fixture.send("PUT", "/aquifer/x", "", headers, body).status;
     assert_eq!(put(&[("if-none-match", "*")], b"first"), 200);
     assert_eq!(put(&[("if-none-match", "*")], b"second"), 412);
     assert_eq!(put(&[("if-none-match", "\"abc\"")], b"third"), 501);
@@ -178,9 +222,13 @@ fn ranges_as_in_the_rfc() {
     let fixture = Fixture::start();
     let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(|number| [(number >> 8) as u8]).collect();
     assert_eq!(fixture.put("/aquifer/x", &bytes).status, 200);
-    for (range, from, to) in
-        [("0-0", 0, 1), ("5-9", 5, 10), ("999990-", 999_990, 1_000_000), ("-10", 999_990, 1_000_000), ("10-2000000", 10, 1_000_000)]
-    {
+    for (range, from, to) in [
+        ("0-0", 0, 1),
+        ("5-9", 5, 10),
+        ("999990-", 999_990, 1_000_000),
+        ("-10", 999_990, 1_000_000),
+        ("10-2000000", 10, 1_000_000),
+    ] {
         let answer = fixture.send("GET", "/aquifer/x", "", &[("range", &format!("bytes={range}"))], b"");
         assert_eq!(answer.status, 206, "{range}");
         assert_eq!(answer.body, bytes[from..to], "{range}");
@@ -204,7 +252,10 @@ fn lists_in_pages_with_delimiter() {
     for key in ["a", "a/1", "a/2", "b&<c", "b/x/1", "b/y", "c"] {
         assert_eq!(fixture.put(&format!("/aquifer/{}", encode_path(key.as_bytes())), b"x").status, 200);
     }
-    assert_eq!(tags(&fixture.list("list-type=2"), "Key"), ["a", "a/1", "a/2", "b&amp;&lt;c", "b/x/1", "b/y", "c"]);
+    assert_eq!(
+        tags(&fixture.list("list-type=2"), "Key"),
+        ["a", "a/1", "a/2", "b&amp;&lt;c", "b/x/1", "b/y", "c"]
+    );
     let grouped = fixture.list("delimiter=%2F&list-type=2");
     assert_eq!(tags(&grouped, "Key"), ["a", "b&amp;&lt;c", "c"]);
     assert_eq!(tags(&grouped, "CommonPrefixes"), ["<Prefix>a/</Prefix>", "<Prefix>b/</Prefix>"]);
@@ -235,15 +286,20 @@ fn lists_in_pages_with_delimiter() {
 fn multipart_keeps_its_rules() {
     let fixture = Fixture::start();
     let part = vec![5_u8; 5 << 20];
-    let create = || tags(&fixture.send("POST", "/aquifer/big", "uploads=", &[], b"").text(), "UploadId").pop().unwrap();
+    let create = || {
+        tags(&fixture.send("POST", "/aquifer/big", "uploads=", &[], b"").text(), "UploadId").pop().unwrap()
+    };
     let send = |id: &str, number: u32, body: &[u8]| {
-        let answer = fixture.send("PUT", "/aquifer/big", &format!("partNumber={number}&uploadId={id}"), &[], body);
+        let answer =
+            fixture.send("PUT", "/aquifer/big", &format!("partNumber={number}&uploadId={id}"), &[], body);
         (answer.status, answer.header("etag").unwrap_or("").to_owned())
     };
     let complete = |id: &str, parts: &[(u32, &str)], headers: &[(&str, &str)]| {
         let listed: String = parts
             .iter()
-            .map(|(number, etag)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"))
+            .map(|(number, etag)| {
+                format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+            })
             .collect();
         let xml = format!("<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>");
         fixture.send("POST", "/aquifer/big", &format!("uploadId={id}"), headers, xml.as_bytes())
@@ -273,7 +329,11 @@ fn multipart_keeps_its_rules() {
     assert_eq!(send(&loser, 1, b"x").0, 404);
     for id in ["nonsense", "..%2F..%2Fobjects", "%00"] {
         assert_eq!(send(id, 1, b"x").0, 404, "{id}");
-        assert_eq!(fixture.send("DELETE", "/aquifer/big", &format!("uploadId={id}"), &[], b"").status, 404, "{id}");
+        assert_eq!(
+            fixture.send("DELETE", "/aquifer/big", &format!("uploadId={id}"), &[], b"").status,
+            404,
+            "{id}"
+        );
     }
     assert!(fixture.files("dir/uploads").is_empty() && fixture.files("dir/temporary").is_empty());
     assert_eq!(fixture.files("dir/objects").len(), 1);
@@ -282,9 +342,12 @@ fn multipart_keeps_its_rules() {
 #[test]
 fn what_is_not_spoken_says_so() {
     let fixture = Fixture::start();
-    for (method, path, query) in
-        [("PUT", "/newbucket", ""), ("GET", "/aquifer", "acl="), ("POST", "/aquifer", "delete="), ("GET", "/aquifer/x", "tagging=")]
-    {
+    for (method, path, query) in [
+        ("PUT", "/newbucket", ""),
+        ("GET", "/aquifer", "acl="),
+        ("POST", "/aquifer", "delete="),
+        ("GET", "/aquifer/x", "tagging="),
+    ] {
         let answer = fixture.send(method, path, query, &[], b"");
         assert!((400..=501).contains(&answer.status), "{method} {path}?{query}: {}", answer.status);
         assert!(!answer.text().contains("s3cr3t"));

@@ -136,6 +136,21 @@ fn a_scan_of_everything_leaves_the_hot_set() {
 }
 
 #[test]
+fn a_ghost_that_returns_is_kept() {
+    // Read once, pushed out of the small queue, and asked for again soon: it goes to main, where a scan passes it by.
+    let mut memory = memory(1000);
+    let returning = 0..50;
+    for n in returning.clone().chain(1_000..2_200) {
+        assert!(!access(&mut memory, n));
+    }
+    for n in returning.clone().chain(10_000..15_000) {
+        assert!(!access(&mut memory, n));
+    }
+    let left = returning.filter(|&n| access(&mut memory, n)).count();
+    assert!(left >= 45, "{left} of 50");
+}
+
+#[test]
 fn a_hot_set_that_moves_is_followed() {
     let mut memory = memory(1000);
     let mut random = Random(2);

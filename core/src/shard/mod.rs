@@ -170,6 +170,11 @@ impl ShardCore {
                 drop(aquifer_io::spawn_local(crate::checkpoint::commit(shared, *request)));
             }
             Request::Stats { reply } => drop(reply.send(self.stats())),
+            Request::ForgetMemory { reply } => {
+                self.cache.set_memory_bytes(0);
+                self.cache.set_memory_bytes(self.budget.cache_bytes);
+                let _ = reply.send(());
+            }
             Request::Run(job) => job(Shard { core: Rc::clone(self) }),
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct Executor {
     pool: Rc<BufferPool>,
     /// One for each operation that may be with the kernel.
     slots: Rc<Budget>,
+    /// One for each thread of the pool that rare operations (names, lengths) may keep busy.
+    pool_slots: Rc<Budget>,
     operations: Weak<LocalSet>,
     main_ended: Cell<bool>,
     /// Message of the first task that panicked with nobody waiting for it.
@@ -49,6 +51,7 @@ impl Executor {
             unsubmitted: Cell::new(false),
             pool: BufferPool::new(options.buffer_bytes_max),
             slots: Budget::new(slots_max.max(1)),
+            pool_slots: Budget::new(options.file_threads_max.max(1)),
             operations: Rc::downgrade(operations),
             main_ended: Cell::new(false),
             panic: RefCell::new(None),
@@ -63,6 +66,12 @@ impl Executor {
     /// file keeps it until the kernel is done.
     pub(crate) async fn slot(&self) -> Grant {
         self.slots.take(1).await
+    }
+
+    /// Leave for one rare operation to keep a thread of the pool busy. Taken after its slot. (tokio-uring's own
+    /// runtime has no limit of its own that we could set.)
+    pub(crate) async fn pool_slot(&self) -> Grant {
+        self.pool_slots.take(1).await
     }
 
     /// Resolves when no operation is with the kernel any more. None may be begun after this.

@@ -94,7 +94,7 @@ impl Descriptor {
         match reserved {
             // The file system cannot reserve; a file with holes serves as well until it is full.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => {
-                if self.bytes()? < bytes { self.truncate(bytes).await } else { Ok(()) }
+                if self.bytes()? < bytes { self.truncate(executor, bytes).await } else { Ok(()) }
             }
             other => other,
         }
@@ -102,7 +102,8 @@ impl Descriptor {
 
     /// Sets the length. It may take long on a large file, so it runs on the pool in every backend (the ring has
     /// no operation for it before Linux 6.9).
-    pub(crate) async fn truncate(&self, bytes: u64) -> io::Result<()> {
+    pub(crate) async fn truncate(&self, executor: &Executor, bytes: u64) -> io::Result<()> {
+        let _pool_slot = executor.pool_slot().await;
         let file = std::fs::File::from(self.as_fd().try_clone_to_owned()?);
         threads::on_pool(move || file.set_len(bytes)).await
     }

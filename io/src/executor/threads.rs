@@ -23,9 +23,15 @@ use super::{Ended, ExecutorOptions, Report, START, run_main};
 use crate::buffer::AlignedMemory;
 use crate::error::IoError;
 use crate::file::OpenOptions;
+use crate::pin::Affinity;
 
 /// Runs an executor thread to its end.
-pub(super) fn run<F, Fut>(options: &ExecutorOptions, report: Report, main: F) -> Result<(), IoError>
+pub(super) fn run<F, Fut>(
+    options: &ExecutorOptions,
+    affinity: Affinity,
+    report: Report,
+    main: F,
+) -> Result<(), IoError>
 where
     F: FnOnce() -> Fut + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -33,6 +39,8 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .max_blocking_threads(options.file_threads_max.max(1))
+        // The executor is tied to its core; the threads that block for it are better off on any other.
+        .on_thread_start(move || affinity.restore())
         .thread_name(format!("{}-file", options.name))
         .build()
         .map_err(|source| IoError::from_os(START, source))?;

@@ -9,7 +9,7 @@ use aquifer_io::{
 };
 use futures_util::FutureExt;
 
-use super::{DIRECT, file_of_blocks, fill, filled, folder, is_filled, options, read, run};
+use super::{DIRECT, file_of_blocks, filled, folder, is_filled, options, read, run};
 
 /// Waits until no operation is in flight, without a clock.
 async fn until_idle() {
@@ -202,36 +202,32 @@ pub(crate) fn the_pool_is_a_hard_limit_and_serves_in_order(backend: Backend) {
 /// tokio-uring submits only when its thread is about to sleep, so beside a task that is always ready a read
 /// would wait for ever. It hung here before turns were made to submit.
 pub(crate) fn a_busy_thread_still_submits_and_reaps(backend: Backend) {
-    let folder = folder();
-    let path = folder.path().join("file");
-    file_of_blocks(&path, 8);
-    run(options(backend), move || async move {
-        let file = File::open(&path, DIRECT).await.unwrap();
-        let stop = Rc::new(Cell::new(false));
-        let spinners: Vec<_> = (0..100)
-            .map(|_| {
-                let stop = Rc::clone(&stop);
-                spawn_local(async move {
-                    while !stop.get() {
-                        yield_now().await;
-                    }
-                })
-            })
-            .collect();
-        for block in 0..8 {
-            assert!(is_filled(&read(&file, block * 4096, 4096).await.unwrap(), block));
-        }
-        file.sync_data().await.unwrap();
-        aquifer_io::sleep(std::time::Duration::from_millis(2)).await;
-        stop.set(true);
-        for spinner in spinners {
-            spinner.await.unwrap();
-        }
-        let mut buffer = acquire_buffer(4096).await.unwrap();
-        fill(&mut buffer, 99);
-        file.write_at(0, buffer).await.0.unwrap();
-        assert!(is_filled(&read(&file, 0, 4096).await.unwrap(), 99));
-    });
+    for spinners in [1, 100] {
+        let folder = folder();
+        let path = folder.path().join("file");
+        file_of_blocks(&path, 8);
+        run(options(backend), move || async move {
+            let file = File::open(&path, DIRECT).await.unwrap();
+            let stop = Rc::new(Cell::new(false));
+            let spin = |stop: Rc<Cell<bool>>| async move {
+                while !stop.get() {
+                    yield_now().await;
+                }
+            };
+            let spinners: Vec<_> = (0..spinners).map(|_| spawn_local(spin(Rc::clone(&stop)))).collect();
+            for block in 0..8 {
+                assert!(is_filled(&read(&file, block * 4096, 4096).await.unwrap(), block));
+            }
+            file.write_at(0, filled(4096, 99).await).await.0.unwrap();
+            file.sync_data().await.unwrap();
+            aquifer_io::sleep(std::time::Duration::from_millis(2)).await;
+            assert!(is_filled(&read(&file, 0, 4096).await.unwrap(), 99));
+            stop.set(true);
+            for spinner in spinners {
+                spinner.await.unwrap();
+            }
+        });
+    }
     // An executor may end while it is busy.
     let thread = spawn_executor(options(backend), || async {
         drop(spawn_local(async {

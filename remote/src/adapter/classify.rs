@@ -34,7 +34,11 @@ pub(crate) fn plain(operation: &'static str, error: &Error) -> RemoteError {
     let kind = kind_of(error);
     let cause = cause_of(error);
     // The meaning of these says all, and their causes only repeat the path.
-    if kind == RemoteErrorKind::NotFound { RemoteError::new(kind, operation) } else { RemoteError::new(kind, operation).with_cause(cause) }
+    if kind == RemoteErrorKind::NotFound {
+        RemoteError::new(kind, operation)
+    } else {
+        RemoteError::new(kind, operation).with_cause(cause)
+    }
 }
 
 /// How a put-if-absent ended that did not plainly succeed.
@@ -65,7 +69,9 @@ pub(super) fn create(name: &ObjectName, failure: &Error) -> Result<PutOutcome, R
 }
 
 fn in_doubt(name: &ObjectName, failure: &Error) -> RemoteError {
-    RemoteError::new(RemoteErrorKind::InDoubt, "put_if_absent").with_object(name).with_cause(cause_of(failure))
+    RemoteError::new(RemoteErrorKind::InDoubt, "put_if_absent")
+        .with_object(name)
+        .with_cause(cause_of(failure))
 }
 
 fn kind_of(error: &Error) -> RemoteErrorKind {
@@ -80,7 +86,9 @@ fn kind_of(error: &Error) -> RemoteErrorKind {
     }
     match error {
         Error::NotFound { .. } => return RemoteErrorKind::NotFound,
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => return RemoteErrorKind::PermissionDenied,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            return RemoteErrorKind::PermissionDenied;
+        }
         Error::InvalidPath { .. } => return RemoteErrorKind::InvalidName,
         Error::NotSupported { .. } | Error::NotImplemented { .. } => return RemoteErrorKind::Unsafe,
         Error::UnknownConfigurationKey { .. } => return RemoteErrorKind::InvalidUrl,
@@ -88,7 +96,9 @@ fn kind_of(error: &Error) -> RemoteErrorKind {
     }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => RemoteErrorKind::NotFound,
-        Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => RemoteErrorKind::PermissionDenied,
+        Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            RemoteErrorKind::PermissionDenied
+        }
         _ => RemoteErrorKind::Other,
     }
 }

@@ -63,7 +63,13 @@ impl Adapter {
     }
 
     /// Runs one request about `name` that moves about `bytes` bytes.
-    fn request<T, F>(&self, operation: &'static str, name: &ObjectName, bytes: u64, request: F) -> RemoteFuture<T>
+    fn request<T, F>(
+        &self,
+        operation: &'static str,
+        name: &ObjectName,
+        bytes: u64,
+        request: F,
+    ) -> RemoteFuture<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, RemoteError>> + Send + 'static,
@@ -83,7 +89,11 @@ impl Adapter {
 impl Shared {
     fn path(&self, name: &ObjectName) -> Path {
         // Neither part holds a character that `Path` would encode, so this is the name itself.
-        if self.root.is_empty() { Path::from(name.as_str()) } else { Path::from(format!("{}/{name}", self.root)) }
+        if self.root.is_empty() {
+            Path::from(name.as_str())
+        } else {
+            Path::from(format!("{}/{name}", self.root))
+        }
     }
 
     async fn object_bytes(&self, name: &ObjectName) -> Result<u64, object_store::Error> {
@@ -112,13 +122,20 @@ impl Shared {
             return Err(bad_range(name, range, answer.meta.size));
         }
         let expected = range.end.saturating_sub(range.start);
-        let bytes =
-            answer.bytes().await.map_err(|error| classify::error("get_range", name, &error).with_range(range.clone()))?;
+        let bytes = answer
+            .bytes()
+            .await
+            .map_err(|error| classify::error("get_range", name, &error).with_range(range.clone()))?;
         exactly("get_range", name, Some(range), expected, bytes)
     }
 
     /// Stores report a range that starts beyond the end in many ways: the object's length tells it from other failures.
-    async fn explain_range(&self, name: &ObjectName, range: Range<u64>, error: &object_store::Error) -> RemoteError {
+    async fn explain_range(
+        &self,
+        name: &ObjectName,
+        range: Range<u64>,
+        error: &object_store::Error,
+    ) -> RemoteError {
         let plain = classify::error("get_range", name, error).with_range(range.clone());
         if !matches!(plain.kind(), RemoteErrorKind::Other | RemoteErrorKind::BadRange) {
             return plain;
@@ -234,7 +251,12 @@ impl Remote for Adapter {
         })
     }
 
-    fn list(&self, prefix: &str, start_after: Option<&ObjectName>, entries_max: usize) -> RemoteFuture<ListPage> {
+    fn list(
+        &self,
+        prefix: &str,
+        start_after: Option<&ObjectName>,
+        entries_max: usize,
+    ) -> RemoteFuture<ListPage> {
         let folder = match check_folder(prefix) {
             Ok(folder) => folder.to_owned(),
             Err(error) => return Box::pin(async move { Err(error) }),

@@ -12,7 +12,8 @@
 //! After a crash at any instant the name holds the whole object or nothing of it (or the whole older one), and once the
 //! call has returned it holds the object.
 //!
-//! All calls here block; the service runs them on the runtime's blocking threads.
+//! All calls here block. The service runs them on the runtime's blocking threads, but for opening a file: its names are nearly
+//! always in the system's memory.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -73,7 +74,12 @@ impl Folder {
     pub(super) fn open(dir: &Path) -> Result<Arc<Self>, ServerError> {
         let unusable = |source| ServerError::Folder { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(unusable)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("LOCK")).map_err(unusable)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join("LOCK"))
+            .map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ServerError::FolderLocked { dir: dir.to_owned() }),
@@ -111,7 +117,7 @@ impl Folder {
     }
 
     /// Gives a temporary file its name. Durable when it returns.
-    pub(super) fn publish(&self, staged: Staged, key: &str, publish: Publish) -> io::Result<Meta> {
+    pub(super) fn publish(&self, staged: &Staged, key: &str, publish: Publish) -> io::Result<Meta> {
         let path = self.objects.join(keys::path_of(key));
         let parent = path.parent().unwrap_or(&self.objects);
         self.make_durable(parent)?;

@@ -117,8 +117,28 @@ mod tests {
     use super::*;
 
     const HOSTILE: [&str; 22] = [
-        "a", "a/", "a//", "/a", "//", "/", ".", "..", "../..", "a/../../b", "%2e%2e/x", "%", "=", "+", "~", "a=", "a+", "a+/b",
-        "a~", "nul\0byte", "new\nline\\back", "ünïcode/\u{1F980}",
+        "a",
+        "a/",
+        "a//",
+        "/a",
+        "//",
+        "/",
+        ".",
+        "..",
+        "../..",
+        "a/../../b",
+        "%2e%2e/x",
+        "%",
+        "=",
+        "+",
+        "~",
+        "a=",
+        "a+",
+        "a+/b",
+        "a~",
+        "nul\0byte",
+        "new\nline\\back",
+        "ünïcode/\u{1F980}",
     ];
 
     fn decode(path: &std::path::Path) -> String {
@@ -136,7 +156,12 @@ mod tests {
         let long = "x".repeat(1024);
         let deep = "!/".repeat(512);
         let exact = "y".repeat(64);
-        let keys = HOSTILE.iter().map(|key| (*key).to_owned()).chain([long, deep, exact.clone(), format!("{exact}/z")]);
+        let keys = HOSTILE.iter().map(|key| (*key).to_owned()).chain([
+            long,
+            deep,
+            exact.clone(),
+            format!("{exact}/z"),
+        ]);
         let mut seen = std::collections::HashSet::new();
         for key in keys {
             let path = path_of(&key);

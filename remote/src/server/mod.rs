@@ -18,7 +18,9 @@ mod error;
 mod folder;
 mod keys;
 mod list;
+mod listing;
 mod options;
+mod refuse;
 mod service;
 mod stream;
 mod uploads;
@@ -80,7 +82,8 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|source| ServerError::Threads { source })?;
-        let service = Service { bucket: options.bucket.clone(), folder, uploads: Arc::new(Uploads::default()) };
+        let service =
+            Service { bucket: options.bucket.clone(), folder, uploads: Arc::new(Uploads::default()) };
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_auth(SimpleAuth::from_single(options.access_key.clone(), options.secret_key.clone()));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits()))));

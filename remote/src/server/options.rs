@@ -50,7 +50,8 @@ impl ServerOptions {
         if !s3s::path::check_bucket_name(&self.bucket) {
             return wrong("bucket", "3 to 63 of a-z 0-9 . - as S3 names buckets");
         }
-        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        let is_word =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
         if !is_word(&self.access_key) {
             return wrong("access_key", "printable ASCII without blanks and slashes, not empty");
         }

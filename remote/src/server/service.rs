@@ -11,25 +11,26 @@
 //! Metadata, tags and checksums sent along are not kept. Everything else answers 501.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use s3s::dto::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
-    DeleteObjectOutput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, HeadBucketInput,
-    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Object,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    DeleteObjectInput, DeleteObjectOutput, ETag, GetObjectInput, GetObjectOutput, HeadBucketInput,
+    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output,
     PutObjectInput, PutObjectOutput, Range, StreamingBlob, Timestamp, UploadPartInput, UploadPartOutput,
 };
-use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
-use tokio::task::spawn_blocking;
+use s3s::{Body, S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::folder::{Folder, Meta, Publish, Staged};
-use super::list::{self, Entry, Query};
+use super::folder::{Folder, Meta, Staged};
+use super::list::{self, Query};
+use super::listing::listing;
+use super::refuse::{blocking, blocking_upload, failed, publish_of, upload_failed};
 use super::stream::{self, CHUNK_BYTES, FileStream};
-use super::uploads::{UploadError, Uploads};
+use super::uploads::Uploads;
 
 /// Largest object in one PUT and largest part, S3's rule.
 const BODY_BYTES_MAX: i64 = 5 << 30;
@@ -45,7 +46,11 @@ pub(super) struct Service {
 
 impl Service {
     fn check_bucket(&self, bucket: &str) -> S3Result<()> {
-        if bucket == self.bucket { Ok(()) } else { Err(s3_error!(NoSuchBucket, "this server has another bucket")) }
+        if bucket == self.bucket {
+            Ok(())
+        } else {
+            Err(s3_error!(NoSuchBucket, "this server has another bucket"))
+        }
     }
 
     /// A key that can be created here. Control characters could not be told in a listing, which is XML.
@@ -67,8 +72,8 @@ impl Service {
         let mut gathered = 0_usize;
         while let Some(chunk) = body.next().await {
             // Also a body that does not match its signed hash or ends early: nothing of it may become an object.
-            let chunk =
-                chunk.map_err(|error| s3_error!(IncompleteBody, "the body did not arrive as signed: {}", error))?;
+            let chunk = chunk
+                .map_err(|error| s3_error!(IncompleteBody, "the body did not arrive as signed: {}", error))?;
             gathered = gathered.saturating_add(chunk.len());
             received.rest.push(chunk);
             if gathered >= GATHER_BYTES {
@@ -102,61 +107,6 @@ impl Received {
     }
 }
 
-/// Runs blocking file calls on the runtime's pool.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> S3Result<T> {
-    match spawn_blocking(work).await {
-        Ok(result) => result.map_err(|error| failed(&error)),
-        Err(_) => Err(s3_error!(InternalError, "the server is stopping")),
-    }
-}
-
-async fn blocking_upload<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
-) -> S3Result<T> {
-    match spawn_blocking(work).await {
-        Ok(result) => result.map_err(|error| upload_failed(&error)),
-        Err(_) => Err(s3_error!(InternalError, "the server is stopping")),
-    }
-}
-
-fn failed(error: &io::Error) -> S3Error {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => s3_error!(NoSuchKey),
-        ErrorKind::AlreadyExists => s3_error!(PreconditionFailed, "the object exists"),
-        ErrorKind::InvalidFilename => s3_error!(KeyTooLongError),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            let mut full = S3Error::with_message(
-                S3ErrorCode::Custom("InsufficientStorage".into()),
-                "no space left in the server's folder",
-            );
-            full.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
-            full
-        }
-        _ => s3_error!(InternalError, "{}", error),
-    }
-}
-
-fn upload_failed(error: &UploadError) -> S3Error {
-    match error {
-        UploadError::Unknown => s3_error!(NoSuchUpload),
-        UploadError::TooMany => s3_error!(SlowDown, "too many uploads at once"),
-        UploadError::Number => s3_error!(InvalidArgument, "a part number is within 1..=10000"),
-        UploadError::Part => s3_error!(InvalidPart),
-        UploadError::Order => s3_error!(InvalidPartOrder),
-        UploadError::Small => s3_error!(EntityTooSmall),
-        UploadError::Io(error) => failed(error),
-    }
-}
-
-/// What the conditions of a write ask for. One that this server does not know is refused: a condition must never be ignored.
-fn publish_of(if_match: Option<&ETagCondition>, if_none_match: Option<&ETagCondition>) -> S3Result<Publish> {
-    match (if_match, if_none_match) {
-        (None, None) => Ok(Publish::Overwrite),
-        (None, Some(ETagCondition::Any)) => Ok(Publish::IfAbsent),
-        _ => Err(s3_error!(NotImplemented, "of conditions on writes only \"If-None-Match: *\" is implemented")),
-    }
-}
-
 fn etag(meta: &Meta) -> Option<ETag> {
     Some(ETag::Strong(meta.etag.clone()))
 }
@@ -173,23 +123,20 @@ fn span(range: Option<Range>, bytes: u64) -> S3Result<std::ops::Range<u64>> {
     }
 }
 
-enum Opened {
-    Small(Bytes),
-    Large(File),
-}
-
-fn open(folder: &Folder, key: &str, range: Option<Range>) -> io::Result<(Meta, S3Result<(std::ops::Range<u64>, Opened)>)> {
-    let (file, meta) = folder.open_object(key)?;
-    let span = match span(range, meta.bytes) {
-        Ok(span) => span,
-        Err(refused) => return Ok((meta, Err(refused))),
+/// The body of an answer: small ranges whole, large ones in chunks.
+///
+/// Bytes in the page cache are read here and now, which costs less than going to another thread; the disk is waited for on the
+/// blocking pool.
+async fn body_of(file: File, span: &std::ops::Range<u64>) -> S3Result<StreamingBlob> {
+    let (start, left) = (span.start, span.end.saturating_sub(span.start));
+    let Some(bytes) = usize::try_from(left).ok().filter(|bytes| *bytes <= CHUNK_BYTES) else {
+        return Ok(StreamingBlob::new(FileStream::new(file, start, left)));
     };
-    let bytes = span.end.saturating_sub(span.start);
-    let opened = match usize::try_from(bytes) {
-        Ok(bytes) if bytes <= CHUNK_BYTES => Opened::Small(stream::read(&file, span.start, bytes)?),
-        _ => Opened::Large(file),
+    let chunk = match stream::read_cached(&file, start, bytes) {
+        Some(chunk) => chunk,
+        None => blocking(move || stream::read(&file, start, bytes)).await?,
     };
-    Ok((meta, Ok((span, opened))))
+    Ok(StreamingBlob::from(Body::from(chunk)))
 }
 
 #[async_trait::async_trait]
@@ -202,7 +149,7 @@ impl S3 for Service {
         let folder = Arc::clone(&self.folder);
         let meta = blocking(move || {
             let staged = received.into_staged(&folder)?;
-            folder.publish(staged, &input.key, publish)
+            folder.publish(&staged, &input.key, publish)
         })
         .await?;
         Ok(S3Response::new(PutObjectOutput { e_tag: etag(&meta), ..PutObjectOutput::default() }))
@@ -217,28 +164,31 @@ impl S3 for Service {
             || input.if_unmodified_since.is_some()
             || input.part_number.is_some()
         {
-            return Err(s3_error!(NotImplemented, "conditions and part numbers on reads are not implemented"));
+            return Err(s3_error!(
+                NotImplemented,
+                "conditions and part numbers on reads are not implemented"
+            ));
         }
-        let (folder, key, range) = (Arc::clone(&self.folder), input.key, input.range);
-        let (meta, opened) = blocking(move || open(&folder, &key, range)).await?;
-        let (span, opened) = opened?;
-        let bytes = span.end.saturating_sub(span.start);
-        let body = match opened {
-            Opened::Small(chunk) => StreamingBlob::from(Body::from(chunk)),
-            Opened::Large(file) => StreamingBlob::new(FileStream::new(file, span.start, bytes)),
-        };
+        let (file, meta) = self.folder.open_object(&input.key).map_err(|error| failed(&error))?;
+        let span = span(input.range, meta.bytes)?;
+        let body = body_of(file, &span).await?;
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             body: Some(body),
-            content_length: Some(length(bytes)),
-            content_range: range.map(|_| format!("bytes {}-{}/{}", span.start, span.end.saturating_sub(1), meta.bytes)),
+            content_length: Some(length(span.end.saturating_sub(span.start))),
+            content_range: input
+                .range
+                .map(|_| format!("bytes {}-{}/{}", span.start, span.end.saturating_sub(1), meta.bytes)),
             e_tag: etag(&meta),
             last_modified: Some(Timestamp::from(meta.modified)),
             ..GetObjectOutput::default()
         }))
     }
 
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = request.input;
         self.check_bucket(&input.bucket)?;
         let folder = Arc::clone(&self.folder);
@@ -252,12 +202,18 @@ impl S3 for Service {
         }))
     }
 
-    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(
+        &self,
+        request: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
         self.check_bucket(&request.input.bucket)?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = request.input;
         self.check_bucket(&input.bucket)?;
         if input.if_match.is_some() {
@@ -280,7 +236,9 @@ impl S3 for Service {
             .min(list::ENTRIES_MAX);
         let continue_after = match input.continuation_token.as_deref() {
             None => None,
-            Some(token) => Some(list::entry_of(token).ok_or_else(|| s3_error!(InvalidArgument, "continuation-token"))?),
+            Some(token) => {
+                Some(list::entry_of(token).ok_or_else(|| s3_error!(InvalidArgument, "continuation-token"))?)
+            }
         };
         let query = Query {
             prefix: input.prefix.clone().unwrap_or_default(),
@@ -295,7 +253,7 @@ impl S3 for Service {
         } else {
             blocking(move || list::page(&folder, &query)).await?
         };
-        Ok(S3Response::new(listing(input, asked, entries, next)))
+        Ok(S3Response::new(listing(input, asked, entries, next.as_deref())))
     }
 
     async fn create_multipart_upload(
@@ -314,7 +272,10 @@ impl S3 for Service {
         }))
     }
 
-    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = request.input;
         self.check_bucket(&input.bucket)?;
         let (id, number) = (input.upload_id, input.part_number);
@@ -326,7 +287,10 @@ impl S3 for Service {
             uploads.keep(&folder, &id, number, staged)
         })
         .await?;
-        Ok(S3Response::new(UploadPartOutput { e_tag: Some(ETag::Strong(etag)), ..UploadPartOutput::default() }))
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            ..UploadPartOutput::default()
+        }))
     }
 
     async fn complete_multipart_upload(
@@ -345,7 +309,8 @@ impl S3 for Service {
         }
         let (folder, uploads, key) = (Arc::clone(&self.folder), Arc::clone(&self.uploads), input.key.clone());
         let meta =
-            blocking_upload(move || uploads.complete(&folder, &input.upload_id, &key, &listed, publish)).await?;
+            blocking_upload(move || uploads.complete(&folder, &input.upload_id, &key, &listed, publish))
+                .await?;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -364,50 +329,4 @@ impl S3 for Service {
         blocking_upload(move || uploads.abort(&folder, &input.upload_id, &input.key)).await?;
         Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), hyper::StatusCode::NO_CONTENT))
     }
-}
-
-fn listing(input: ListObjectsV2Input, asked: i32, entries: Vec<Entry>, next: Option<String>) -> ListObjectsV2Output {
-    let in_url = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
-    let shown = |text: String| if in_url { encoded(&text) } else { text };
-    let count = i32::try_from(entries.len()).unwrap_or(i32::MAX);
-    let mut contents = Vec::new();
-    let mut common = Vec::new();
-    for entry in entries {
-        match entry {
-            Entry::Object(key, meta) => contents.push(Object {
-                key: Some(shown(key)),
-                size: Some(length(meta.bytes)),
-                e_tag: etag(&meta),
-                last_modified: Some(Timestamp::from(meta.modified)),
-                ..Object::default()
-            }),
-            Entry::Common(prefix) => common.push(CommonPrefix { prefix: Some(shown(prefix)) }),
-        }
-    }
-    ListObjectsV2Output {
-        name: Some(input.bucket),
-        prefix: input.prefix.map(shown),
-        delimiter: input.delimiter.map(shown),
-        start_after: input.start_after.map(shown),
-        encoding_type: input.encoding_type,
-        continuation_token: input.continuation_token,
-        max_keys: Some(asked),
-        key_count: Some(count),
-        is_truncated: Some(next.is_some()),
-        next_continuation_token: next.as_deref().map(list::token_of),
-        contents: Some(contents),
-        common_prefixes: Some(common),
-        ..ListObjectsV2Output::default()
-    }
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~' | b'/') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
 }

@@ -82,7 +82,13 @@ impl Uploads {
     }
 
     /// Takes a part that has arrived; the last one of a number counts. Returns its ETag.
-    pub(super) fn keep(&self, folder: &Folder, id: &str, number: i32, staged: Staged) -> Result<String, UploadError> {
+    pub(super) fn keep(
+        &self,
+        folder: &Folder,
+        id: &str,
+        number: i32,
+        staged: Staged,
+    ) -> Result<String, UploadError> {
         let mut open = self.open();
         // Under the lock: a part must not slip in while the upload is being completed or aborted.
         let upload = open.get_mut(id).ok_or(UploadError::Unknown)?;
@@ -103,7 +109,7 @@ impl Uploads {
     ) -> Result<Meta, UploadError> {
         let upload = self.take(id, key)?;
         let result = assemble(folder, id, &upload, listed)
-            .and_then(|staged| folder.publish(staged, key, publish).map_err(UploadError::Io));
+            .and_then(|staged| folder.publish(&staged, key, publish).map_err(UploadError::Io));
         match result {
             Ok(meta) => {
                 remove(folder, id);
@@ -132,7 +138,12 @@ impl Uploads {
     }
 }
 
-fn assemble(folder: &Folder, id: &str, upload: &Upload, listed: &[(i32, String)]) -> Result<Staged, UploadError> {
+fn assemble(
+    folder: &Folder,
+    id: &str,
+    upload: &Upload,
+    listed: &[(i32, String)],
+) -> Result<Staged, UploadError> {
     if listed.is_empty() {
         return Err(UploadError::Part);
     }

@@ -149,7 +149,12 @@ impl Remote for Metered {
         self.metrics.count(|m| &m.deletes, self.inner.delete(name), |_, ()| {})
     }
 
-    fn list(&self, prefix: &str, start_after: Option<&ObjectName>, entries_max: usize) -> RemoteFuture<ListPage> {
+    fn list(
+        &self,
+        prefix: &str,
+        start_after: Option<&ObjectName>,
+        entries_max: usize,
+    ) -> RemoteFuture<ListPage> {
         self.metrics.count(|m| &m.lists, self.inner.list(prefix, start_after, entries_max), |_, _| {})
     }
 

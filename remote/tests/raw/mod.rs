@@ -1,48 +1,25 @@
-//! A bare S3 client for tests: it sends any path and header as given, where real clients tidy them up first. Signs by hand.
+//! A bare S3 client for tests: it sends any path and header as given, where real clients tidy them up first.
+
+mod sign;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
-
-pub struct RawClient {
-    pub address: SocketAddr,
-    pub access_key: String,
-    pub secret_key: String,
-}
-
-pub struct Request<'a> {
-    pub method: &'a str,
-    /// As it goes over the wire.
-    pub path: &'a str,
-    /// Sorted, encoded.
-    pub query: &'a str,
-    pub headers: &'a [(&'a str, &'a str)],
-    pub body: &'a [u8],
-    /// What is signed as the body's hash; the true one when empty.
-    pub hash: &'a str,
-}
-
-impl Default for Request<'_> {
-    fn default() -> Self {
-        Self { method: "GET", path: "/", query: "", headers: &[], body: b"", hash: "" }
-    }
-}
+pub(crate) use sign::{RawClient, Request, encode_path};
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
             found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -51,48 +28,14 @@ impl Answer {
 }
 
 impl RawClient {
-    pub fn send(&self, request: &Request<'_>) -> Answer {
+    pub(crate) fn send(&self, request: &Request<'_>) -> Answer {
         let head = self.signed_head(request, request.body.len());
         exchange(self.address, &[head.as_bytes(), request.body].concat())
-    }
-
-    /// The head of a signed request whose body will have `length` bytes.
-    pub fn signed_head(&self, request: &Request<'_>, length: usize) -> String {
-        let date = amz_date();
-        let day = &date[..8];
-        let true_hash = hex(&Sha256::digest(request.body));
-        let hash = if request.hash.is_empty() { true_hash.as_str() } else { request.hash };
-        let host = self.address.to_string();
-        // The canonical path is the decoded one, encoded again.
-        let path = encode_path(&decode(request.path));
-        let canonical = format!(
-            "{}\n{path}\n{}\nhost:{host}\nx-amz-content-sha256:{hash}\nx-amz-date:{date}\n\nhost;x-amz-content-sha256;x-amz-date\n{hash}",
-            request.method, request.query
-        );
-        let scope = format!("{day}/us-east-1/s3/aws4_request");
-        let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
-        let mut key = hmac(format!("AWS4{}", self.secret_key).as_bytes(), day.as_bytes());
-        for part in ["us-east-1", "s3", "aws4_request"] {
-            key = hmac(&key, part.as_bytes());
-        }
-        let signature = hex(&hmac(&key, to_sign.as_bytes()));
-        let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
-        let mut head = format!(
-            "{} {}{query} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\
-             x-amz-content-sha256: {hash}\r\nx-amz-date: {date}\r\nauthorization: AWS4-HMAC-SHA256 \
-             Credential={}/{scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={signature}\r\n",
-            request.method, request.path, self.access_key
-        );
-        for (name, value) in request.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str("\r\n");
-        head
     }
 }
 
 /// Sends bytes, says that no more come, and reads the answer to its end.
-pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Answer {
+pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     // The server may refuse before it has read all.
     let _early = stream.write_all(bytes);
@@ -103,57 +46,4 @@ pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Answer {
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let body = answer.get(end + 4..).unwrap_or_default().to_vec();
     Answer { status, head, body }
-}
-
-/// Encodes every byte but unreserved ones and slashes.
-pub fn encode_path(path: &[u8]) -> String {
-    path.iter()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => char::from(*byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
-fn decode(path: &str) -> Vec<u8> {
-    let bytes = path.as_bytes();
-    let mut out = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'%' {
-            out.push(u8::from_str_radix(&path[at + 1..at + 3], 16).unwrap());
-            at += 3;
-        } else {
-            out.push(bytes[at]);
-            at += 1;
-        }
-    }
-    out
-}
-
-fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    mac.update(data);
-    mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Now, as `20260131T235959Z`.
-fn amz_date() -> String {
-    let seconds = aquifer_io::unix_time_ms() / 1_000;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days to a date, after Howard Hinnant's civil_from_days, for years after 1970.
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let day_of_era = z - era * 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
 }

@@ -19,6 +19,7 @@ mod turn;
 
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -44,6 +45,9 @@ where
     let failed = |source| IoError::from_os(START, source);
     let ring_entries = try_ring(options.ring_entries_clamped()).map_err(failed)?;
     let runtime = tokio_uring::Runtime::new(tokio_uring::builder().entries(ring_entries)).map_err(failed)?;
+    // Never dropped by accident, as by a panic on the way: the kernel may still write to buffers that its driver
+    // owns, and the driver would free them first.
+    let runtime = ManuallyDrop::new(runtime);
     let slots_max = usize::try_from(ring_entries - 1).unwrap_or(usize::MAX);
     let operations = Rc::new(LocalSet::new());
     let executor = Executor::new(options, slots_max.min(options.slots_max()), &operations);
@@ -52,9 +56,8 @@ where
     let root = run_main(Rc::clone(&executor), operations, main);
     let Ended { outcome, drained } = runtime.block_on(Turns::new(executor, root));
     drop(entered);
-    if !drained {
-        // The kernel may still write to buffers that the driver owns: neither may ever be freed.
-        std::mem::forget(runtime);
+    if drained {
+        drop(ManuallyDrop::into_inner(runtime));
     }
     outcome
 }

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
-use crate::store::{PutOutcome, Remote, UPLOAD_PART_BYTES_MIN};
+use crate::store::{PutOutcome, Remote};
 
 /// Racing writers for one name.
 const WRITERS: usize = 16;
@@ -33,6 +33,14 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 type Check<T = ()> = Result<T, String>;
+
+macro_rules! require {
+    ($condition:expr, $($text:tt)+) => {
+        if !$condition {
+            return Err(format!($($text)+));
+        }
+    };
+}
 
 /// Runs every check below `folder` (`"conformance-7"`, no slashes at its ends), which must be empty.
 ///
@@ -56,22 +64,19 @@ pub async fn run(remote: &Arc<dyn Remote>, folder: &str, race_names: usize) -> R
     named("upload misuse", suite.upload_misuse().await)?;
     named("upload abandoned", suite.upload_abandoned().await)?;
     named("many at once", suite.many_at_once().await)?;
-    named("probe", crate::probe_put_if_absent(remote, fingerprint(folder)).await.map_err(|error| error.to_string()))?;
+    named(
+        "probe",
+        crate::probe_put_if_absent(remote, fingerprint(folder)).await.map_err(|error| error.to_string()),
+    )?;
     named("clean up", suite.clean_up().await)?;
     named("empty at the end", suite.leaves_nothing().await)
 }
 
+mod upload;
+
 struct Suite {
     remote: Arc<dyn Remote>,
     folder: String,
-}
-
-macro_rules! require {
-    ($condition:expr, $($text:tt)+) => {
-        if !$condition {
-            return Err(format!($($text)+));
-        }
-    };
 }
 
 impl Suite {
@@ -96,7 +101,12 @@ impl Suite {
             if bytes > 0 {
                 let error = expect_error(self.remote.get(&name, bytes as u64 - 1).await)?;
                 let numbers = (error.kind(), error.expected(), error.found(), error.object());
-                let right = (RemoteErrorKind::TooLarge, Some(bytes as u64 - 1), Some(bytes as u64), Some(name.as_str()));
+                let right = (
+                    RemoteErrorKind::TooLarge,
+                    Some(bytes as u64 - 1),
+                    Some(bytes as u64),
+                    Some(name.as_str()),
+                );
                 require!(numbers == right, "too large: {error:?}");
             }
         }
@@ -126,12 +136,16 @@ impl Suite {
         let bytes = 300_000_u64;
         let written = pattern(1, 300_000);
         let name = self.put("ranges", written.clone()).await?;
-        for range in [0..1, 0..4_096, 1..2, 150_000..154_096, 295_904..bytes, bytes - 1..bytes, 0..bytes, 7..7] {
+        for range in
+            [0..1, 0..4_096, 1..2, 150_000..154_096, 295_904..bytes, bytes - 1..bytes, 0..bytes, 7..7]
+        {
             let read = self.remote.get_range(&name, range.clone()).await.map_err(text)?;
             let (start, end) = (index(range.start)?, index(range.end)?);
             require!(Some(read.as_ref()) == written.get(start..end), "range {range:?} differs");
         }
-        for range in [0..bytes + 1, bytes - 1..bytes + 1, bytes..bytes + 1, bytes + 5..bytes + 9, 0..u64::MAX >> 1] {
+        for range in
+            [0..bytes + 1, bytes - 1..bytes + 1, bytes..bytes + 1, bytes + 5..bytes + 9, 0..u64::MAX >> 1]
+        {
             self.bad_range(&name, range, bytes).await?;
         }
         let empty = self.put("ranges-empty", Vec::new()).await?;
@@ -213,15 +227,19 @@ impl Suite {
         self.put("lis", Vec::new()).await?;
         for page in [1, 2, 3, 6, 7, 8, 1_000] {
             let found = self.list_all("list", page).await?;
-            let expected: Vec<(String, u64)> =
-                sorted.iter().enumerate().map(|(size, name)| (format!("{}/{name}", self.folder), size as u64)).collect();
+            let expected: Vec<(String, u64)> = sorted
+                .iter()
+                .enumerate()
+                .map(|(size, name)| (format!("{}/{name}", self.folder), size as u64))
+                .collect();
             require!(found == expected, "pages of {page}: {found:?}");
         }
         let deeper = self.list_all("list/a", 10).await?;
         require!(deeper.len() == 2, "below list/a: {deeper:?}");
         for (after, left) in [("list/a/m", 5), ("list/a-", 7), ("list/zzz", 0), ("lis", 7)] {
             let after = self.name(after)?;
-            let page = self.remote.list(&format!("{}/list/", self.folder), Some(&after), 100).await.map_err(text)?;
+            let page =
+                self.remote.list(&format!("{}/list/", self.folder), Some(&after), 100).await.map_err(text)?;
             require!(page.entries.len() == left && !page.more, "after {after}: {page:?}");
         }
         let none = self.remote.list(&format!("{}/none/", self.folder), None, 5).await.map_err(text)?;
@@ -274,62 +292,11 @@ impl Suite {
         }
     }
 
-    async fn uploads(&self) -> Check {
-        let part = index(UPLOAD_PART_BYTES_MIN)?;
-        for (label, sizes) in [("three", vec![part, part + 17, 1_000]), ("one-short", vec![5]), ("none", vec![])] {
-            let name = self.name(&format!("upload/{label}"))?;
-            let mut upload = self.remote.upload(&name).await.map_err(text)?;
-            let mut whole = Vec::new();
-            let mut parts = Vec::new();
-            for (seed, bytes) in sizes.into_iter().enumerate() {
-                let content = pattern(seed as u64 + 11, bytes);
-                whole.extend_from_slice(&content);
-                parts.push(upload.part(Content::from(content)));
-            }
-            for sent in join_all(parts).await {
-                sent.map_err(text)?;
-            }
-            let early = expect_error(self.remote.head(&name).await)?;
-            require!(early.kind() == RemoteErrorKind::NotFound, "{label} visible before finish: {early:?}");
-            upload.finish().await.map_err(text)?;
-            let read = self.remote.get(&name, 100 << 20).await.map_err(text)?;
-            require!(read == whole, "{label}: read back differs, {} bytes of {}", read.len(), whole.len());
-        }
-        Ok(())
-    }
-
-    async fn upload_misuse(&self) -> Check {
-        let name = self.name("upload/misuse")?;
-        let mut upload = self.remote.upload(&name).await.map_err(text)?;
-        upload.part(Content::from(&b"short"[..])).await.map_err(text)?;
-        let after_short = expect_error(upload.part(Content::from(&b"more"[..])).await)?;
-        require!(after_short.kind() == RemoteErrorKind::Invalid, "part after a short one: {after_short:?}");
-        let empty = expect_error(upload.part(Content::new()).await)?;
-        require!(empty.kind() == RemoteErrorKind::Invalid, "empty part: {empty:?}");
-        upload.abort().await.map_err(text)?;
-        let mut unfinished = self.remote.upload(&name).await.map_err(text)?;
-        drop(unfinished.part(Content::from(&b"dropped"[..])));
-        let finish = expect_error(unfinished.finish().await)?;
-        require!(finish.kind() == RemoteErrorKind::Invalid, "finish with a lost part: {finish:?}");
-        let error = expect_error(self.remote.head(&name).await)?;
-        require!(error.kind() == RemoteErrorKind::NotFound, "misused uploads left an object: {error:?}");
-        Ok(())
-    }
-
-    async fn upload_abandoned(&self) -> Check {
-        let name = self.name("upload/abandoned")?;
-        let mut upload = self.remote.upload(&name).await.map_err(text)?;
-        upload.part(Content::from(&b"part"[..])).await.map_err(text)?;
-        drop(upload);
-        let error = expect_error(self.remote.head(&name).await)?;
-        require!(error.kind() == RemoteErrorKind::NotFound, "an abandoned upload left an object: {error:?}");
-        Ok(())
-    }
-
     async fn many_at_once(&self) -> Check {
         let written = pattern(9, 100_000);
         let name = self.put("at-once", written.clone()).await?;
-        let reads = (0..400_u64).map(|number| self.remote.get_range(&name, number * 200..number * 200 + 4_096));
+        let reads =
+            (0..400_u64).map(|number| self.remote.get_range(&name, number * 200..number * 200 + 4_096));
         for (number, read) in join_all(reads.collect::<Vec<_>>()).await.into_iter().enumerate() {
             let read = read.map_err(text)?;
             let right = written.get(number * 200..number * 200 + 4_096);
@@ -376,7 +343,9 @@ fn index(number: u64) -> Check<usize> {
 
 /// A number for the probe that follows from the folder's name, which the caller chose to be fresh.
 fn fingerprint(folder: &str) -> u64 {
-    folder.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    folder
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Bytes that follow from a seed and repeat at no power of two, so that a shifted read shows.
