@@ -58,7 +58,7 @@ impl fmt::Display for BackendChoice {
     }
 }
 
-/// A name that is no backend's.
+/// A name that is no backend: the line lists those there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown I/O backend {0:?}: expected auto, tokio-uring or threads")]
 pub struct UnknownBackend(String);

@@ -32,7 +32,7 @@ mod time;
 
 pub mod fs;
 
-pub use backend::{Backend, BackendChoice, BackendSelection, select_backend};
+pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
 pub use block_on::block_on;
 pub use buffer::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
 pub use buffer_pool::{acquire_buffer, try_acquire_buffer};

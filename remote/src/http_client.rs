@@ -202,6 +202,8 @@ impl Refusal {
         let code = self.code.as_str();
         match self.status {
             404 if code == "NoSuchBucket" => RemoteErrorKind::InvalidUrl,
+            // The server forgot it (a restart): the upload can be started anew.
+            404 if code == "NoSuchUpload" => RemoteErrorKind::Unavailable,
             404 => RemoteErrorKind::NotFound,
             401 | 403 => RemoteErrorKind::PermissionDenied,
             400 if matches!(code, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {

@@ -3,7 +3,7 @@
 //! | URL | store |
 //! |---|---|
 //! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |
-//! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns |
+//! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows |
 //! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
 
 use std::collections::BTreeMap;
@@ -22,6 +22,16 @@ use crate::adapter::{Adapter, ListOrder};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::Connector;
 use crate::store::Remote;
+
+/// Settings of which one must be given where the endpoint is not the cloud's own.
+const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
+    AmazonS3ConfigKey::AccessKeyId,
+    AmazonS3ConfigKey::SecretAccessKey,
+    AmazonS3ConfigKey::WebIdentityTokenFile,
+    AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+    AmazonS3ConfigKey::ContainerCredentialsFullUri,
+    AmazonS3ConfigKey::SkipSignature,
+];
 
 /// How requests are made. Plain data; the defaults bring a dead server to light within ten seconds.
 #[derive(Clone)]
@@ -169,7 +179,8 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
 /// Puts an embedder's own store under a prefix.
 ///
 /// Its repeats are its own: one that repeats a put-if-absent after a lost answer may report its own success as `Exists`
-/// (see [`Remote::put_if_absent`]). `describe` is shown to users: no secrets in it.
+/// (see [`Remote::put_if_absent`]). As nothing is known of the order it lists in, each page of [`Remote::list`] walks the whole
+/// folder. `describe` is shown to users: no secrets in it.
 ///
 /// # Errors
 /// Kind `InvalidName` for a prefix outside the alphabet of names.
@@ -218,6 +229,11 @@ fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remote
         check_endpoint(endpoint)?;
         if endpoint.starts_with("http://") {
             builder = builder.with_allow_http(true);
+        }
+        if !CREDENTIALS.iter().any(|key| builder.get_config_value(key).is_some_and(|value| value != "false"))
+        {
+            // Otherwise the cloud's own address for credentials would be asked, in vain and for seconds.
+            return Err(invalid("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
         }
     }
     let connector = Connector::new(endpoint.as_deref(), options);
@@ -300,6 +316,7 @@ mod tests {
     fn half_credentials_and_bad_endpoints_are_refused() {
         for (name, value) in [
             ("AWS_ACCESS_KEY_ID", "onlykey"),
+            ("AWS_ENDPOINT", "http://127.0.0.1:9"),
             ("AWS_ENDPOINT", "nonsense"),
             ("AWS_ENDPOINT", "ftp://host"),
             ("AWS_ENDPOINT", "http://user:topsecret@host"),

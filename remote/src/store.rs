@@ -8,6 +8,7 @@
 //! * A put that returned is durable and never changes after.
 //! * Put-if-absent has exactly one winner under any race.
 //! * A read returns exactly the bytes asked for, or an error.
+//! * No object's name may be the folder of another's (`a` and `a/b`): the caller sees to that, as directories cannot hold both.
 //! * The future does not borrow, is `Send`, may be awaited on any executor or none, and aborts its request when dropped.
 
 use std::fmt;

@@ -1,5 +1,7 @@
 //! Servers that misbehave: what is repeated, what is not, and what the caller is told.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -107,6 +109,7 @@ fn refusals_are_told_apart() {
         ("403 Forbidden", "AccessDenied", RemoteErrorKind::PermissionDenied),
         ("400 Bad Request", "ExpiredToken", RemoteErrorKind::PermissionDenied),
         ("404 Not Found", "NoSuchBucket", RemoteErrorKind::InvalidUrl),
+        ("404 Not Found", "NoSuchUpload", RemoteErrorKind::Unavailable),
         ("301 Moved Permanently", "PermanentRedirect", RemoteErrorKind::InvalidUrl),
         ("307 Temporary Redirect", "TemporaryRedirect", RemoteErrorKind::InvalidUrl),
         ("501 Not Implemented", "NotImplemented", RemoteErrorKind::Unsafe),

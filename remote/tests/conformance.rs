@@ -10,9 +10,8 @@ use aquifer_remote::{ObjectName, Remote, RemoteOptions, conformance, from_object
 const RACE_NAMES: usize = 20;
 
 fn check(remote: &Arc<dyn Remote>) {
-    if let Err(failure) = block_on(conformance::run(remote, "suite", RACE_NAMES)) {
-        panic!("{}: {failure}", remote.describe());
-    }
+    let result = block_on(conformance::run(remote, "suite", RACE_NAMES));
+    assert!(result.is_ok(), "{}: {result:?}", remote.describe());
 }
 
 fn options() -> RemoteOptions {

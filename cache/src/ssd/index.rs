@@ -64,13 +64,15 @@ impl Slot {
 /// All places of one file.
 pub(crate) struct Index {
     tables: Vec<Table>,
+    /// Slots of all tables, used or not.
+    slots: usize,
 }
 
 impl Index {
     pub(crate) fn new() -> Self {
         let mut tables = Vec::new();
         tables.resize_with(TABLES, Table::default);
-        Self { tables }
+        Self { tables, slots: 0 }
     }
 
     pub(crate) fn find(&self, hash: u64) -> Option<Place> {
@@ -83,7 +85,11 @@ impl Index {
     /// The place it had before, if the hash was there.
     pub(crate) fn insert(&mut self, hash: u64, place: Place) -> Option<Place> {
         debug_assert!(place.sectors > 0);
-        self.tables.get_mut(table_of(tag(hash)))?.insert(hash, Slot::new(hash, place))
+        let table = self.tables.get_mut(table_of(tag(hash)))?;
+        let before = table.slots.len();
+        let replaced = table.insert(hash, Slot::new(hash, place));
+        self.slots += table.slots.len() - before;
+        replaced
     }
 
     /// Removes it if it still is at `sector`.
@@ -98,8 +104,7 @@ impl Index {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let slots: usize = self.tables.iter().map(|table| table.slots.capacity()).sum();
-        slots * size_of::<Slot>() + TABLES * size_of::<Table>()
+        self.slots * size_of::<Slot>() + TABLES * size_of::<Table>()
     }
 }
 
@@ -280,6 +285,8 @@ mod tests {
             let hash = (next(&mut state) << 32) ^ next(&mut state);
             index.insert(hash, place(n));
         }
+        let slots: usize = index.tables.iter().map(|table| table.slots.capacity()).sum();
+        assert_eq!(slots, index.slots);
         let bytes = index.memory_bytes() / entries as usize;
         assert!((12..=19).contains(&bytes), "{bytes} bytes an entry");
     }

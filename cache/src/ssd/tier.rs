@@ -98,6 +98,8 @@ pub(super) struct Tier {
     life: u64,
     index: Index,
     regions: Vec<Region>,
+    /// Room for tags in all regions together.
+    tags_capacity: usize,
     /// The region being filled, and how far chunks have been begun in it.
     current: u32,
     cursor: u64,
@@ -120,6 +122,7 @@ impl Tier {
             life,
             index: Index::new(),
             regions,
+            tags_capacity: 0,
             current: 0,
             cursor: 0,
             begun: 0,
@@ -178,7 +181,9 @@ impl Tier {
         append_entry(&mut chunk.data, chunk.round, class, key, data);
         debug_assert!(chunk.data.len() <= chunk.capacity);
         if let Some(region) = self.regions.get_mut(chunk.region as usize) {
+            let before = region.tags.capacity();
             region.tags.push(tag(hash));
+            self.tags_capacity += region.tags.capacity() - before;
         }
         self.index.insert(hash, Place { sector, sectors, class });
         let stats = self.stats.class_mut(class);
@@ -224,8 +229,9 @@ impl Tier {
     }
 
     pub(super) fn index_bytes(&self) -> usize {
-        let tags: usize = self.regions.iter().map(|region| region.tags.capacity()).sum();
-        self.index.memory_bytes() + tags * size_of::<u32>() + self.regions.capacity() * size_of::<Region>()
+        self.index.memory_bytes()
+            + self.tags_capacity * size_of::<u32>()
+            + self.regions.capacity() * size_of::<Region>()
     }
 
     pub(super) fn pending_bytes(&self) -> u64 {
@@ -250,8 +256,7 @@ impl Tier {
         let next_region = entry > remaining;
         let remaining = if next_region { self.layout.region_bytes } else { remaining };
         let capacity = entry.max(self.layout.chunk_bytes.min(remaining));
-        let filled = self.filling.as_ref().map_or(0, |chunk| chunk.write_bytes() as u64);
-        let pending = self.sealed_bytes + filled + capacity;
+        let pending = self.pending_bytes() + capacity;
         let Ok(capacity) = usize::try_from(capacity) else { return false };
         if pending > self.layout.pending_bytes_max {
             return false;
@@ -279,14 +284,14 @@ impl Tier {
     fn seal(&mut self) {
         if let Some(chunk) = self.filling.take() {
             self.cursor += chunk.write_bytes() as u64;
-            self.sealed_bytes += chunk.write_bytes() as u64;
+            self.sealed_bytes += chunk.capacity as u64;
             self.sealed.push_back(chunk);
         }
     }
 
     fn drop_oldest(&mut self) {
         if let Some(mut chunk) = self.sealed.pop_front() {
-            self.sealed_bytes -= chunk.write_bytes() as u64;
+            self.sealed_bytes -= chunk.capacity as u64;
             if chunk.capacity as u64 <= self.layout.chunk_bytes {
                 chunk.data.clear();
                 self.spare = chunk.data;

@@ -44,7 +44,7 @@ macro_rules! require {
 
 /// Runs every check below `folder` (`"conformance-7"`, no slashes at its ends), which must be empty.
 ///
-/// `race_names` is the number of names that [`WRITERS`] writers race for.
+/// `race_names` is the number of names that 16 writers race for.
 ///
 /// # Errors
 /// The first check that failed and why.

@@ -36,13 +36,14 @@ impl RawClient {
 
 /// Sends bytes, says that no more come, and reads the answer to its end.
 pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    // The server may refuse before it has read all.
-    let _early = stream.write_all(bytes);
     let mut answer = Vec::new();
-    let _reset = stream.read_to_end(&mut answer);
+    // No answer is an answer, of status 0. The server may refuse before it has read all.
+    if let Ok(mut stream) = TcpStream::connect(address) {
+        let _early = stream.write_all(bytes);
+        let _reset = stream.read_to_end(&mut answer);
+    }
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(answer.len());
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let head = String::from_utf8_lossy(answer.get(..end).unwrap_or_default()).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let body = answer.get(end + 4..).unwrap_or_default().to_vec();
     Answer { status, head, body }

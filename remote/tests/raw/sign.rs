@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 pub(crate) struct RawClient {
@@ -33,7 +32,7 @@ impl RawClient {
     /// The head of a signed request whose body will have `length` bytes.
     pub(crate) fn signed_head(&self, request: &Request<'_>, length: usize) -> String {
         let date = amz_date();
-        let day = &date[..8];
+        let day = date.get(..8).unwrap_or("");
         let true_hash = hex(&Sha256::digest(request.body));
         let hash = if request.hash.is_empty() { true_hash.as_str() } else { request.hash };
         let host = self.address.to_string();
@@ -78,26 +77,27 @@ pub(crate) fn encode_path(path: &[u8]) -> String {
         .collect()
 }
 
+/// Percent signs decoded; ones that encode nothing stay.
 fn decode(path: &str) -> Vec<u8> {
-    let bytes = path.as_bytes();
     let mut out = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'%' {
-            out.push(u8::from_str_radix(&path[at + 1..at + 3], 16).unwrap());
-            at += 3;
-        } else {
-            out.push(bytes[at]);
-            at += 1;
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.extend_from_slice(before.as_bytes());
+        match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => out.push(byte),
+            None => return path.as_bytes().to_vec(),
         }
+        rest = after.get(2..).unwrap_or("");
     }
+    out.extend_from_slice(rest.as_bytes());
     out
 }
 
+/// RFC 2104 with SHA-256, for keys of at most 64 bytes.
 fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    mac.update(data);
-    mac.finalize().into_bytes().to_vec()
+    let pad = |with: u8| (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ with).collect::<Vec<u8>>();
+    let inner = Sha256::digest([pad(0x36).as_slice(), data].concat());
+    Sha256::digest([pad(0x5c).as_slice(), inner.as_slice()].concat()).to_vec()
 }
 
 fn hex(bytes: &[u8]) -> String {
