@@ -91,11 +91,14 @@ impl Options {
 /// How a shard divides its share of the memory budget.
 ///
 /// A quarter is for writes, in four equal parts: the memtable that takes them, the one being flushed, that one's encoded segment,
-/// and compaction (half for what it reads, half for what it writes). One sixteenth is for the buffers of file reads and writes. The rest is the cache's; up to half of that may go to filters and indexes.
+/// and compaction (half for what it reads, half for what it writes). One sixteenth is for the buffers of file reads and writes, half
+/// as much for blocks on their way to the SSD, one thirty-second for the mailbox. The rest is the cache's, the index of its SSD tier
+/// included; up to half of it may go to filters and indexes of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardBudget {
     pub(crate) memtable_bytes_max: usize,
     pub(crate) buffer_bytes: usize,
+    pub(crate) write_buffer_bytes: usize,
     pub(crate) cache_bytes: usize,
     pub(crate) meta_bytes_max: usize,
     pub(crate) mailbox_bytes_max: usize,
@@ -109,11 +112,12 @@ impl ShardBudget {
         let memtable = (memory / 16).min(MEMTABLE_BYTES_MAX);
         let buffers = (memory / 16).clamp(1024 * 1024, 32 * 1024 * 1024);
         let mailbox = (memory / 32).max(256 * 1024);
-        let cache = memory.saturating_sub(memtable * 4 + buffers + mailbox);
+        let cache = memory.saturating_sub(memtable * 4 + buffers + buffers / 2 + mailbox);
         let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Self {
             memtable_bytes_max: bytes(memtable),
             buffer_bytes: bytes(buffers),
+            write_buffer_bytes: bytes(buffers / 2),
             cache_bytes: bytes(cache),
             meta_bytes_max: bytes(cache / 2),
             mailbox_bytes_max: bytes(mailbox),
@@ -136,6 +140,7 @@ mod tests {
                 let budget = ShardBudget::new(&options, shards);
                 let sum = budget.memtable_bytes_max * 4
                     + budget.buffer_bytes
+                    + budget.write_buffer_bytes
                     + budget.mailbox_bytes_max
                     + budget.cache_bytes;
                 assert!(sum as u64 <= options.memory_bytes / shards as u64, "{mib} MiB a shard: {budget:?}");

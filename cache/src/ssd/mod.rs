@@ -30,7 +30,11 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tier::{Lookup, Offer, OnDisk, Tier};
+
+/// Longest that an entry waits in a chunk that does not fill. Armed by an offer: an idle shard has no timer.
+const FLUSH_DELAY: Duration = Duration::from_millis(100);
 
 /// The tier, or the place where one would be.
 pub(crate) struct Ssd {
@@ -52,6 +56,8 @@ struct Running {
     tier: Tier,
     file: Rc<File>,
     writing: bool,
+    /// A task waits to write what is offered meanwhile, full chunk or not.
+    flush_waits: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -117,11 +123,13 @@ impl Ssd {
     pub(crate) fn offer(&self, class: Class, key: &CacheKey, data: &[u8]) {
         let mut running = self.shared.running.borrow_mut();
         let Some(running) = running.as_mut() else { return };
-        let offer = running.tier.offer(class, key, data);
-        if offer == Offer::Taken && !running.writing && running.tier.next_chunk().is_some() {
-            running.writing = true;
-            let task = aquifer_io::spawn_local(write_chunks(Rc::clone(&self.shared)));
-            *self.shared.writer.borrow_mut() = Some(task);
+        if running.tier.offer(class, key, data) != Offer::Taken {
+            return;
+        }
+        self.shared.start_writer(running);
+        if !running.flush_waits {
+            running.flush_waits = true;
+            drop(aquifer_io::spawn_local(flush_later(Rc::clone(&self.shared))));
         }
     }
 
@@ -220,6 +228,15 @@ impl Shared {
         }
     }
 
+    /// Has full chunks written, if nobody does yet.
+    fn start_writer(self: &Rc<Self>, running: &mut Running) {
+        if !running.writing && running.tier.next_chunk().is_some() {
+            running.writing = true;
+            let task = aquifer_io::spawn_local(write_chunks(Rc::clone(self)));
+            *self.writer.borrow_mut() = Some(task);
+        }
+    }
+
     fn is_current(&self, read: &OnDisk) -> bool {
         self.running.borrow().as_ref().is_some_and(|running| running.tier.is_current(read))
     }
@@ -266,6 +283,16 @@ impl Extent {
         let skip = usize::try_from(entry - offset).unwrap_or_default();
         let bytes = (skip + usize::from(read.place.sectors) * format::SECTOR_BYTES).next_multiple_of(align);
         Self { offset, bytes, skip }
+    }
+}
+
+/// Writes a chunk that did not fill within [`FLUSH_DELAY`]: its memory comes free, and the file holds what the tier says it holds.
+async fn flush_later(shared: Rc<Shared>) {
+    aquifer_io::sleep(FLUSH_DELAY).await;
+    if let Some(running) = shared.running.borrow_mut().as_mut() {
+        running.flush_waits = false;
+        running.tier.seal();
+        shared.start_writer(running);
     }
 }
 
@@ -327,7 +354,12 @@ async fn open_tier(path: &Path, options: &CacheOptions) -> Result<Running, Strin
     };
     let file = File::open(path, open).await.map_err(|error| format!("open failed: {error}"))?;
     match prepare(&file, &layout, life).await {
-        Ok(()) => Ok(Running { tier: Tier::new(layout, life), file: Rc::new(file), writing: false }),
+        Ok(()) => Ok(Running {
+            tier: Tier::new(layout, life),
+            file: Rc::new(file),
+            writing: false,
+            flush_waits: false,
+        }),
         Err(reason) => {
             // What was allocated of it would only be in the way. Shortened, not removed: the path may be no file at all.
             drop(file.truncate(0).await);

@@ -4,6 +4,7 @@ use super::layout::Layout;
 use super::tier::{Lookup, OnDisk, Tier};
 use super::{Extent, Running, Shared, Ssd};
 use crate::key::{CacheKey, Class};
+use crate::options::CacheOptions;
 use aquifer_io::{ExecutorOptions, File, OpenOptions, spawn_executor, yield_now};
 use std::rc::Rc;
 
@@ -22,7 +23,7 @@ fn a_write_that_fails_switches_the_tier_off() {
         let file = Rc::new(File::open(&path, open).await.unwrap());
         let tier = Tier::new(Layout::new(1 << 20, 256 << 10, 128 << 10).unwrap(), 1);
         let shared = Rc::new(Shared::default());
-        *shared.running.borrow_mut() = Some(Running { tier, file, writing: false });
+        *shared.running.borrow_mut() = Some(Running { tier, file, writing: false, flush_waits: false });
         let ssd = Ssd { shared };
         for n in 0..20 {
             ssd.offer(Class::Data, &key(n), &[7; 5_000]);
@@ -38,6 +39,33 @@ fn a_write_that_fails_switches_the_tier_off() {
         assert_eq!(ssd.get(Class::Data, &key(0)).await, None);
         ssd.offer(Class::Data, &key(0), &[7; 5_000]);
         assert_eq!(ssd.get_buffered(Class::Data, &key(0)), None);
+        ssd.close().await;
+    });
+    thread.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_chunk_that_does_not_fill_is_written_all_the_same() {
+    // A store whose hot blocks fit one chunk left its cache file empty for ever, and kept the chunk in memory.
+    let thread = spawn_executor(ExecutorOptions::default(), || async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = CacheOptions {
+            disk_bytes: 4 << 20,
+            disk_path: Some(dir.path().join("cache")),
+            ..CacheOptions::default()
+        };
+        let ssd = Ssd::open(&options).await;
+        ssd.offer(Class::Data, &key(1), &[7; 5_000]);
+        assert!(ssd.get_buffered(Class::Data, &key(1)).is_some());
+        while ssd.stats().written_bytes == 0 {
+            aquifer_io::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(ssd.stats().pending_bytes, 0);
+        assert_eq!(ssd.get_buffered(Class::Data, &key(1)), None);
+        assert_eq!(ssd.get(Class::Data, &key(1)).await.as_deref(), Some([7u8; 5_000].as_slice()));
+        assert_eq!(ssd.stats().reads, 1);
+        ssd.offer(Class::Data, &key(2), &[8; 5_000]);
+        assert!(ssd.get_buffered(Class::Data, &key(2)).is_some(), "and it goes on");
         ssd.close().await;
     });
     thread.unwrap().join().unwrap();

@@ -281,7 +281,8 @@ impl Tier {
         self.regions.get(region as usize).map_or(0, |region| region.generation)
     }
 
-    fn seal(&mut self) {
+    /// Ends the chunk being filled: it can be written as it is.
+    pub(super) fn seal(&mut self) {
         if let Some(chunk) = self.filling.take() {
             self.cursor += chunk.write_bytes() as u64;
             self.sealed_bytes += chunk.capacity as u64;

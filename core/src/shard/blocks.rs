@@ -95,6 +95,7 @@ impl ShardCore {
             let meta = CachedBlock::Meta(Rc::new(encoded.meta));
             self.cache.insert(Class::Meta, meta_key(segment), tail, Some(meta));
         }
+        self.balance_memory();
     }
 
     async fn load(

@@ -12,6 +12,9 @@ use crate::version::{Segment, SortedRun, Version};
 use bytes::Bytes;
 use std::rc::Rc;
 
+/// Reads that may bring blocks into the cache between two looks at its memory.
+const BALANCE_READS: u64 = 256;
+
 /// What can be said without waiting.
 pub(crate) enum Now {
     /// The value, or that there is none.
@@ -66,6 +69,9 @@ impl ShardCore {
     /// Goes on where [`Self::get_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
     pub(crate) async fn get_waiting(&self, key: &[u8], pending: Pending) -> Result<Option<Bytes>> {
         add(&self.counters.reads_waited, 1);
+        if self.counters.reads_waited.get().is_multiple_of(BALANCE_READS) {
+            self.balance_memory();
+        }
         let Pending { version, next, hash } = pending;
         for run in version.runs.iter().skip(next) {
             if let Found::Slot(slot) = self.search(run, key, hash).await? {

@@ -61,6 +61,8 @@ pub(crate) struct ShardCore {
     /// Told when runs came or went: what compaction waits for.
     pub(crate) runs_changed: LocalNotify,
     pub(crate) counters: Counters,
+    /// What the memory tier of the cache has now: its part of the budget less the SSD tier's index.
+    cache_share: Cell<usize>,
 }
 
 /// What only counts.
@@ -99,7 +101,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         meta_bytes_max: budget.meta_bytes_max,
         disk_bytes: budget.disk_bytes,
         disk_path,
-        write_buffer_bytes: budget.buffer_bytes / 2,
+        write_buffer_bytes: budget.write_buffer_bytes,
         ..CacheOptions::default()
     })
     .await
@@ -117,6 +119,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         progress: LocalNotify::default(),
         runs_changed: LocalNotify::default(),
         counters: Counters::default(),
+        cache_share: Cell::new(budget.cache_bytes),
     }))
 }
 
@@ -172,7 +175,8 @@ impl ShardCore {
             Request::Stats { reply } => drop(reply.send(self.stats())),
             Request::ForgetMemory { reply } => {
                 self.cache.set_memory_bytes(0);
-                self.cache.set_memory_bytes(self.budget.cache_bytes);
+                self.cache_share.set(0);
+                self.balance_memory();
                 let _ = reply.send(());
             }
             Request::Run(job) => job(Shard { core: Rc::clone(self) }),
@@ -243,6 +247,17 @@ impl ShardCore {
         let next = self.version().with_frozen(Rc::clone(&frozen));
         self.set_version(next);
         Some(frozen)
+    }
+
+    /// Takes what the SSD tier's index has grown by out of the memory tier. Called where blocks enter the cache.
+    pub(crate) fn balance_memory(&self) {
+        const STEP_BYTES: usize = 64 * 1024;
+        let index_bytes = usize::try_from(self.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
+        let share = self.budget.cache_bytes.saturating_sub(index_bytes.next_multiple_of(STEP_BYTES));
+        if share != self.cache_share.get() {
+            self.cache_share.set(share);
+            self.cache.set_memory_bytes(share);
+        }
     }
 
     fn stats(&self) -> ShardStats {
