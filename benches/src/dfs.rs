@@ -1,5 +1,7 @@
 //! The `dfs` command: the embedded DFS on its own, for other processes.
 
+use std::io::Write;
+
 use aquifer_remote::server::{Server, ServerOptions};
 
 use crate::cli::DfsArgs;
@@ -23,14 +25,22 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     // Made up for this server and good for nothing else, so it may be shown; one from outside is not.
     let made_up = own.is_none().then(|| (options.access_key.clone(), options.secret_key.clone()));
     let server = Server::start(options).map_err(|error| Failure::Other(error.to_string()))?;
-    println!("# embedded S3 server at {}, folder {}; Ctrl-C ends it", server.endpoint(), args.dir.display());
-    println!("export AWS_ENDPOINT={} AWS_ALLOW_HTTP=true AWS_REGION=us-east-1", server.endpoint());
-    if let Some((access_key, secret_key)) = made_up {
-        println!("export {ACCESS_KEY}={access_key} {SECRET_KEY}={secret_key}");
-    } else {
-        println!("# {ACCESS_KEY} and {SECRET_KEY} are those of this process's environment");
-    }
-    println!("# then: aquifer-bench events --store s3://{}/PREFIX", server.bucket());
+    let endpoint = server.endpoint();
+    let keys = made_up.map_or_else(
+        || format!("# {ACCESS_KEY} and {SECRET_KEY} are those of this process's environment"),
+        |(access_key, secret_key)| format!("export {ACCESS_KEY}={access_key} {SECRET_KEY}={secret_key}"),
+    );
+    let text = format!(
+        "# embedded S3 server at {endpoint}, folder {}; Ctrl-C ends it\n\
+         export AWS_ENDPOINT={endpoint} AWS_ALLOW_HTTP=true AWS_REGION=us-east-1\n\
+         {keys}\n\
+         # then: aquifer-bench events --store s3://{}/PREFIX\n",
+        args.dir.display(),
+        server.bucket()
+    );
+    let mut stdout = std::io::stdout();
+    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    printed.map_err(|error| Failure::Other(format!("cannot print the address: {error}")))?;
     aquifer_io::block_on(interrupt::interrupted());
     server.stop();
     Ok(())

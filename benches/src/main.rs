@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("aquifer-bench: {failure}");
+            progress::say(&format!("aquifer-bench: {failure}"));
             failure.exit_code()
         }
     }

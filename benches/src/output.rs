@@ -41,6 +41,11 @@ impl Output {
         &self.path
     }
 
+    /// Whether it goes to the standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.direct && (self.path == Path::new("/dev/stdout") || self.path == Path::new("/proc/self/fd/1"))
+    }
+
     /// Starts to write.
     pub(crate) fn create(&self) -> Result<Writing, Failure> {
         if self.direct {

@@ -1,9 +1,14 @@
 //! What the run says while it works, all of it on the standard error: one line a step, and a bar below them when a
 //! person watches (not when the output goes to a file or a pipe).
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Prints a line on the standard error. A closed one is no reason to end the run.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -22,25 +27,33 @@ impl Progress {
     /// One line that stays: a step's number and name, and what happens in it.
     pub(crate) fn step(&self, name: &str, text: &str) {
         let line = format!("{name:<12}{text}");
-        if self.watched {
-            self.bar.suspend(|| eprintln!("{line}"));
-        } else {
-            eprintln!("{line}");
-        }
+        self.bar.suspend(|| say(&line));
+    }
+
+    /// Starts to count events, how many there are is not known.
+    pub(crate) fn start_counting(&mut self, what: &'static str) {
+        let style = ProgressStyle::with_template("{prefix:<12}{human_pos} events");
+        self.show(ProgressBar::with_draw_target(None, self.target()), style.ok(), what);
     }
 
     /// Starts a bar of this many events.
     pub(crate) fn start(&mut self, what: &'static str, total: u64) {
+        let template = "{prefix:<12}[{wide_bar}] {percent:>3} % {human_pos}/{human_len} {per_sec} {eta} left";
+        let style = ProgressStyle::with_template(template).map(|style| style.progress_chars("=> "));
+        self.show(ProgressBar::with_draw_target(Some(total), self.target()), style.ok(), what);
+    }
+
+    fn show(&mut self, bar: ProgressBar, style: Option<ProgressStyle>, what: &'static str) {
         self.finish();
-        if self.watched {
-            let template =
-                "{prefix:<12}[{wide_bar}] {percent:>3} % {human_pos}/{human_len} {per_sec} {eta} left";
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            self.bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-            self.bar.set_style(style.progress_chars("=> "));
-            self.bar.set_prefix(what);
+        self.bar = bar;
+        if let Some(style) = style {
+            self.bar.set_style(style);
         }
+        self.bar.set_prefix(what);
+    }
+
+    fn target(&self) -> ProgressDrawTarget {
+        if self.watched { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() }
     }
 
     /// The bar's position.

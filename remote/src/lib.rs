@@ -20,6 +20,7 @@ mod adapter;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod content;
+mod durable;
 mod error;
 mod http_client;
 mod name;

@@ -19,6 +19,7 @@ use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::adapter::{Adapter, ListOrder};
+use crate::durable::create_folder;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::Connector;
 use crate::store::Remote;
@@ -208,7 +209,7 @@ fn open_file(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remo
         .map_err(|()| invalid("a file URL has three slashes and a whole path: file:///dir"))?;
     let cannot =
         |error: &dyn fmt::Display| invalid(&format!("cannot use the folder {}: {error}", folder.display()));
-    std::fs::create_dir_all(&folder).map_err(|error| cannot(&error))?;
+    create_folder(&folder).map_err(|error| cannot(&error))?;
     // Without `with_fsync` a put would return before its bytes are on the disk.
     let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| cannot(&error))?.with_fsync(true);
     Ok(Arc::new(Adapter::new(Arc::new(store), "", shown(url), ListOrder::Unknown, options)?))

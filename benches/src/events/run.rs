@@ -1,5 +1,6 @@
 //! One run, step by step.
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::driver::{Leg, LegEnd, drive};
@@ -26,6 +27,8 @@ const VERIFY_BYTES: usize = 16 << 20;
 const VERIFY_PAGE_ENTRIES: usize = 512;
 /// Entries of all pages together while the final state is written.
 const STATE_OUT_ENTRIES: usize = 8192;
+/// The last line.
+const MORE: &str = "More: --json FILE for every number, --help for other inputs, stores and budgets.";
 /// Checkpoints that get a line of their own.
 const CHECKPOINT_LINES_MAX: u64 = 16;
 
@@ -92,10 +95,8 @@ impl<W: Workload> Run<W> {
             text.push(b'\n');
             output.write(&text)?;
         }
-        println!("{}", table(&report));
-        if json.is_none() {
-            println!("More: --json FILE for every number, --help for other inputs, stores and budgets.");
-        }
+        let outputs = [state_out.as_ref(), json.as_ref()];
+        show(&table(&report), outputs.into_iter().flatten().any(Output::is_stdout))?;
         match comparison.mismatches() {
             0 => Ok(()),
             mismatches => Err(Failure::Mismatch(mismatches)),
@@ -109,7 +110,14 @@ impl<W: Workload> Run<W> {
             return Err(InputError::whole(&self.source.to_string(), "no event follows the header").into());
         }
         let first_key = feed.key().to_vec();
-        while feed.next()?.is_some() {}
+        let mut progress = self.progress.clone();
+        progress.start_counting("input");
+        while feed.next()?.is_some() {
+            if feed.position().events.is_multiple_of(1 << 14) {
+                progress.set(feed.position().events);
+            }
+        }
+        progress.finish();
         let events = feed.position().events;
         self.progress.step("input", &format!("{}: {} events, {}", self.source, count(events), self.columns));
         Ok(Survey { events, first_key })
@@ -166,7 +174,11 @@ impl<W: Workload> Run<W> {
     fn crash_event(&self, start: u64, events: u64) -> Option<u64> {
         let every = self.args.checkpoint_every;
         let middle = events / 2;
-        let past_checkpoint = (middle % every).max(every.div_ceil(4));
+        let past_checkpoint = match middle {
+            0 => 1,
+            early if early < every => early,
+            late => (late % every).max(every.div_ceil(4)),
+        };
         let event = (middle - middle % every).saturating_add(past_checkpoint).min(events);
         (!self.args.no_crash && event > start).then_some(event)
     }
@@ -303,6 +315,21 @@ impl<W: Workload> Run<W> {
         let keys = write_state::<W, _>(&pages, key_groups, output).await?;
         self.progress.step("state", &format!("{} keys written to {}", count(keys), output.path().display()));
         Ok(keys)
+    }
+}
+
+/// Prints the table: on the standard output, unless that is taken by a file of the run.
+fn show(table: &str, stdout_taken: bool) -> Result<(), Failure> {
+    let text = format!("{table}\n{MORE}\n");
+    let written = if stdout_taken {
+        std::io::stderr().write_all(text.as_bytes())
+    } else {
+        std::io::stdout().write_all(text.as_bytes())
+    };
+    match written {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
     }
 }
 

@@ -28,6 +28,7 @@ use bytes::Bytes;
 
 use super::error::ServerError;
 use super::keys;
+use crate::durable::{create_folder, sync_folder};
 
 /// Folders remembered as durable before the memory starts anew.
 const DURABLE_FOLDERS_MAX: usize = 65_536;
@@ -73,7 +74,7 @@ impl Folder {
     /// Makes the folder, locks it, and removes what a killed server left half-written.
     pub(super) fn open(dir: &Path) -> Result<Arc<Self>, ServerError> {
         let unusable = |source| ServerError::Folder { dir: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(unusable)?;
+        create_folder(dir).map_err(unusable)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -247,8 +248,4 @@ impl Drop for Staged {
         // Already gone when it was renamed; what cannot be removed now goes at the next start.
         drop(fs::remove_file(&self.path));
     }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
