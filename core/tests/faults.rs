@@ -2,7 +2,7 @@
 
 mod common;
 
-use aquifer::{Engine, ErrorKind};
+use aquifer::{Engine, ErrorKind, Options};
 use common::faults::{Fault, Faulty};
 use common::{memory, small};
 use std::sync::Arc;
@@ -129,5 +129,66 @@ fn writes_wait_while_memory_is_full_and_go_on_when_the_dfs_is_back() {
         for n in 0..200u32 {
             assert_eq!(client.get(&n.to_le_bytes()).await.unwrap().as_deref(), Some(value.as_slice()));
         }
+    });
+}
+
+#[test]
+fn what_the_ssd_holds_is_read_while_the_dfs_is_away() {
+    let remote = Faulty::new(memory());
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options {
+        disk_bytes: 32 * 1024 * 1024,
+        local_dir: Some(folder.path().to_owned()),
+        ..small(2)
+    };
+    aquifer::block_on(async {
+        let engine = Engine::open(remote.clone(), options()).await.unwrap();
+        let client = engine.client();
+        for n in 0..2_000u32 {
+            client.put(&n.to_le_bytes(), &(n + 1).to_le_bytes()).await.unwrap();
+        }
+        client.checkpoint(Vec::new()).await.unwrap();
+        remote.set(|_, _| Fault::Away);
+        // Once from the blocks that the flush wrote through, once more past the memory tier.
+        for _ in 0..2 {
+            client.forget_memory().await.unwrap();
+            for n in 0..2_000u32 {
+                let found = client.get(&n.to_le_bytes()).await.unwrap();
+                assert_eq!(found.as_deref(), Some((n + 1).to_le_bytes().as_slice()));
+            }
+        }
+        let stats = client.stats().await.unwrap();
+        assert_eq!(stats.sum(|shard| shard.cache.loads.fetches), 0);
+        assert!(stats.sum(|shard| shard.cache.ssd.tier.hits()) > 0);
+        drop(engine);
+        remote.set(|_, _| Fault::None);
+        // Without its disk the engine reads the same from the DFS.
+        let engine = Engine::open(remote.clone(), small(3)).await.unwrap();
+        for n in 0..2_000u32 {
+            let found = engine.client().get(&n.to_le_bytes()).await.unwrap();
+            assert_eq!(found.as_deref(), Some((n + 1).to_le_bytes().as_slice()));
+        }
+    });
+}
+
+#[test]
+fn one_folder_serves_one_engine_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options {
+        disk_bytes: 1024 * 1024,
+        local_dir: Some(folder.path().to_owned()),
+        ..small(1)
+    };
+    aquifer::block_on(async {
+        let first = Engine::open(memory(), options()).await.unwrap();
+        let refused = Engine::open(memory(), options()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Local, "{refused}");
+        drop(first);
+        Engine::open(memory(), options()).await.unwrap();
+        let not_a_folder = folder.path().join("file");
+        std::fs::write(&not_a_folder, b"").unwrap();
+        let options = Options { local_dir: Some(not_a_folder.clone()), ..options() };
+        let refused = Engine::open(memory(), options).await.unwrap_err();
+        assert!(refused.to_string().contains(not_a_folder.to_str().unwrap()), "{refused}");
     });
 }
