@@ -1,17 +1,20 @@
-//! `aquifer-bench`: real events through the whole path, and the embedded DFS.
+//! `aquifer-bench`: real events through the whole path, the embedded DFS, and the disk's own ceiling.
 //!
 //! ```text
 //! cli ─> events ─┬─> input ─> workload ─> driver ─> engine     the path of the events
 //!                ├─> verify, state_out ─> engine               reading it back
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
+//!     ─> device ─> fio, aquifer-io                             the disk alone
 //! ```
 //!
 //! Exit codes are in [`failure`].
 
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod cli;
+mod device;
 mod dfs;
 mod events;
 mod failure;
@@ -34,10 +37,12 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    allocator::tune();
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Events(args)) => events::events(args),
         Some(Command::Dfs(args)) => dfs::dfs(&args),
+        Some(Command::Device(args)) => device::device(&args),
         None => events::events(cli.events),
     };
     match result {

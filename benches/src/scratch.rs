@@ -4,6 +4,7 @@
 //! /var/tmp/aquifer-bench-<process>-<random>/LOCK    held as long as the owner lives
 //!                                          /dfs     objects of the embedded DFS
 //!                                          /local   the engine's disk cache
+//!                                          /device  test file of `device`
 //! ```
 //!
 //! A folder is removed when its owner is done with it, by error, Ctrl-C and panic too. A killed owner cannot do that:
@@ -38,8 +39,12 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Makes a folder for this process, after removing what killed ones left.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let base = base();
-        sweep(&base);
+        Self::new_in(&base())
+    }
+
+    /// The same in a folder of the user's choice.
+    pub(crate) fn new_in(base: &Path) -> Result<Self, Failure> {
+        sweep(base);
         let mut last_error = std::io::Error::other("every name is taken");
         for _ in 0..ATTEMPTS_MAX {
             let random = aquifer_io::random_u64();
@@ -56,7 +61,7 @@ impl Scratch {
             }
             remove(&path);
         }
-        Err(Failure::local("cannot make a temporary folder in", &base, last_error))
+        Err(Failure::local("cannot make a temporary folder in", base, last_error))
     }
 
     /// The folder.
@@ -88,7 +93,7 @@ fn remove(path: &Path) {
 }
 
 /// `TMPDIR` when set, else `/var/tmp` (a disk almost everywhere, where `/tmp` may be memory), else `/tmp`.
-fn base() -> PathBuf {
+pub(crate) fn base() -> PathBuf {
     let var_tmp = Path::new("/var/tmp");
     match std::env::var_os("TMPDIR") {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),

@@ -136,11 +136,8 @@ fn writes_wait_while_memory_is_full_and_go_on_when_the_dfs_is_back() {
 fn what_the_ssd_holds_is_read_while_the_dfs_is_away() {
     let remote = Faulty::new(memory());
     let folder = tempfile::tempdir().unwrap();
-    let options = || Options {
-        disk_bytes: 32 * 1024 * 1024,
-        local_dir: Some(folder.path().to_owned()),
-        ..small(2)
-    };
+    let options =
+        || Options { disk_bytes: 32 * 1024 * 1024, local_dir: Some(folder.path().to_owned()), ..small(2) };
     aquifer::block_on(async {
         let engine = Engine::open(remote.clone(), options()).await.unwrap();
         let client = engine.client();
@@ -174,11 +171,8 @@ fn what_the_ssd_holds_is_read_while_the_dfs_is_away() {
 #[test]
 fn one_folder_serves_one_engine_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let options = || Options {
-        disk_bytes: 1024 * 1024,
-        local_dir: Some(folder.path().to_owned()),
-        ..small(1)
-    };
+    let options =
+        || Options { disk_bytes: 1024 * 1024, local_dir: Some(folder.path().to_owned()), ..small(1) };
     aquifer::block_on(async {
         let first = Engine::open(memory(), options()).await.unwrap();
         let refused = Engine::open(memory(), options()).await.unwrap_err();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::error::{IoError, IoErrorKind};
-use crate::executor::{ExecutorOptions, spawn_executor, tokio_uring::try_ring};
+use crate::executor::{ExecutorOptions, context, spawn_executor, tokio_uring::try_ring};
 use crate::file::{File, OpenOptions};
 
 /// How an executor's files reach the kernel.
@@ -18,15 +18,21 @@ use crate::file::{File, OpenOptions};
 pub enum Backend {
     /// io_uring, through the tokio-uring runtime.
     TokioUring,
+    /// io_uring, through the glommio runtime: reads and syncs; writes go through a pool of threads.
+    Glommio,
     /// pread and pwrite on a bounded pool of threads.
     Threads,
+    /// A machine in memory that one seed replays: see [`simulated`](crate::simulated).
+    Simulated,
 }
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TokioUring => "tokio-uring",
+            Self::Glommio => "glommio",
             Self::Threads => "threads",
+            Self::Simulated => "simulated",
         })
     }
 }
@@ -34,18 +40,20 @@ impl fmt::Display for Backend {
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum BackendChoice {
-    /// The best that works here.
+    /// The best that works here: [`Backend::TokioUring`], else [`Backend::Threads`].
     #[default]
     Auto,
     /// [`Backend::TokioUring`] or an error.
     TokioUring,
+    /// [`Backend::Glommio`] or an error.
+    Glommio,
     /// [`Backend::Threads`].
     Threads,
 }
 
 impl BackendChoice {
     /// Every choice, by the name that [`FromStr`] takes.
-    pub const NAMES: [&'static str; 3] = ["auto", "tokio-uring", "threads"];
+    pub const NAMES: [&'static str; 4] = ["auto", "tokio-uring", "glommio", "threads"];
 }
 
 impl fmt::Display for BackendChoice {
@@ -53,6 +61,7 @@ impl fmt::Display for BackendChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::TokioUring => Backend::TokioUring.fmt(f),
+            Self::Glommio => Backend::Glommio.fmt(f),
             Self::Threads => Backend::Threads.fmt(f),
         }
     }
@@ -60,7 +69,7 @@ impl fmt::Display for BackendChoice {
 
 /// A name that is no backend: the line lists those there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown I/O backend {0:?}: expected auto, tokio-uring or threads")]
+#[error("unknown I/O backend {0:?}: expected auto, tokio-uring, glommio or threads")]
 pub struct UnknownBackend(String);
 
 impl FromStr for BackendChoice {
@@ -70,6 +79,7 @@ impl FromStr for BackendChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "tokio-uring" => Ok(Self::TokioUring),
+            "glommio" => Ok(Self::Glommio),
             "threads" => Ok(Self::Threads),
             other => Err(UnknownBackend(other.to_owned())),
         }
@@ -87,21 +97,27 @@ pub struct BackendSelection {
 
 /// Finds the backend for a choice, by really trying it: a ring is set up, and a file read through it.
 ///
-/// `Auto` and `Threads` always find one. Works on every thread, blocks for a millisecond or two.
+/// `Auto` and `Threads` always find one; in a simulated world, `Auto` is [`Backend::Simulated`]. Works on every thread, blocks for a millisecond or two.
 ///
 /// # Errors
-/// `Unsupported` when io_uring was asked for by name and does not work here; the line says why.
+/// `Unsupported` when a backend of io_uring was asked for by name and does not work here; the line says why. glommio
+/// works in fewer places than tokio-uring: it wants Linux 5.8 and a limit on locked memory of 512 KiB.
 pub fn select_backend(choice: BackendChoice) -> Result<BackendSelection, IoError> {
     let chosen = |backend| BackendSelection { backend, note: None };
+    let named = |backend| match probe_ring(backend) {
+        Ok(()) => Ok(chosen(backend)),
+        Err(why) => Err(IoError::new(IoErrorKind::Unsupported, "set up io_uring")
+            .with_expected(format!("{backend}, as asked for (choose `auto` or `threads` to do without)"))
+            .with_found(why)),
+    };
+    if choice == BackendChoice::Auto && context::machine().is_some() {
+        return Ok(chosen(Backend::Simulated));
+    }
     match choice {
         BackendChoice::Threads => Ok(chosen(Backend::Threads)),
-        BackendChoice::TokioUring => match probe_ring() {
-            Ok(()) => Ok(chosen(Backend::TokioUring)),
-            Err(why) => Err(IoError::new(IoErrorKind::Unsupported, "set up io_uring")
-                .with_expected("io_uring, as asked for (choose `auto` or `threads` to do without)")
-                .with_found(why)),
-        },
-        BackendChoice::Auto => match probe_ring() {
+        BackendChoice::TokioUring => named(Backend::TokioUring),
+        BackendChoice::Glommio => named(Backend::Glommio),
+        BackendChoice::Auto => match probe_ring(Backend::TokioUring) {
             Ok(()) => Ok(chosen(Backend::TokioUring)),
             Err(why) => {
                 let note = format!("io_uring is not used: {why}; files go through a pool of threads");
@@ -118,7 +134,7 @@ const PROBE_BYTES: usize = 4096;
 const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Sets up a small ring and reads a file through it; one line that says why not.
-fn probe_ring() -> Result<(), String> {
+fn probe_ring(backend: Backend) -> Result<(), String> {
     let why = |errno, error: &dyn fmt::Display| {
         let io_uring_disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok();
         explain(errno, &error.to_string(), io_uring_disabled.as_deref())
@@ -126,7 +142,7 @@ fn probe_ring() -> Result<(), String> {
     try_ring(8).map_err(|error| why(error.raw_os_error(), &error))?;
     let options = ExecutorOptions {
         name: "aquifer-probe".to_owned(),
-        backend: Backend::TokioUring,
+        backend,
         ring_entries: 8,
         buffer_bytes_max: PROBE_BYTES,
         ..ExecutorOptions::default()
@@ -190,6 +206,7 @@ mod tests {
         for (name, choice) in BackendChoice::NAMES.into_iter().zip([
             BackendChoice::Auto,
             BackendChoice::TokioUring,
+            BackendChoice::Glommio,
             BackendChoice::Threads,
         ]) {
             assert_eq!(name.parse(), Ok(choice));

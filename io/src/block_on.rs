@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use crate::executor::context;
+
 /// Wakes by unparking; `unpark` before `park` is remembered, so that no wake is lost.
 struct Parked(Thread);
 
@@ -22,9 +24,13 @@ impl Wake for Parked {
 /// Runs the future on this thread, which sleeps while the future waits.
 ///
 /// For callers without a runtime. Not for an executor's thread: it would stop that core, and wait for ever when
-/// the future needs a task of the same thread.
+/// the future needs a task of the same thread. On an executor of a simulated world, which has but one thread for all,
+/// the other tasks go on meanwhile.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
+    if let Some(machine) = context::machine() {
+        return machine.block_on(future);
+    }
     let waker = Waker::from(Arc::new(Parked(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {

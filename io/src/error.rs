@@ -16,6 +16,8 @@ pub enum IoErrorKind {
     UnexpectedEof,
     /// An offset or a length is not a multiple of the alignment. A mistake in the calling code: round it.
     Misaligned,
+    /// More parts than one operation takes. A mistake in the calling code: split it.
+    TooLong,
     /// The buffer pool is at its limit. Wait with [`acquire_buffer`](crate::acquire_buffer), or raise the limit.
     PoolExhausted,
     /// The device, the quota or the file-size limit of the process is full. Free space, or go on without the file.
@@ -52,6 +54,7 @@ impl IoErrorKind {
         match self {
             Self::UnexpectedEof => "the file ends too early",
             Self::Misaligned => "misaligned request",
+            Self::TooLong => "too long",
             Self::PoolExhausted => "the buffer pool is at its limit",
             Self::NoSpace => "no space",
             Self::NotFound => "not found",

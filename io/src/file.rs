@@ -11,11 +11,16 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use crate::buffer::{Buffer, SECTOR_BYTES};
 use crate::error::{IoError, IoErrorKind};
 use crate::executor::context::{self, Executor};
 use crate::executor::descriptor::{Descriptor, Direction, Transfer};
 use crate::metrics::add;
+
+/// Most extents of one vectored read, as many as the kernel takes in one `readv`.
+pub const EXTENTS_MAX: usize = 1024;
 
 /// Most times that one transfer is begun again after a signal interrupted it.
 const INTERRUPTS_MAX: u32 = 64;
@@ -96,6 +101,32 @@ impl File {
         self.transfer(Direction::Read, offset, buffer).await
     }
 
+    /// Fills each extent's buffer with the bytes at its offset: all of them go to the kernel in one submission, as far
+    /// as the ring has room. Gives the extents back in any case, in their order.
+    ///
+    /// Each extent is an operation of its own, so that one slow sector holds up no other; neighbours are best read into
+    /// one buffer. They may come in any order and may overlap. Nothing is read when any of them is refused.
+    ///
+    /// Dropping the future gives the buffers to their pool when the kernel is done with them.
+    ///
+    /// # Errors
+    /// The first in order of the extents, as of [`read_at`](Self::read_at), with that extent's offset; what the
+    /// others hold is unspecified then. `TooLong` for more than [`EXTENTS_MAX`] extents: split them.
+    pub async fn read_vectored_at(
+        &self,
+        extents: Vec<(u64, Buffer)>,
+    ) -> (Result<(), IoError>, Vec<(u64, Buffer)>) {
+        if let Err(error) = self.check_extents(&extents) {
+            return (Err(error), extents);
+        }
+        let reads = extents.into_iter().map(|(offset, buffer)| async move {
+            let (outcome, buffer) = self.transfer(Direction::Read, offset, buffer).await;
+            (outcome, (offset, buffer))
+        });
+        let (outcomes, extents): (Vec<_>, Vec<_>) = join_all(reads).await.into_iter().unzip();
+        (outcomes.into_iter().collect(), extents)
+    }
+
     /// Writes the whole buffer at `offset`. Gives the buffer back in any case.
     ///
     /// Dropping the future does not stop the write. After an error, any part of the bytes may be written. The
@@ -127,6 +158,28 @@ impl File {
         }
         let (descriptor, executor) = self.parts();
         self.operation("allocate", async move { descriptor.allocate(&executor, bytes).await }).await
+    }
+
+    /// Gives the space of a range back to the file system: it reads as zeroes, and the length stays. Whole blocks
+    /// of the file system are given back, the rest of the range is overwritten by zeroes.
+    ///
+    /// # Errors
+    /// `Unsupported` where the file system has no holes; `Other`, also for a range past 2^63.
+    pub async fn punch_hole(&self, offset: u64, bytes: u64) -> Result<(), IoError> {
+        const OPERATION: &str = "punch hole";
+        if bytes == 0 {
+            return Ok(());
+        }
+        if !is_reachable(offset, bytes) {
+            let error = IoError::new(IoErrorKind::Other, OPERATION)
+                .with_expected("an end of the range up to 2^63")
+                .with_found(format!("offset {offset}, length {bytes}"));
+            return Err(self.place(error, offset));
+        }
+        let (descriptor, executor) = self.parts();
+        let punched =
+            self.operation(OPERATION, async move { descriptor.punch_hole(&executor, offset, bytes).await });
+        punched.await.map_err(|error| error.with_offset(offset))
     }
 
     /// Sets the length: cuts, or grows by zeroes.
@@ -227,8 +280,7 @@ impl File {
         let align_bytes = self.align_bytes();
         let bytes = buffer.bytes();
         let aligned = offset.is_multiple_of(align_bytes as u64) && bytes.is_multiple_of(align_bytes);
-        let reachable = offset.checked_add(bytes as u64).is_some_and(|end| i64::try_from(end).is_ok());
-        if aligned && reachable {
+        if aligned && is_reachable(offset, bytes as u64) {
             return Ok(());
         }
         let kind = if aligned { IoErrorKind::Other } else { IoErrorKind::Misaligned };
@@ -236,6 +288,16 @@ impl File {
             .with_expected(format!("offset and length in multiples of {align_bytes} bytes, up to 2^63"))
             .with_found(format!("offset {offset}, length {bytes}"));
         Err(self.place(error, offset))
+    }
+
+    fn check_extents(&self, extents: &[(u64, Buffer)]) -> Result<(), IoError> {
+        if extents.len() > EXTENTS_MAX {
+            let error = IoError::new(IoErrorKind::TooLong, "read vectored")
+                .with_expected(format!("at most {EXTENTS_MAX} extents"))
+                .with_found(format!("{} extents", extents.len()));
+            return Err(self.place(error, extents.first().map_or(0, |(offset, _)| *offset)));
+        }
+        extents.iter().try_for_each(|(offset, buffer)| self.check(Direction::Read, *offset, buffer))
     }
 
     fn short(&self, direction: Direction, offset: u64, bytes: usize, done: usize) -> IoError {
@@ -269,6 +331,11 @@ fn operation_name(direction: Direction) -> &'static str {
         Direction::Read => "read",
         Direction::Write => "write",
     }
+}
+
+/// Whether the kernel can address the range: its offsets are signed.
+fn is_reachable(offset: u64, bytes: u64) -> bool {
+    offset.checked_add(bytes).is_some_and(|end| i64::try_from(end).is_ok())
 }
 
 /// What to do after the kernel moved some bytes.

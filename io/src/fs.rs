@@ -8,7 +8,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::error::IoError;
+use crate::executor::simulated::files;
 use crate::executor::{context, threads};
+use crate::simulated::disk::Disk;
+use crate::simulated::fault::DiskOperation;
 
 pub use crate::lock::lock_dir;
 
@@ -17,7 +20,8 @@ pub use crate::lock::lock_dir;
 /// # Errors
 /// `NotFound`, `PermissionDenied`, `Other`.
 pub async fn remove_file(path: &Path) -> Result<(), IoError> {
-    run("remove", path, |path| std::fs::remove_file(path)).await
+    let simulated = (DiskOperation::Names, Disk::remove_file);
+    run("remove", path, |path| std::fs::remove_file(path), simulated).await
 }
 
 /// Gives a file another name, replacing what had it. Durable after [`sync_dir`] of the folder.
@@ -26,7 +30,11 @@ pub async fn remove_file(path: &Path) -> Result<(), IoError> {
 /// `NotFound`, `PermissionDenied`, `NoSpace`, `Other`.
 pub async fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
     let to = to.to_owned();
-    run("rename", from, move |from| std::fs::rename(from, to)).await
+    let simulated = {
+        let to = to.clone();
+        (DiskOperation::Names, move |disk: &mut Disk, from: &Path| disk.rename(from, &to))
+    };
+    run("rename", from, move |from| std::fs::rename(from, to), simulated).await
 }
 
 /// Creates a folder and all above it that are missing. Fine when it exists.
@@ -34,7 +42,8 @@ pub async fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
 /// # Errors
 /// `NotFound` when something on the way is no folder, `PermissionDenied`, `NoSpace`, `Other`.
 pub async fn create_dir_all(path: &Path) -> Result<(), IoError> {
-    run("create folder", path, |path| std::fs::create_dir_all(path)).await
+    let simulated = (DiskOperation::Names, Disk::create_folders);
+    run("create folder", path, |path| std::fs::create_dir_all(path), simulated).await
 }
 
 /// Makes the names in a folder durable: created, renamed and removed files.
@@ -42,7 +51,8 @@ pub async fn create_dir_all(path: &Path) -> Result<(), IoError> {
 /// # Errors
 /// `NotFound`, `PermissionDenied`, `Other`.
 pub async fn sync_dir(path: &Path) -> Result<(), IoError> {
-    run("sync folder", path, |path| std::fs::File::open(path)?.sync_all()).await
+    let simulated = (DiskOperation::SyncDir, Disk::sync_folder);
+    run("sync folder", path, |path| std::fs::File::open(path)?.sync_all(), simulated).await
 }
 
 /// Removes a folder with all in it; follows no symbolic links.
@@ -50,21 +60,29 @@ pub async fn sync_dir(path: &Path) -> Result<(), IoError> {
 /// # Errors
 /// `NotFound`, `PermissionDenied`, `Other`; part of it may be gone then.
 pub async fn remove_dir_all(path: &Path) -> Result<(), IoError> {
-    run("remove folder", path, |path| std::fs::remove_dir_all(path)).await
+    let simulated = (DiskOperation::Names, Disk::remove_folders);
+    run("remove folder", path, |path| std::fs::remove_dir_all(path), simulated).await
 }
 
+/// Runs the job where names are the system's, and its simulated twin where they are a simulated disk's.
 async fn run(
     operation: &'static str,
     path: &Path,
     job: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    simulated: (DiskOperation, impl FnOnce(&mut Disk, &Path) -> io::Result<()> + 'static),
 ) -> Result<(), IoError> {
     let done = match context::try_current() {
         None => job(path),
         Some(executor) => {
             let path = path.to_owned();
             let slot_of = Rc::clone(&executor);
+            let machine = executor.machine();
             let whole = async move {
                 let _slot = slot_of.slot().await;
+                if let Some(machine) = machine {
+                    let (operation, act) = simulated;
+                    return files::names(machine, operation, &path, act).await;
+                }
                 let _pool_slot = slot_of.pool_slot().await;
                 threads::on_pool(move || job(&path)).await
             };

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! shard code ─> spawn_local · sleep · acquire_buffer · File ─┬─> tokio-uring: io_uring of the thread
-//!               (names no runtime)                           └─> threads: pread/pwrite on a bounded pool
+//!                                                            ├─> glommio: io_uring of the thread, writes on the pool
+//!               (names no runtime)                           ├─> threads: pread/pwrite on a bounded pool
+//!                                                            └─> simulated: a machine that one seed replays
 //! ```
 //!
 //! One thread owns one core: [`spawn_executor`] starts it, runs `main` and everything it spawns on it, and ends
@@ -13,9 +15,11 @@
 //! * An operation owns its buffer and its file until the kernel is done with them, also when its future is dropped
 //!   or the executor ends meanwhile (the thread waits for the last one before it gives up its ring).
 //! * Buffers of a thread never pass its limit; operations in flight never pass the ring's size.
-//! * `unsafe` is in `buffer.rs` and `executor/tokio_uring/kernel.rs` and nowhere else in the project.
+//! * `unsafe` is in `buffer.rs`, `executor/tokio_uring/kernel.rs` and `executor/glommio/kernel.rs`, and nowhere else in
+//!   the project.
 
 mod backend;
+mod background;
 mod block_on;
 mod budget;
 mod buffer;
@@ -31,8 +35,10 @@ mod random;
 mod time;
 
 pub mod fs;
+pub mod simulated;
 
 pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
+pub use background::{CpuShare, spawn_background};
 pub use block_on::block_on;
 pub use buffer::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
 pub use buffer_pool::{acquire_buffer, try_acquire_buffer};
@@ -40,7 +46,7 @@ pub use clock::{Instant, now, unix_time_ms};
 pub use error::{IoError, IoErrorKind};
 pub use executor::task::{Task, TaskLost, spawn_local};
 pub use executor::{ExecutorOptions, ExecutorThread, spawn_executor};
-pub use file::{File, OpenOptions};
+pub use file::{EXTENTS_MAX, File, OpenOptions};
 pub use lock::DirLock;
 pub use metrics::{IoMetrics, metrics};
 pub use pin::cores_available;

@@ -8,6 +8,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::error::{IoError, IoErrorKind};
+use crate::executor::context;
+use crate::executor::simulated::files::SimulatedLock;
 
 /// Name of the lock file in the folder.
 const LOCK_NAME: &str = "LOCK";
@@ -18,7 +20,18 @@ const HOLDER_BYTES_MAX: u64 = 32;
 /// A locked folder; dropping it unlocks.
 #[derive(Debug)]
 pub struct DirLock {
-    _file: File,
+    _holding: Holding,
+}
+
+#[derive(Debug)]
+enum Holding {
+    /// The kernel's lock goes with the open file.
+    File {
+        _file: File,
+    },
+    Simulated {
+        _lock: SimulatedLock,
+    },
 }
 
 /// Locks a folder that exists, for this process and against every other caller in it. Does not wait. Works on every thread.
@@ -28,6 +41,17 @@ pub struct DirLock {
 /// `PermissionDenied`, `NoSpace`; `Unsupported` where the file system has no locks.
 pub fn lock_dir(path: &Path) -> Result<DirLock, IoError> {
     const OPERATION: &str = "lock";
+    if let Some(machine) = context::machine() {
+        let taken = SimulatedLock::take(&machine, path);
+        let taken = taken.map_err(|source| IoError::from_os(OPERATION, source).with_path(path))?;
+        let lock = taken.ok_or_else(|| {
+            IoError::new(IoErrorKind::Locked, OPERATION)
+                .with_path(path)
+                .with_expected("no other user of the folder")
+                .with_found("one in this simulated world")
+        })?;
+        return Ok(DirLock { _holding: Holding::Simulated { _lock: lock } });
+    }
     let path = path.join(LOCK_NAME);
     let failed = |source| IoError::from_os(OPERATION, source).with_path(&path);
     let mut file =
@@ -44,7 +68,7 @@ pub fn lock_dir(path: &Path) -> Result<DirLock, IoError> {
     }
     // For people only, so that a failure here is no failure of the lock.
     let _ = note_holder(&mut file);
-    Ok(DirLock { _file: file })
+    Ok(DirLock { _holding: Holding::File { _file: file } })
 }
 
 fn note_holder(file: &mut File) -> std::io::Result<()> {

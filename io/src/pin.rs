@@ -1,11 +1,15 @@
 //! Which CPUs this process may use, and tying a thread to one of them.
 
+use crate::executor::context;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The CPUs in this process's affinity mask, ascending: what a container or `taskset` leaves it. Never empty
-/// (CPU 0 when the mask cannot be read).
+/// (CPU 0 when the mask cannot be read). In a simulated world, as many as its options say.
 #[must_use]
 pub fn cores_available() -> Vec<usize> {
+    if let Some(machine) = context::machine() {
+        return (0..machine.cores()).collect();
+    }
     let cores: Vec<usize> = match sched_getaffinity(None) {
         Ok(mask) => (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect(),
         Err(_) => Vec::new(),

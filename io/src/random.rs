@@ -21,6 +21,11 @@ pub(crate) fn seed_thread(seed: u64) {
     GENERATOR.with_borrow_mut(|generator| generator.seed(seed));
 }
 
+/// Exchanges this thread's generator for another one.
+pub(crate) fn swap_thread(other: &mut fastrand::Rng) {
+    GENERATOR.with_borrow_mut(|generator| std::mem::swap(generator, other));
+}
+
 /// The standard library seeds its hash maps from the operating system, and differently each time.
 fn seed_of_os() -> u64 {
     RandomState::new().build_hasher().finish()

@@ -1,20 +1,28 @@
 //! Waiting on an executor thread: for a time, for a future with a deadline, for one turn of the loop.
 
 use std::future::Future;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::executor::{context, glommio, simulated};
 
 /// The deadline passed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("deadline passed")]
 pub struct Elapsed;
 
-/// Resolves after this time; the grain is one millisecond, rounded up. Dropping it cancels it.
+/// Resolves after this time; the grain is one millisecond at most, rounded up. Dropping it cancels it.
 ///
 /// # Panics
 /// On a thread that is no executor.
 pub async fn sleep(duration: Duration) {
-    tokio::time::sleep(duration).await;
+    match context::try_current().map(|executor| executor.backend) {
+        Some(Backend::Glommio) => glommio::sleep(duration).await,
+        Some(Backend::Simulated) => simulated::sleep(duration).await,
+        _ => tokio::time::sleep(duration).await,
+    }
 }
 
 /// The future's output, unless the time passes first; the future is then dropped.
@@ -25,7 +33,14 @@ pub async fn sleep(duration: Duration) {
 /// # Panics
 /// On a thread that is no executor.
 pub async fn timeout<T>(duration: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-    tokio::time::timeout(duration, future).await.map_err(|_| Elapsed)
+    let (mut future, mut deadline) = (pin!(future), pin!(sleep(duration)));
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        deadline.as_mut().poll(context).map(|()| Err(Elapsed))
+    })
+    .await
 }
 
 /// Lets every other task that is ready run once. Long computations on an executor thread call it about every

@@ -48,7 +48,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) checkpoint_every: u64,
     /// Events in flight at most.
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) in_flight: u32,
     /// Do not crash half way.
     #[arg(long)]

@@ -1,12 +1,14 @@
 //! The command line.
 
 mod bytes_arg;
+mod device;
 mod dfs;
 mod events;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::human_bytes;
+pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
 
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Serve a folder as an S3 store until Ctrl-C, and print the variables to reach it with.
     Dfs(DfsArgs),
+    /// Measure the disk in the engine's own access shapes: with fio, and through every I/O backend that works here.
+    Device(DeviceArgs),
 }
 
 #[cfg(test)]
@@ -76,6 +80,10 @@ mod tests {
             &["--store", "file:///x", "--dfs-dir", "/y"],
             &["--nonsense"],
             &["dfs"],
+            &["device", "--rounds", "0"],
+            &["device", "--seconds", "0"],
+            &["device", "--seconds", "never"],
+            &["device", "--size-bytes", "1MB"],
             &["dfs", "--dir", "/x", "--listen", "here"],
         ] {
             let error = parse(flags).unwrap_err();

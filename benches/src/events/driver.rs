@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Feed ─> Lanes (per key, in order) ─> updates in flight (at most --in-flight) ─> engine
-//!                └─ events that wait for their key (at most four times as many)
+//!                └─ events that wait for their key (at most as many)
 //! ```
 //!
 //! One thread, one future: everything here runs on the caller's thread, completions come as wakes from the shards.
@@ -26,7 +26,7 @@ use crate::progress::Progress;
 use crate::workload::Workload;
 
 /// Waiting events for each one that may be in flight.
-const WAITING_PER_IN_FLIGHT: usize = 4;
+const WAITING_PER_IN_FLIGHT: usize = 1;
 
 /// A part of a run: from one opening of the store to the next.
 pub(super) struct Leg<'l, W: Workload> {

@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::limits::BLOCK_BYTES_MAX;
 use crate::options::Compression;
 use bytes::Bytes;
+use std::cell::RefCell;
 
 pub(crate) const HEADER_BYTES: usize = 32;
 const MAGIC: [u8; 4] = *b"AqBk";
@@ -147,9 +148,20 @@ pub(crate) fn decode(stored: &Bytes, expected: Expected, place: &Place) -> Resul
     }
 }
 
+thread_local! {
+    /// One zstd context a thread: a fresh one for each block would cost more than the block.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
 fn decompress(payload: &[u8], raw_bytes: u32, place: &Place) -> Result<Bytes> {
-    let raw = zstd::bulk::decompress(payload, raw_bytes as usize)
-        .map_err(|error| place.corrupt("a zstd frame", error))?;
+    let decompressed = DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        let decompressor = match decompressor {
+            Some(decompressor) => decompressor,
+            None => decompressor.insert(zstd::bulk::Decompressor::new()?),
+        };
+        decompressor.decompress(payload, raw_bytes as usize)
+    });
+    let raw = decompressed.map_err(|error| place.corrupt("a zstd frame", error))?;
     if raw.len() != raw_bytes as usize {
         return Err(place.corrupt(format!("{raw_bytes} raw bytes"), format!("{} bytes", raw.len())));
     }

@@ -14,6 +14,8 @@ use std::rc::{Rc, Weak};
 use tokio::task::LocalSet;
 
 use super::ExecutorOptions;
+use super::simulated::machine::{Class, Machine};
+use super::simulated::seat::Seat;
 use super::task::{TaskLost, task_pair};
 use crate::backend::Backend;
 use crate::budget::{Budget, Grant};
@@ -25,6 +27,21 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
 }
 
+/// Who polls the tasks of an executor.
+#[derive(Debug)]
+pub(crate) enum Host {
+    /// tokio; this set has the operations.
+    Tokio(Weak<LocalSet>),
+    /// A simulated machine.
+    Simulated(Rc<Seat>),
+}
+
+impl From<&Rc<LocalSet>> for Host {
+    fn from(operations: &Rc<LocalSet>) -> Self {
+        Self::Tokio(Rc::downgrade(operations))
+    }
+}
+
 /// State of one executor thread.
 #[derive(Debug)]
 pub(crate) struct Executor {
@@ -32,27 +49,30 @@ pub(crate) struct Executor {
     pub(crate) counters: Counters,
     /// Operations begun since the ring was last seen to take all of them: see `tokio_uring/turn.rs`.
     pub(crate) unsubmitted: Cell<bool>,
+    /// Polls of local tasks that are no background work.
+    polls: Cell<u64>,
     pool: Rc<BufferPool>,
     /// One for each operation that may be with the kernel.
     slots: Rc<Budget>,
     /// One for each thread of the pool that rare operations (names, lengths) may keep busy.
     pool_slots: Rc<Budget>,
-    operations: Weak<LocalSet>,
+    pub(super) host: Host,
     main_ended: Cell<bool>,
     /// Message of the first task that panicked with nobody waiting for it.
     panic: RefCell<Option<String>>,
 }
 
 impl Executor {
-    pub(super) fn new(options: &ExecutorOptions, slots_max: usize, operations: &Rc<LocalSet>) -> Rc<Self> {
+    pub(super) fn new(options: &ExecutorOptions, slots_max: usize, host: impl Into<Host>) -> Rc<Self> {
         Rc::new(Self {
             backend: options.backend,
             counters: Counters::default(),
             unsubmitted: Cell::new(false),
+            polls: Cell::new(0),
             pool: BufferPool::new(options.buffer_bytes_max),
             slots: Budget::new(slots_max.max(1)),
             pool_slots: Budget::new(options.file_threads_max.max(1)),
-            operations: Rc::downgrade(operations),
+            host: host.into(),
             main_ended: Cell::new(false),
             panic: RefCell::new(None),
         })
@@ -87,16 +107,36 @@ impl Executor {
     ///
     /// Never resolves when the executor's operations are over, which nobody on its thread lives to see.
     pub(crate) async fn run_to_end<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
-        let Some(operations) = self.operations.upgrade() else { return std::future::pending().await };
         let (running, task) = task_pair(future);
-        drop(operations.spawn_local(tokio::task::unconstrained(running)));
-        drop(operations);
+        match &self.host {
+            Host::Tokio(operations) => {
+                let Some(operations) = operations.upgrade() else { return std::future::pending().await };
+                drop(operations.spawn_local(tokio::task::unconstrained(running)));
+            }
+            Host::Simulated(seat) => seat.spawn(Class::Operation, Box::pin(running)),
+        }
         match task.await {
             Ok(output) => output,
             // A bug in an operation: it goes on in the one who waits for it.
             Err(TaskLost::Panicked(message)) => std::panic::resume_unwind(Box::new(message)),
             Err(TaskLost::ExecutorEnded) => std::future::pending().await,
         }
+    }
+
+    /// The simulated machine that it runs on, if it is simulated and the machine still runs.
+    pub(crate) fn machine(&self) -> Option<Rc<Machine>> {
+        match &self.host {
+            Host::Simulated(seat) => seat.machine(),
+            Host::Tokio(_) => None,
+        }
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.get()
+    }
+
+    pub(super) fn count_poll(&self) {
+        self.polls.set(self.polls.get().wrapping_add(1));
     }
 
     pub(super) fn end_main(&self) {
@@ -144,6 +184,16 @@ impl Drop for Entered {
         let left = CURRENT.take();
         drop(left);
     }
+}
+
+/// Makes this thread another executor's, or nobody's; whose it was.
+pub(super) fn swap(executor: Option<Rc<Executor>>) -> Option<Rc<Executor>> {
+    CURRENT.replace(executor)
+}
+
+/// The simulated machine whose task this is, if it is one's.
+pub(crate) fn machine() -> Option<Rc<Machine>> {
+    try_current()?.machine()
 }
 
 /// The executor of this thread.

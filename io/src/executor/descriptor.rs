@@ -1,9 +1,11 @@
 //! An open file as its backend has it, and the few verbs that each backend must offer for it.
 //!
 //! ```text
-//!                 open   transfer (read, write)   sync_data   allocate   close   truncate, length, direct
-//! tokio-uring     ring   ring                     ring        ring       ring    thread pool or in place
-//! threads         pool   pool                     pool        pool       pool    thread pool or in place
+//!                 open   read   write   sync_data   allocate, punch_hole   close   truncate, length, direct
+//! tokio-uring     ring   ring   ring    ring        ring                   ring    thread pool or in place
+//! glommio         pool   ring   pool    ring        ring                   ring    thread pool or in place
+//! threads         pool   pool   pool    pool        pool                   pool    thread pool or in place
+//! simulated       a task of the machine that waits and then acts on its disk
 //! ```
 
 use std::io;
@@ -15,7 +17,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, statx};
 
 use super::context::Executor;
-use super::{threads, tokio_uring};
+use super::simulated::files::{self, SimulatedFile};
+use super::{glommio, threads, tokio_uring};
 use crate::backend::Backend;
 use crate::budget::Grant;
 use crate::buffer::{BUFFER_ALIGN_BYTES, Buffer, SECTOR_BYTES};
@@ -43,7 +46,9 @@ pub(crate) struct Transfer {
 #[derive(Clone, Debug)]
 pub(crate) enum Descriptor {
     TokioUring(Rc<::tokio_uring::fs::File>),
+    Glommio(Rc<glommio::OpenFile>),
     Threads(Arc<std::fs::File>),
+    Simulated(Rc<SimulatedFile>),
 }
 
 impl Descriptor {
@@ -52,14 +57,19 @@ impl Descriptor {
             Backend::TokioUring => {
                 Ok(Self::TokioUring(Rc::new(tokio_uring::open(executor, &path, options).await?)))
             }
+            Backend::Glommio => {
+                let file = threads::open(path, options).await?;
+                Ok(Self::Glommio(Rc::new(glommio::OpenFile::new(file)?)))
+            }
             Backend::Threads => Ok(Self::Threads(Arc::new(threads::open(path, options).await?))),
+            Backend::Simulated => Ok(Self::Simulated(Rc::new(files::open(executor, path, options).await?))),
         }
     }
 
     /// Moves some bytes, at least one unless at the end of the file.
     pub(crate) async fn transfer(
         &self,
-        executor: &Executor,
+        executor: &Rc<Executor>,
         direction: Direction,
         offset: u64,
         transfer: Transfer,
@@ -69,10 +79,22 @@ impl Descriptor {
             Self::TokioUring(file) => {
                 tokio_uring::transfer(executor, file, direction, offset, transfer).await
             }
-            // Here an operation task does.
+            // Here and below an operation task does.
+            Self::Glommio(file) if direction == Direction::Read => {
+                let job = glommio::read(Rc::clone(executor), Rc::clone(file), offset, transfer);
+                executor.run_to_end(job).await
+            }
+            Self::Glommio(file) => {
+                let job = threads::transfer(Arc::clone(&file.pool), direction, offset, transfer);
+                executor.run_to_end(job).await
+            }
             Self::Threads(file) => {
                 let file = Arc::clone(file);
                 let job = threads::transfer(file, direction, offset, transfer);
+                executor.run_to_end(job).await
+            }
+            Self::Simulated(file) => {
+                let job = files::transfer(Rc::clone(file), direction, offset, transfer);
                 executor.run_to_end(job).await
             }
         }
@@ -81,7 +103,9 @@ impl Descriptor {
     pub(crate) async fn sync_data(&self, executor: &Executor) -> io::Result<()> {
         match self {
             Self::TokioUring(file) => tokio_uring::sync_data(executor, file).await,
+            Self::Glommio(file) => glommio::sync_data(executor, file).await,
             Self::Threads(file) => threads::sync_data(Arc::clone(file)).await,
+            Self::Simulated(file) => files::sync_data(Rc::clone(file)).await,
         }
     }
 
@@ -89,7 +113,11 @@ impl Descriptor {
     pub(crate) async fn allocate(&self, executor: &Executor, bytes: u64) -> io::Result<()> {
         let reserved = match self {
             Self::TokioUring(file) => tokio_uring::allocate(executor, file, bytes).await,
+            Self::Glommio(file) => glommio::allocate(executor, file, bytes).await,
             Self::Threads(file) => threads::allocate(Arc::clone(file), bytes).await,
+            Self::Simulated(file) => {
+                files::space(Rc::clone(file), |disk, node| disk.allocate(node, bytes)).await
+            }
         };
         match reserved {
             // The file system cannot reserve; a file with holes serves as well until it is full.
@@ -100,17 +128,36 @@ impl Descriptor {
         }
     }
 
+    /// Gives the space of a range back; it reads as zeroes then, and the length stays.
+    pub(crate) async fn punch_hole(&self, executor: &Executor, offset: u64, bytes: u64) -> io::Result<()> {
+        match self {
+            Self::TokioUring(file) => tokio_uring::punch_hole(executor, file, offset, bytes).await,
+            Self::Glommio(file) => glommio::punch_hole(executor, file, offset, bytes).await,
+            Self::Threads(file) => threads::punch_hole(Arc::clone(file), offset, bytes).await,
+            Self::Simulated(file) => {
+                let range = offset..offset.saturating_add(bytes);
+                files::space(Rc::clone(file), |disk, node| disk.punch(node, range)).await
+            }
+        }
+    }
+
     /// Sets the length. It may take long on a large file, so it runs on the pool in every backend (the ring has
     /// no operation for it before Linux 6.9).
     pub(crate) async fn truncate(&self, executor: &Executor, bytes: u64) -> io::Result<()> {
+        if let Self::Simulated(file) = self {
+            return files::space(Rc::clone(file), |disk, node| disk.set_bytes(node, bytes)).await;
+        }
         let _pool_slot = executor.pool_slot().await;
-        let file = std::fs::File::from(self.as_fd().try_clone_to_owned()?);
+        let file = std::fs::File::from(self.fd()?.try_clone_to_owned()?);
         threads::on_pool(move || file.set_len(bytes)).await
     }
 
     /// The length now. In place: it reads what the kernel holds in memory.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
-        let bytes = fstat(self.as_fd())?.st_size;
+        if let Self::Simulated(file) = self {
+            return file.bytes();
+        }
+        let bytes = fstat(self.fd()?)?.st_size;
         u64::try_from(bytes).map_err(io::Error::other)
     }
 
@@ -121,7 +168,15 @@ impl Descriptor {
                 Ok(file) => tokio_uring::close(executor, file).await,
                 Err(_) => Ok(()),
             },
+            Self::Glommio(file) => match Rc::try_unwrap(file) {
+                Ok(file) => glommio::close(executor, file).await,
+                Err(_) => Ok(()),
+            },
             Self::Threads(file) => threads::close(file).await,
+            Self::Simulated(file) => {
+                drop(file);
+                Ok(())
+            }
         }
     }
 
@@ -130,36 +185,40 @@ impl Descriptor {
     /// By fcntl and not by a flag of open: an open that creates and is then refused leaves a file behind, and
     /// the second try could not tell it from somebody else's.
     pub(crate) fn set_direct(&self) -> io::Result<Option<usize>> {
-        let Some(align_bytes) = self.direct_align_bytes() else { return Ok(None) };
-        let flags = fcntl_getfl(self.as_fd())?;
-        match fcntl_setfl(self.as_fd(), flags | OFlags::DIRECT) {
+        if let Self::Simulated(file) = self {
+            return Ok(Some(file.align_bytes()));
+        }
+        let fd = self.fd()?;
+        let Some(align_bytes) = direct_align_bytes(fd) else { return Ok(None) };
+        let flags = fcntl_getfl(fd)?;
+        match fcntl_setfl(fd, flags | OFlags::DIRECT) {
             Ok(()) => Ok(Some(align_bytes)),
             Err(rustix::io::Errno::INVAL) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What statx says (Linux 6.1 and later), else the strictest that is usual.
-    fn direct_align_bytes(&self) -> Option<usize> {
-        let Ok(stat) = statx(self.as_fd(), c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) else {
-            return Some(BUFFER_ALIGN_BYTES);
-        };
-        if stat.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
-            return Some(BUFFER_ALIGN_BYTES);
+    /// What the kernel knows it by; a simulated file is not the kernel's.
+    fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        match self {
+            Self::TokioUring(file) => Ok(tokio_uring::kernel::descriptor(file)),
+            Self::Glommio(file) => Ok(file.pool.as_fd()),
+            Self::Threads(file) => Ok(file.as_fd()),
+            Self::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }
-        let align_bytes = usize::try_from(stat.stx_dio_offset_align.max(stat.stx_dio_mem_align)).ok()?;
-        let usable = stat.stx_dio_offset_align > 0
-            && align_bytes.is_power_of_two()
-            && align_bytes <= BUFFER_ALIGN_BYTES;
-        usable.then_some(align_bytes.max(SECTOR_BYTES))
     }
 }
 
-impl AsFd for Descriptor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::TokioUring(file) => tokio_uring::kernel::descriptor(file),
-            Self::Threads(file) => file.as_fd(),
-        }
+/// What statx says (Linux 6.1 and later), else the strictest that is usual.
+fn direct_align_bytes(fd: BorrowedFd<'_>) -> Option<usize> {
+    let Ok(stat) = statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) else {
+        return Some(BUFFER_ALIGN_BYTES);
+    };
+    if stat.stx_mask & StatxFlags::DIOALIGN.bits() == 0 {
+        return Some(BUFFER_ALIGN_BYTES);
     }
+    let align_bytes = usize::try_from(stat.stx_dio_offset_align.max(stat.stx_dio_mem_align)).ok()?;
+    let usable =
+        stat.stx_dio_offset_align > 0 && align_bytes.is_power_of_two() && align_bytes <= BUFFER_ALIGN_BYTES;
+    usable.then_some(align_bytes.max(SECTOR_BYTES))
 }

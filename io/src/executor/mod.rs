@@ -12,6 +12,8 @@
 
 pub(crate) mod context;
 pub(crate) mod descriptor;
+pub(crate) mod glommio;
+pub(crate) mod simulated;
 pub(crate) mod task;
 pub(crate) mod threads;
 pub(crate) mod tokio_uring;
@@ -29,6 +31,7 @@ use crate::error::{IoError, IoErrorKind};
 use crate::pin::{Affinity, pin_thread};
 use crate::random::seed_thread;
 use context::Executor;
+use simulated::SimulatedEnd;
 use task::{TaskLost, panic_message, spawn_local};
 
 /// How long a thread that ends waits for its operations in flight before it leaves them, their buffers and its ring
@@ -85,20 +88,41 @@ impl ExecutorOptions {
 /// A running executor thread. Dropping it lets the thread run on alone.
 #[derive(Debug)]
 pub struct ExecutorThread {
-    thread: JoinHandle<Result<(), IoError>>,
+    handle: Handle,
     pin_note: Option<String>,
 }
 
+#[derive(Debug)]
+enum Handle {
+    Thread(JoinHandle<Result<(), IoError>>),
+    /// It is on the thread of its world.
+    Simulated(SimulatedEnd),
+}
+
 impl ExecutorThread {
-    /// Waits for the thread to end. Blocks; not for a thread that the other one needs to end.
+    /// Waits for the thread to end. Blocks; not for a thread that the other one needs to end. An executor of a simulated
+    /// world is driven to its end, with all others of its world.
     ///
     /// # Errors
     /// `Panicked` when `main`, or a local task whose [`Task`](crate::Task) was dropped, panicked; `Other` when
-    /// operations were still in flight a minute after `main` ended (a dead device), and were left behind.
+    /// operations were still in flight a minute after `main` ended (a dead device), and were left behind, and when a
+    /// simulated world came to rest, or crashed, before `main` ended.
     pub fn join(self) -> Result<(), IoError> {
-        match self.thread.join() {
-            Ok(ended) => ended,
-            Err(payload) => Err(panicked(&panic_message(payload.as_ref()))),
+        match self.handle {
+            Handle::Thread(thread) => match thread.join() {
+                Ok(ended) => ended,
+                Err(payload) => Err(panicked(&panic_message(payload.as_ref()))),
+            },
+            Handle::Simulated(end) => end.join(),
+        }
+    }
+
+    /// Whether it has ended: `join` does not block then.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        match &self.handle {
+            Handle::Thread(thread) => thread.is_finished(),
+            Handle::Simulated(end) => end.get().is_some(),
         }
     }
 
@@ -120,6 +144,9 @@ where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
+    if options.backend == Backend::Simulated {
+        return simulated::spawn(options, main);
+    }
     let (report, started) = sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(options.name.clone())
@@ -129,15 +156,17 @@ where
             seed_thread(options.seed);
             match options.backend {
                 Backend::TokioUring => tokio_uring::run(&options, report, main),
-                Backend::Threads => threads::run(&options, affinity, report, main),
+                Backend::Glommio => glommio::run(&options, affinity, report, main),
+                // The simulated one has its own way, above.
+                Backend::Threads | Backend::Simulated => threads::run(&options, affinity, report, main),
             }
         })
         .map_err(|source| IoError::from_os(START, source))?;
     match started.recv() {
-        Ok(pin_note) => Ok(ExecutorThread { thread, pin_note }),
+        Ok(pin_note) => Ok(ExecutorThread { handle: Handle::Thread(thread), pin_note }),
         // Ended before it started: the thread knows why.
         Err(_) => {
-            let ended = ExecutorThread { thread, pin_note: None }.join();
+            let ended = ExecutorThread { handle: Handle::Thread(thread), pin_note: None }.join();
             Err(ended.err().unwrap_or_else(|| IoError::new(IoErrorKind::Other, START)))
         }
     }

@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 
-use super::context;
+use super::context::{self, Host};
+use super::simulated::machine::Class;
 
 /// The task ended without a result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,8 +118,29 @@ pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
 /// # Panics
 /// On a thread that is no executor.
 pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    let executor = context::try_current();
+    spawn_uncounted(async move {
+        let mut future = pin!(future);
+        std::future::poll_fn(|context| {
+            if let Some(executor) = &executor {
+                executor.count_poll();
+            }
+            future.as_mut().poll(context)
+        })
+        .await
+    })
+}
+
+/// As [`spawn_local`], for a task whose polls do not keep background work away.
+pub(crate) fn spawn_uncounted<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     let (running, task) = task_pair(future);
     let executor = context::try_current();
+    if let Some(Host::Simulated(seat)) = executor.as_deref().map(|executor| &executor.host) {
+        if !executor.as_ref().is_some_and(|executor| executor.main_ended()) {
+            seat.spawn(Class::Local, Box::pin(running));
+        }
+        return task;
+    }
     let running = async move {
         let mut running = pin!(running);
         std::future::poll_fn(|context| match &executor {

@@ -36,14 +36,7 @@ where
     F: FnOnce() -> Fut + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .max_blocking_threads(options.file_threads_max.max(1))
-        // The executor is tied to its core; the threads that block for it are better off on any other.
-        .on_thread_start(move || affinity.restore())
-        .thread_name(format!("{}-file", options.name))
-        .build()
-        .map_err(|source| IoError::from_os(START, source))?;
+    let runtime = pool(options, affinity).map_err(|source| IoError::from_os(START, source))?;
     let operations = Rc::new(LocalSet::new());
     let executor = Executor::new(options, options.slots_max(), &operations);
     let entered = context::enter(Rc::clone(&executor));
@@ -55,6 +48,17 @@ where
         runtime.shutdown_background();
     }
     outcome
+}
+
+/// A runtime with the pool, and with time for the one who blocks on it.
+pub(super) fn pool(options: &ExecutorOptions, affinity: Affinity) -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(options.file_threads_max.max(1))
+        // The executor is tied to its core; the threads that block for it are better off on any other.
+        .on_thread_start(move || affinity.restore())
+        .thread_name(format!("{}-file", options.name))
+        .build()
 }
 
 /// Runs blocking code on the pool.
@@ -116,6 +120,12 @@ pub(crate) async fn sync_data(file: Arc<std::fs::File>) -> io::Result<()> {
 
 pub(crate) async fn allocate(file: Arc<std::fs::File>, bytes: u64) -> io::Result<()> {
     on_pool(move || Ok(fallocate(&*file, FallocateFlags::empty(), 0, bytes)?)).await
+}
+
+/// Gives the space of a range back; it reads as zeroes then.
+pub(crate) async fn punch_hole(file: Arc<std::fs::File>, offset: u64, bytes: u64) -> io::Result<()> {
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    on_pool(move || Ok(fallocate(&*file, mode, offset, bytes)?)).await
 }
 
 pub(crate) async fn close(file: Arc<std::fs::File>) -> io::Result<()> {

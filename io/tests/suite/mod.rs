@@ -5,6 +5,8 @@ pub(crate) mod executors;
 pub(crate) mod files;
 pub(crate) mod operations;
 
+mod simulated;
+
 use std::future::Future;
 use std::path::Path;
 
@@ -26,12 +28,18 @@ where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    spawn_executor(options, main).unwrap().join().unwrap();
+    if options.backend == Backend::Simulated {
+        simulated::run(options, main);
+    } else {
+        spawn_executor(options, main).unwrap().join().unwrap();
+    }
 }
 
 /// The folder of a test's files: on the disk of the build, where direct I/O works, rather than in a `/tmp` of memory.
 pub(crate) fn folder() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    simulated::share(folder.path());
+    folder
 }
 
 /// A buffer filled with bytes that depend on the seed and the place.

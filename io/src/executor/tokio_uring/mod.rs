@@ -23,6 +23,7 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::rc::Rc;
 
+use rustix::fs::FallocateFlags;
 use tokio::task::LocalSet;
 use tokio_uring::fs::File;
 
@@ -112,6 +113,13 @@ pub(crate) async fn sync_data(executor: &Executor, file: &File) -> io::Result<()
 pub(crate) async fn allocate(executor: &Executor, file: &File, bytes: u64) -> io::Result<()> {
     executor.unsubmitted.set(true);
     file.fallocate(0, bytes, 0).await
+}
+
+/// Gives the space of a range back; it reads as zeroes then.
+pub(crate) async fn punch_hole(executor: &Executor, file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+    executor.unsubmitted.set(true);
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    file.fallocate(offset, bytes, mode.bits().cast_signed()).await
 }
 
 pub(crate) async fn close(executor: &Executor, file: File) -> io::Result<()> {

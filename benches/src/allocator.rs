@@ -1,0 +1,26 @@
+//! The allocator: mimalloc, told to give memory back at once.
+//!
+//! The memory promise is about resident memory, and the engine frees and allocates blocks of many sizes on many threads.
+//! Measured with 1.5 million keys at a budget of 16 MiB: glibc's allocator held 70 MiB of which 26 MiB were in use;
+//! mimalloc without huge pages and with a purge delay of zero holds 45 MiB, and uses less CPU than glibc's.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// mimalloc reads it when the process starts, before any code of ours.
+const PURGE_DELAY_MS: &str = "MIMALLOC_PURGE_DELAY";
+
+/// Starts the program once more with the purge delay set to zero, unless it is set to something. Returns when that is
+/// so, or cannot be done: then memory comes back later.
+pub(crate) fn tune() {
+    if std::env::var_os(PURGE_DELAY_MS).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) else { return };
+    // Only returns with an error, and the error changes nothing but the delay.
+    let _ = Command::new(program).arg0(name).args(arguments).env(PURGE_DELAY_MS, "0").exec();
+}

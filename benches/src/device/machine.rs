@@ -1,0 +1,135 @@
+//! The machine: what it is, and how busy others keep it while something is measured.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use aquifer_io::Instant;
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+
+/// Above this many cores in use by others, a round is marked as noisy.
+pub(super) const NOISY_CORES: f64 = 0.2;
+
+/// Clock ticks of `/proc`, in a second. A constant of Linux on all its common machines.
+const TICKS_PER_S: f64 = 100.0;
+
+/// What the numbers were measured on.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Machine {
+    /// Release of the kernel.
+    pub(super) kernel: String,
+    /// As the processor names itself.
+    pub(super) cpu: String,
+    /// CPUs that this process may use.
+    pub(super) cores: usize,
+    /// Block device below the folder; empty when it has none of its own.
+    pub(super) device: String,
+    /// Its I/O schedulers, the active one in brackets.
+    pub(super) scheduler: String,
+    /// Runnable tasks, averaged over a minute, when the run began.
+    pub(super) load_average: f64,
+}
+
+impl Machine {
+    /// Looks at it; what cannot be found out stays empty.
+    pub(super) fn of(folder: &Path) -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let info = read("/proc/cpuinfo");
+        let cpu = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let load = read("/proc/loadavg");
+        let device = device_of(folder);
+        Self {
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            cpu: cpu.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
+            cores: aquifer_io::cores_available().len(),
+            scheduler: read(&format!("/sys/block/{device}/queue/scheduler")).trim().to_owned(),
+            device,
+            load_average: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+        }
+    }
+}
+
+/// Name of the whole disk that holds the folder.
+fn device_of(folder: &Path) -> String {
+    let Ok(found) = std::fs::metadata(folder) else { return String::new() };
+    let (major, minor) = (rustix::fs::major(found.dev()), rustix::fs::minor(found.dev()));
+    let Ok(target) = std::fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")) else {
+        return String::new();
+    };
+    let partition = target.join("partition").exists();
+    let disk = if partition { target.parent() } else { Some(target.as_path()) };
+    disk.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Processor time of this process so far, all threads, user and system, those of the kernel that work for it included.
+pub(super) fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanoseconds.unwrap_or(0))
+}
+
+/// How busy the machine is, and this process with its ended children, from here on.
+#[derive(Debug)]
+pub(super) struct Busy {
+    since: Instant,
+    all_ticks: u64,
+    own_ticks: u64,
+}
+
+impl Busy {
+    /// Begins to look.
+    pub(super) fn begin() -> Self {
+        let [stat, own] =
+            ["/proc/stat", "/proc/self/stat"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+        Self { since: aquifer_io::now(), all_ticks: all_ticks(&stat), own_ticks: own_ticks(&own) }
+    }
+
+    /// Cores that others kept busy since then, on average.
+    pub(super) fn others_cores(&self) -> f64 {
+        let now = Self::begin();
+        let all = now.all_ticks.saturating_sub(self.all_ticks);
+        let own = now.own_ticks.saturating_sub(self.own_ticks);
+        let elapsed_s = now.since.duration_since(self.since).as_secs_f64();
+        if elapsed_s > 0.0 { all.saturating_sub(own) as f64 / TICKS_PER_S / elapsed_s } else { 0.0 }
+    }
+}
+
+/// `cpu  user nice system idle iowait irq softirq steal ..`: the ticks in which somebody computed, or the host took
+/// the CPU away. Interrupts are left out: they are nobody's, and those of the disk are ours.
+fn all_ticks(stat: &str) -> u64 {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+    let fields = line.split_whitespace().map(|field| field.parse::<u64>().unwrap_or(0));
+    fields.enumerate().filter(|(index, _)| [0, 1, 2, 7].contains(index)).map(|(_, ticks)| ticks).sum()
+}
+
+/// `pid (name) state ..`: user and system ticks of the process and of the children it has waited for.
+fn own_ticks(stat: &str) -> u64 {
+    // The name may hold anything, also parentheses.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return 0 };
+    // `state` is the third field of the manual; utime, stime, cutime, cstime are the 14th to the 17th.
+    rest.split_whitespace().skip(11).take(4).map(|field| field.parse::<u64>().unwrap_or(0)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_read_from_the_kernel_files() {
+        let stat = "cpu  100 20 30 9000 50 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(all_ticks(stat), 158);
+        assert_eq!(all_ticks("cpus 1 2\n"), 0);
+        let own = "77 (a) b) (c) R 1 1 1 0 -1 4194304 100 0 0 0 11 22 33 44 20 0 1 0 588548 3133440";
+        assert_eq!(own_ticks(own), 110);
+        assert_eq!(own_ticks(""), 0);
+    }
+
+    #[test]
+    fn the_machine_is_described() {
+        let machine = Machine::of(Path::new("/"));
+        assert!(!machine.kernel.is_empty() && machine.cores > 0, "{machine:?}");
+        assert!(Busy::begin().others_cores() >= 0.0);
+        assert!(process_cpu() > Duration::ZERO);
+    }
+}

@@ -1,0 +1,242 @@
+//! The glommio backend: the thread's three rings and its loop are glommio's; our tasks are one task of it.
+//!
+//! ```text
+//! read, sync, allocate, punch, close ─> operation task ─> BufferedFile ─> main ring ─┐
+//! write, open, truncate, names       ─> operation task ─> pool thread ───────────────┤ wake
+//!         waiting future <─ copy from glommio's memory <─ loop: submit, reap, sleep <┘
+//! ```
+//!
+//! What glommio 0.9 leaves to us or does in its own way, each kept here:
+//! * It reads only into memory that it allocated itself and hands out read-only: a read is copied into its buffer. At most
+//!   one copy for each buffer in flight exists, so this backend's memory is at most twice the pool's limit.
+//! * It writes only from such memory (or, not aligned, from a `Vec`), so writes go to the pool straight from our
+//!   buffer: no second megabyte, no copy on the shard's core.
+//! * Its `DmaFile` panics where `/sys` or `statfs` say something unforeseen, and polls without sleep where the device
+//!   can be polled. We open files ourselves, set `O_DIRECT` ourselves, and hand it a duplicate of the descriptor
+//!   (`kernel.rs`) as a `BufferedFile`, whose memory is aligned for direct I/O all the same.
+//! * A dropped future cancels its operation and forgets the file: each runs as an operation task, to its end.
+//! * Its executor, when dropped, frees the memory of operations in flight before the kernel is done: `run` drains first,
+//!   and leaks the executor when draining fails.
+//! * It panics, or ends the process, on kernels without its operations: the kernel's version and a ring are tried
+//!   before it is touched. It wants a limit of 512 KiB on locked memory, needed or not: checked before as well.
+//! * It leaks the header of each of its tasks, and so one eventfd for each executor: left to it, a few for each process.
+//! * It looks at its rings rarely while it is busy, and its wakers are not for other threads: see `turn.rs`.
+
+mod kernel;
+mod turn;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use glommio::io::BufferedFile;
+use glommio::timer::Timer;
+use glommio::{GlommioError, LocalExecutorBuilder, Placement};
+use tokio::task::LocalSet;
+
+use super::context::{self, Executor};
+use super::descriptor::Transfer;
+use super::tokio_uring::try_ring;
+use super::{Ended, ExecutorOptions, Report, START, run_main, threads};
+use crate::error::{IoError, IoErrorKind};
+use crate::pin::Affinity;
+use turn::Turns;
+
+/// Memory that glommio registers with its rings, in bytes: its smallest. Only its `DmaFile` gains by more.
+const IO_MEMORY_BYTES: usize = 64 << 10;
+
+/// Smallest ring: glommio puts timers of its own on it at every turn.
+const RING_ENTRIES_MIN: u32 = 64;
+
+/// What glommio wants to be allowed to lock, in bytes, whether it needs it or not.
+const LOCKED_MEMORY_BYTES_MIN: u64 = 512 << 10;
+
+/// First kernel with all operations that glommio asks for.
+const KERNEL_MIN: (u32, u32) = (5, 8);
+
+/// Runs an executor thread to its end.
+pub(super) fn run<F, Fut>(
+    options: &ExecutorOptions,
+    affinity: Affinity,
+    report: Report,
+    main: F,
+) -> Result<(), IoError>
+where
+    F: FnOnce() -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let failed = |source| IoError::from_os(START, source);
+    let ring_entries = options.ring_entries_clamped().max(RING_ENTRIES_MIN);
+    try_kernel()?;
+    try_locked_memory()?;
+    let ring_entries = try_ring(ring_entries).map_err(failed)?;
+    let pool = threads::pool(options, affinity).map_err(failed)?;
+    // The thread is tied to its core by then, and stays so.
+    let glommio = LocalExecutorBuilder::new(Placement::Unbound)
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(usize::try_from(ring_entries).unwrap_or(usize::MAX))
+        .make()
+        .map_err(|error| failed(os_error(error)))?;
+    // Never dropped by accident, as by a panic on the way: the kernel may still write to memory that it owns.
+    let glommio = ManuallyDrop::new(glommio);
+    let operations = Rc::new(LocalSet::new());
+    let executor = Executor::new(options, options.slots_max(), &operations);
+    let entered = context::enter(Rc::clone(&executor));
+    let pool_entered = pool.enter();
+    report.started();
+    let root = run_main(Rc::clone(&executor), operations, main);
+    let Ended { outcome, drained } = glommio.run(Turns::new(executor, root));
+    drop(pool_entered);
+    drop(entered);
+    if drained {
+        drop(ManuallyDrop::into_inner(glommio));
+    } else {
+        // Leaves the stuck pool threads alone; each owns what it works on.
+        pool.shutdown_background();
+    }
+    outcome
+}
+
+/// glommio panics on a kernel without its operations, and ends the process on one with a part of them.
+fn try_kernel() -> Result<(), IoError> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if kernel_version(&release).is_some_and(|version| version >= KERNEL_MIN) {
+        return Ok(());
+    }
+    let (major, minor) = KERNEL_MIN;
+    Err(IoError::new(IoErrorKind::Unsupported, START)
+        .with_expected(format!("Linux {major}.{minor} or later for glommio"))
+        .with_found(format!("{:?}", release.trim())))
+}
+
+/// glommio says the same with less words. A limit that cannot be read is left to it.
+fn try_locked_memory() -> Result<(), IoError> {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    match locked_memory_bytes(&limits) {
+        Some(bytes) if bytes < LOCKED_MEMORY_BYTES_MIN => Err(IoError::new(IoErrorKind::Unsupported, START)
+            .with_expected(format!(
+                "a limit on locked memory of at least {LOCKED_MEMORY_BYTES_MIN} bytes for glommio (raise \
+                     `ulimit -l`)"
+            ))
+            .with_found(format!("{bytes} bytes"))),
+        _ => Ok(()),
+    }
+}
+
+/// The soft limit; `None` when there is none.
+fn locked_memory_bytes(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn kernel_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The error with its errno, which glommio's own conversion loses.
+fn os_error(error: GlommioError<()>) -> io::Error {
+    match error {
+        GlommioError::IoError(source) | GlommioError::EnhancedIoError { source, .. } => source,
+        other => other.into(),
+    }
+}
+
+/// Resolves after this time.
+pub(crate) async fn sleep(duration: Duration) {
+    Timer::new(duration).await;
+}
+
+/// An open file, once for the rings and once for the pool.
+pub(crate) struct OpenFile {
+    ring: BufferedFile,
+    pub(crate) pool: Arc<std::fs::File>,
+}
+
+impl OpenFile {
+    pub(crate) fn new(file: std::fs::File) -> io::Result<Self> {
+        let ring = kernel::adopt(file.try_clone()?.into());
+        Ok(Self { ring, pool: Arc::new(file) })
+    }
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+/// One read into the part of the buffer still to be filled. Run it as an operation task.
+pub(crate) async fn read(
+    executor: Rc<Executor>,
+    file: Rc<OpenFile>,
+    offset: u64,
+    mut transfer: Transfer,
+) -> (io::Result<usize>, Transfer) {
+    executor.unsubmitted.set(true);
+    let to_fill = transfer.buffer.get_mut(transfer.start..).unwrap_or_default();
+    let outcome = match file.ring.read_at(offset, to_fill.len()).await {
+        Ok(bytes) => {
+            let read = bytes.len().min(to_fill.len());
+            if let (Some(to), Some(from)) = (to_fill.get_mut(..read), bytes.get(..read)) {
+                to.copy_from_slice(from);
+            }
+            Ok(read)
+        }
+        Err(error) => Err(os_error(error)),
+    };
+    (outcome, transfer)
+}
+
+pub(crate) async fn sync_data(executor: &Executor, file: &OpenFile) -> io::Result<()> {
+    executor.unsubmitted.set(true);
+    file.ring.fdatasync().await.map_err(os_error)
+}
+
+pub(crate) async fn allocate(executor: &Executor, file: &OpenFile, bytes: u64) -> io::Result<()> {
+    executor.unsubmitted.set(true);
+    file.ring.pre_allocate(bytes, false).await.map_err(os_error)
+}
+
+pub(crate) async fn punch_hole(
+    executor: &Executor,
+    file: &OpenFile,
+    offset: u64,
+    bytes: u64,
+) -> io::Result<()> {
+    executor.unsubmitted.set(true);
+    file.ring.deallocate(offset, bytes).await.map_err(os_error)
+}
+
+pub(crate) async fn close(executor: &Executor, file: OpenFile) -> io::Result<()> {
+    executor.unsubmitted.set(true);
+    let OpenFile { ring, pool } = file;
+    let closed = ring.close().await.map_err(os_error);
+    threads::close(pool).await.and(closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_version_of_any_kernel() {
+        assert_eq!(kernel_version("6.18.44-fc-v657\n"), Some((6, 18)));
+        assert_eq!(kernel_version("5.8-rc1"), Some((5, 8)));
+        assert_eq!(kernel_version("4.4.0"), Some((4, 4)));
+        assert_eq!(kernel_version("5"), None);
+        assert_eq!(kernel_version(""), None);
+    }
+
+    #[test]
+    fn reads_the_limit_on_locked_memory() {
+        let text = "Max processes  1  1  processes\nMax locked memory         65536                8388608    bytes\n";
+        assert_eq!(locked_memory_bytes(text), Some(65_536));
+        assert_eq!(locked_memory_bytes(&text.replace("65536", "unlimited")), None);
+        assert_eq!(locked_memory_bytes(""), None);
+    }
+}
