@@ -3,7 +3,9 @@
 
 use std::io::{IsTerminal, Write};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use crate::report::count;
 
 /// Prints a line on the standard error. A closed one is no reason to end the run.
 pub(crate) fn say(line: &str) {
@@ -38,9 +40,18 @@ impl Progress {
 
     /// Starts a bar of this many events.
     pub(crate) fn start(&mut self, what: &'static str, total: u64) {
-        let template = "{prefix:<12}[{wide_bar}] {percent:>3} % {human_pos}/{human_len} {per_sec} {eta} left";
-        let style = ProgressStyle::with_template(template).map(|style| style.progress_chars("=> "));
-        self.show(ProgressBar::with_draw_target(Some(total), self.target()), style.ok(), what);
+        self.start_at(what, 0, total);
+    }
+
+    /// Starts a bar of this many events, of which some are done already.
+    pub(crate) fn start_at(&mut self, what: &'static str, done: u64, total: u64) {
+        let template = "{prefix:<12}[{wide_bar}] {percent:>3} % {human_pos}/{human_len} {rate} {eta} left";
+        let style = ProgressStyle::with_template(template)
+            .map(|style| style.with_key("rate", rate).progress_chars("=> "));
+        let bar = ProgressBar::with_draw_target(Some(total), self.target()).with_position(done);
+        self.show(bar, style.ok(), what);
+        // What lay behind the start has not been done in no time.
+        self.bar.reset_eta();
     }
 
     fn show(&mut self, bar: ProgressBar, style: Option<ProgressStyle>, what: &'static str) {
@@ -71,4 +82,10 @@ impl Progress {
         self.bar.finish_and_clear();
         self.bar = ProgressBar::hidden();
     }
+}
+
+/// The bar's events per second, without fractions.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // A bar that lacks a number is no reason to end the run.
+    let _ = write!(out, "{}/s", count(state.per_sec()));
 }

@@ -92,7 +92,8 @@ impl Options {
 ///
 /// A quarter is for writes, in four equal parts: the memtable that takes them, the one being flushed, that one's encoded segment,
 /// and compaction (half for what it reads, half for what it writes). One sixteenth is for the buffers of file reads and writes, half
-/// as much for blocks on their way to the SSD, one thirty-second for the mailbox. The rest is the cache's, the index of its SSD tier
+/// as much for blocks on their way to the SSD, one thirty-second for the mailbox, one sixteenth for what nobody counts (the allocator's
+/// rounding, zstd's contexts, tasks). The rest is the cache's, the index of its SSD tier
 /// included; up to half of it may go to filters and indexes of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardBudget {
@@ -112,7 +113,8 @@ impl ShardBudget {
         let memtable = (memory / 16).min(MEMTABLE_BYTES_MAX);
         let buffers = (memory / 16).clamp(1024 * 1024, 32 * 1024 * 1024);
         let mailbox = (memory / 32).max(256 * 1024);
-        let cache = memory.saturating_sub(memtable * 4 + buffers + buffers / 2 + mailbox);
+        let uncounted = memory / 16;
+        let cache = memory.saturating_sub(memtable * 4 + buffers + buffers / 2 + mailbox + uncounted);
         let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Self {
             memtable_bytes_max: bytes(memtable),

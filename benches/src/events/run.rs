@@ -22,7 +22,7 @@ use crate::verify::{Comparison, verify};
 use crate::workload::Workload;
 
 /// Memory of the verification's table.
-const VERIFY_BYTES: usize = 16 << 20;
+const VERIFY_BYTES: usize = 10 << 20;
 /// Entries of a page while verifying.
 const VERIFY_PAGE_ENTRIES: usize = 512;
 /// Entries of all pages together while the final state is written.
@@ -250,7 +250,7 @@ impl<W: Workload> Run<W> {
             feed.skip_to(position)?;
         }
         let mut progress = self.progress.clone();
-        progress.start("events", survey.events);
+        progress.start_at("events", feed.position().events, survey.events);
         let every_lines = (survey.events / self.args.checkpoint_every).div_ceil(CHECKPOINT_LINES_MAX).max(1);
         let crash: Option<(u64, Box<dyn FnOnce() + '_>)> = match crash_at {
             Some(event) => Some((event, Box::new(|| drop(engine.take())))),

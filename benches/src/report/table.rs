@@ -61,33 +61,35 @@ fn facts(report: &Report) -> Table {
     line("PUT", format!("{} requests, {}", count(store.puts), human_bytes(store.put_bytes)));
     let [lists, heads, deletes] = [store.lists, store.heads, store.deletes].map(count);
     line("other requests", format!("{lists} lists, {heads} heads, {deletes} deletes"));
-    let resources = &report.resources;
-    line(
-        "resident memory",
-        format!(
-            "{} now, {} at most; budget {} + {}",
-            human_bytes(resources.resident.now_bytes),
-            human_bytes(resources.resident.peak_bytes),
-            human_bytes(resources.memory_budget_bytes),
-            human_bytes(BESIDE_BUDGET_BYTES)
-        ),
-    );
-    line(
-        "local disk",
-        format!(
-            "{} at most of {}; {} reads, {} writes through {}",
-            human_bytes(resources.local_disk_bytes_max),
-            human_bytes(resources.disk_budget_bytes),
-            count(resources.file_reads),
-            count(resources.file_writes),
-            report.io.backend
-        ),
-    );
+    let (memory, disk) = resources(report);
+    line("resident memory", memory);
+    line("local disk", disk);
     if let Some(note) = &report.io.note {
         line("io_uring", note.clone());
     }
     line("whole run", format!("{:.1} s", report.total_s));
     table
+}
+
+/// Memory and disk, in words.
+fn resources(report: &Report) -> (String, String) {
+    let resources = &report.resources;
+    let memory = format!(
+        "{} now, {} at most; budget {} + {}",
+        human_bytes(resources.resident.now_bytes),
+        human_bytes(resources.resident.peak_bytes),
+        human_bytes(resources.memory_budget_bytes),
+        human_bytes(BESIDE_BUDGET_BYTES)
+    );
+    let disk = format!(
+        "{} at most of {}; {} reads, {} writes through {}",
+        human_bytes(resources.local_disk_bytes_max),
+        human_bytes(resources.disk_budget_bytes),
+        count(resources.file_reads),
+        count(resources.file_writes),
+        report.io.backend
+    );
+    (memory, disk)
 }
 
 fn latencies(report: &Report) -> Table {
