@@ -16,6 +16,8 @@ use crate::file::{File, OpenOptions};
 /// How an executor's files reach the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Backend {
+    /// io_uring, by our own loop: Linux 6.1.
+    Uring,
     /// io_uring, through the tokio-uring runtime.
     TokioUring,
     /// io_uring, through the glommio runtime: reads and syncs; writes go through a pool of threads.
@@ -29,6 +31,7 @@ pub enum Backend {
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Uring => "uring",
             Self::TokioUring => "tokio-uring",
             Self::Glommio => "glommio",
             Self::Threads => "threads",
@@ -40,9 +43,11 @@ impl fmt::Display for Backend {
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum BackendChoice {
-    /// The best that works here: [`Backend::TokioUring`], else [`Backend::Threads`].
+    /// The best that works here: [`Backend::Uring`], else [`Backend::TokioUring`], else [`Backend::Threads`].
     #[default]
     Auto,
+    /// [`Backend::Uring`] or an error.
+    Uring,
     /// [`Backend::TokioUring`] or an error.
     TokioUring,
     /// [`Backend::Glommio`] or an error.
@@ -53,13 +58,14 @@ pub enum BackendChoice {
 
 impl BackendChoice {
     /// Every choice, by the name that [`FromStr`] takes.
-    pub const NAMES: [&'static str; 4] = ["auto", "tokio-uring", "glommio", "threads"];
+    pub const NAMES: [&'static str; 5] = ["auto", "uring", "tokio-uring", "glommio", "threads"];
 }
 
 impl fmt::Display for BackendChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
+            Self::Uring => Backend::Uring.fmt(f),
             Self::TokioUring => Backend::TokioUring.fmt(f),
             Self::Glommio => Backend::Glommio.fmt(f),
             Self::Threads => Backend::Threads.fmt(f),
@@ -69,7 +75,7 @@ impl fmt::Display for BackendChoice {
 
 /// A name that is no backend: the line lists those there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown I/O backend {0:?}: expected auto, tokio-uring, glommio or threads")]
+#[error("unknown I/O backend {0:?}: expected auto, uring, tokio-uring, glommio or threads")]
 pub struct UnknownBackend(String);
 
 impl FromStr for BackendChoice {
@@ -78,6 +84,7 @@ impl FromStr for BackendChoice {
     fn from_str(text: &str) -> Result<Self, UnknownBackend> {
         match text {
             "auto" => Ok(Self::Auto),
+            "uring" => Ok(Self::Uring),
             "tokio-uring" => Ok(Self::TokioUring),
             "glommio" => Ok(Self::Glommio),
             "threads" => Ok(Self::Threads),
@@ -91,7 +98,7 @@ impl FromStr for BackendChoice {
 pub struct BackendSelection {
     /// It works here.
     pub backend: Backend,
-    /// One line that says why io_uring is not used, when `Auto` had to do without.
+    /// One line that says why the first choice is not used, when `Auto` had to do without.
     pub note: Option<String>,
 }
 
@@ -115,15 +122,26 @@ pub fn select_backend(choice: BackendChoice) -> Result<BackendSelection, IoError
     }
     match choice {
         BackendChoice::Threads => Ok(chosen(Backend::Threads)),
+        BackendChoice::Uring => named(Backend::Uring),
         BackendChoice::TokioUring => named(Backend::TokioUring),
         BackendChoice::Glommio => named(Backend::Glommio),
-        BackendChoice::Auto => match probe_ring(Backend::TokioUring) {
-            Ok(()) => Ok(chosen(Backend::TokioUring)),
-            Err(why) => {
-                let note = format!("io_uring is not used: {why}; files go through a pool of threads");
-                Ok(BackendSelection { backend: Backend::Threads, note: Some(note) })
-            }
-        },
+        BackendChoice::Auto => Ok(best_that_works()),
+    }
+}
+
+fn best_that_works() -> BackendSelection {
+    let Err(why) = probe_ring(Backend::Uring) else {
+        return BackendSelection { backend: Backend::Uring, note: None };
+    };
+    match probe_ring(Backend::TokioUring) {
+        Ok(()) => {
+            let note = format!("uring is not used: {why}; files go through tokio-uring");
+            BackendSelection { backend: Backend::TokioUring, note: Some(note) }
+        }
+        Err(why) => {
+            let note = format!("io_uring is not used: {why}; files go through a pool of threads");
+            BackendSelection { backend: Backend::Threads, note: Some(note) }
+        }
     }
 }
 
@@ -205,6 +223,7 @@ mod tests {
     fn names_go_there_and_back() {
         for (name, choice) in BackendChoice::NAMES.into_iter().zip([
             BackendChoice::Auto,
+            BackendChoice::Uring,
             BackendChoice::TokioUring,
             BackendChoice::Glommio,
             BackendChoice::Threads,
@@ -212,7 +231,7 @@ mod tests {
             assert_eq!(name.parse(), Ok(choice));
             assert_eq!(choice.to_string(), name);
         }
-        assert!("uring".parse::<BackendChoice>().unwrap_err().to_string().contains("expected auto"));
+        assert!("kqueue".parse::<BackendChoice>().unwrap_err().to_string().contains("expected auto"));
     }
 
     #[test]
@@ -230,9 +249,9 @@ mod tests {
     #[test]
     fn auto_always_finds_one_and_says_why_it_is_not_io_uring() {
         let selection = select_backend(BackendChoice::Auto).unwrap();
-        assert_eq!(selection.note.is_none(), selection.backend == Backend::TokioUring);
-        let named = select_backend(BackendChoice::TokioUring);
-        assert_eq!(named.is_ok(), selection.backend == Backend::TokioUring);
+        assert_eq!(selection.note.is_none(), selection.backend == Backend::Uring);
+        let named = select_backend(BackendChoice::Uring);
+        assert_eq!(named.is_ok(), selection.backend == Backend::Uring);
         assert_eq!(select_backend(BackendChoice::Threads).unwrap().backend, Backend::Threads);
     }
 }

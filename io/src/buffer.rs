@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 use crate::budget::Grant;
 use crate::buffer_pool::BufferPool;
+use crate::executor::uring::slots::Slot;
 
 /// Alignment of every buffer's address, in bytes: the strictest that direct I/O asks for on common devices.
 pub const BUFFER_ALIGN_BYTES: usize = 4096;
@@ -38,6 +39,10 @@ pub(crate) struct AlignedMemory {
     start: NonNull<u8>,
     /// Zero exactly when nothing is allocated.
     bytes: usize,
+    /// Operations on a ring that can register memory, up to the one that did.
+    pub(crate) uses: u8,
+    /// Where a ring knows it by heart. Given back when the memory is freed.
+    pub(crate) slot: Option<Slot>,
 }
 
 // SAFETY: the memory is owned by this value alone, as a Box<[u8]> owns its bytes; the pointer is never shared.
@@ -46,7 +51,7 @@ unsafe impl Send for AlignedMemory {}
 impl AlignedMemory {
     /// Nothing, at no cost: stands in while the memory is with a running operation.
     pub(crate) fn empty() -> Self {
-        Self { start: NonNull::dangling(), bytes: 0 }
+        Self { start: NonNull::dangling(), bytes: 0, uses: 0, slot: None }
     }
 
     /// Zeroed memory of this many bytes; `None` when the allocator has none.
@@ -54,7 +59,7 @@ impl AlignedMemory {
         let layout = Self::layout(bytes)?;
         // SAFETY: `layout` returns no layout of zero size.
         let start = unsafe { alloc_zeroed(layout) };
-        Some(Self { start: NonNull::new(start)?, bytes })
+        Some(Self { start: NonNull::new(start)?, bytes, uses: 0, slot: None })
     }
 
     fn layout(bytes: usize) -> Option<Layout> {
@@ -123,6 +128,10 @@ impl Buffer {
     pub(crate) fn put_memory(&mut self, memory: AlignedMemory) {
         debug_assert!(self.bytes <= memory.len());
         self.memory = memory;
+    }
+
+    pub(crate) fn memory_mut(&mut self) -> &mut AlignedMemory {
+        &mut self.memory
     }
 
     /// Where the bytes start; valid as long as this buffer lives, wherever it is moved.

@@ -18,7 +18,11 @@ pub struct Elapsed;
 /// # Panics
 /// On a thread that is no executor.
 pub async fn sleep(duration: Duration) {
-    match context::try_current().map(|executor| executor.backend) {
+    let executor = context::try_current();
+    if let Some(Ok(ring)) = executor.as_ref().map(|executor| executor.ring()) {
+        return ring.sleep(duration).await;
+    }
+    match executor.map(|executor| executor.backend) {
         Some(Backend::Glommio) => glommio::sleep(duration).await,
         Some(Backend::Simulated) => simulated::sleep(duration).await,
         _ => tokio::time::sleep(duration).await,

@@ -12,6 +12,9 @@ use aquifer_io::{Backend, BackendChoice, select_backend};
 /// One module of tests for each backend, from one list of promises.
 macro_rules! on_every_backend {
     ($($file:ident::{$($promise:ident),* $(,)?}),* $(,)?) => {
+        mod uring {
+            $($(#[test] fn $promise() { super::on(super::Backend::Uring, super::suite::$file::$promise); })*)*
+        }
         mod tokio_uring {
             $($(#[test] fn $promise() { super::on(super::Backend::TokioUring, super::suite::$file::$promise); })*)*
         }
@@ -103,6 +106,7 @@ on_the_simulated_backend! {
 
 fn on(backend: Backend, promise: fn(Backend)) {
     let choice = match backend {
+        Backend::Uring => BackendChoice::Uring,
         Backend::TokioUring => BackendChoice::TokioUring,
         Backend::Glommio => BackendChoice::Glommio,
         Backend::Simulated | Backend::Threads => BackendChoice::Threads,

@@ -79,7 +79,9 @@ mod tests {
 
     #[test]
     fn executors_that_end_leave_no_descriptor_behind() {
-        for choice in [BackendChoice::TokioUring, BackendChoice::Glommio, BackendChoice::Threads] {
+        for choice in
+            [BackendChoice::Uring, BackendChoice::TokioUring, BackendChoice::Glommio, BackendChoice::Threads]
+        {
             let Ok(selection) = select_backend(choice) else {
                 println!("skipped: {choice} does not work here");
                 continue;

@@ -40,7 +40,7 @@ mod tests {
         assert!(child.status.success(), "{text}\n{}", String::from_utf8_lossy(&child.stderr));
         let lines = text.lines().filter_map(|line| line.strip_prefix('@')?.split_once(": "));
         let found: BTreeMap<_, _> = lines.map(|(name, came)| (name.to_owned(), came.to_owned())).collect();
-        assert_eq!(found.len(), 4, "{text}");
+        assert_eq!(found.len(), 5, "{text}");
         assert_eq!(found["threads"], "threads");
         found
     }
@@ -56,7 +56,7 @@ mod tests {
             _ => {}
         }
         println!();
-        for name in ["auto", "tokio-uring", "glommio", "threads"] {
+        for name in ["auto", "uring", "tokio-uring", "glommio", "threads"] {
             match select_backend(name.parse::<BackendChoice>().unwrap()) {
                 Ok(selection) => {
                     read_a_file(selection.backend);
@@ -118,7 +118,7 @@ mod tests {
 
     /// io_uring works here when nothing is in its way.
     fn io_uring_works() -> bool {
-        let works = select_backend(BackendChoice::TokioUring).is_ok();
+        let works = select_backend(BackendChoice::Uring).is_ok();
         if !works {
             loudly("limits on io_uring, which does not work here anyhow");
         }
@@ -132,7 +132,8 @@ mod tests {
         }
         let found = under("memlock");
         // Kernels before 5.12 count the ring as locked memory, and it still fits.
-        assert_eq!(found["auto"], "tokio-uring");
+        assert_eq!(found["auto"], "uring");
+        assert_eq!(found["uring"], "uring");
         assert_eq!(found["tokio-uring"], "tokio-uring");
         let glommio = &found["glommio"];
         assert!(glommio.contains("at least 524288 bytes for glommio (raise `ulimit -l`)"), "{glommio}");
@@ -146,7 +147,7 @@ mod tests {
             let auto = &found["auto"];
             assert!(auto.starts_with("threads because io_uring is not used: "), "{auto}");
             assert!(auto.contains(errno), "{auto}");
-            for named in ["tokio-uring", "glommio"] {
+            for named in ["uring", "tokio-uring", "glommio"] {
                 let error = &found[named];
                 assert!(
                     error.contains(errno) && error.contains(&format!("{named}, as asked for")),

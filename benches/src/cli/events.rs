@@ -42,7 +42,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "256MiB")]
     pub(crate) disk_bytes: u64,
     /// How local files are read and written.
-    #[arg(long, value_name = "auto|tokio-uring|glommio|threads", default_value = "auto")]
+    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", default_value = "auto")]
     pub(crate) io: BackendChoice,
     /// Events between two checkpoints.
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]

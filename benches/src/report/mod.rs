@@ -87,7 +87,7 @@ pub(crate) struct StoreReport {
 /// The machine under the shards.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct IoReport {
-    /// `tokio-uring` or `threads`.
+    /// `uring`, `tokio-uring`, `glommio` or `threads`.
     pub(crate) backend: String,
     /// Why it is not io_uring.
     pub(crate) note: Option<String>,

@@ -9,6 +9,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::io;
 use std::rc::{Rc, Weak};
 
 use tokio::task::LocalSet;
@@ -17,6 +18,7 @@ use super::ExecutorOptions;
 use super::simulated::machine::{Class, Machine};
 use super::simulated::seat::Seat;
 use super::task::{TaskLost, task_pair};
+use super::uring::Driver;
 use crate::backend::Backend;
 use crate::budget::{Budget, Grant};
 use crate::buffer_pool::BufferPool;
@@ -32,6 +34,8 @@ thread_local! {
 pub(crate) enum Host {
     /// tokio; this set has the operations.
     Tokio(Weak<LocalSet>),
+    /// tokio's sets of tasks, in our own loop round the thread's ring.
+    Ring(Weak<LocalSet>, Rc<Driver>),
     /// A simulated machine.
     Simulated(Rc<Seat>),
 }
@@ -109,7 +113,7 @@ impl Executor {
     pub(crate) async fn run_to_end<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
         let (running, task) = task_pair(future);
         match &self.host {
-            Host::Tokio(operations) => {
+            Host::Tokio(operations) | Host::Ring(operations, _) => {
                 let Some(operations) = operations.upgrade() else { return std::future::pending().await };
                 drop(operations.spawn_local(tokio::task::unconstrained(running)));
             }
@@ -127,7 +131,15 @@ impl Executor {
     pub(crate) fn machine(&self) -> Option<Rc<Machine>> {
         match &self.host {
             Host::Simulated(seat) => seat.machine(),
-            Host::Tokio(_) => None,
+            Host::Tokio(_) | Host::Ring(..) => None,
+        }
+    }
+
+    /// The thread's own ring, on the backend that has one.
+    pub(crate) fn ring(&self) -> io::Result<&Rc<Driver>> {
+        match &self.host {
+            Host::Ring(_, driver) => Ok(driver),
+            Host::Tokio(_) | Host::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!                 open   read   write   sync_data   allocate, punch_hole   close   truncate, length, direct
+//! uring           ring   ring   ring    ring        ring                   ring    thread pool or in place
 //! tokio-uring     ring   ring   ring    ring        ring                   ring    thread pool or in place
 //! glommio         pool   ring   pool    ring        ring                   ring    thread pool or in place
 //! threads         pool   pool   pool    pool        pool                   pool    thread pool or in place
@@ -18,7 +19,7 @@ use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, s
 
 use super::context::Executor;
 use super::simulated::files::{self, SimulatedFile};
-use super::{glommio, threads, tokio_uring};
+use super::{glommio, threads, tokio_uring, uring};
 use crate::backend::Backend;
 use crate::budget::Grant;
 use crate::buffer::{BUFFER_ALIGN_BYTES, Buffer, SECTOR_BYTES};
@@ -45,6 +46,7 @@ pub(crate) struct Transfer {
 /// An open file. Clones are the same open file; it closes with the last of them.
 #[derive(Clone, Debug)]
 pub(crate) enum Descriptor {
+    Uring(Rc<uring::OpenFile>),
     TokioUring(Rc<::tokio_uring::fs::File>),
     Glommio(Rc<glommio::OpenFile>),
     Threads(Arc<std::fs::File>),
@@ -54,6 +56,7 @@ pub(crate) enum Descriptor {
 impl Descriptor {
     pub(crate) async fn open(executor: &Executor, path: Arc<Path>, options: OpenOptions) -> io::Result<Self> {
         match executor.backend {
+            Backend::Uring => Ok(Self::Uring(Rc::new(uring::open(executor.ring()?, &path, options).await?))),
             Backend::TokioUring => {
                 Ok(Self::TokioUring(Rc::new(tokio_uring::open(executor, &path, options).await?)))
             }
@@ -75,6 +78,13 @@ impl Descriptor {
         transfer: Transfer,
     ) -> (io::Result<usize>, Transfer) {
         match self {
+            Self::Uring(file) => {
+                let driver = match executor.ring() {
+                    Ok(driver) => driver,
+                    Err(error) => return (Err(error), transfer),
+                };
+                uring::transfer(driver, Rc::clone(file), direction, offset, transfer).await
+            }
             // The ring's driver owns the transfer while the kernel works on it, whatever becomes of this future.
             Self::TokioUring(file) => {
                 tokio_uring::transfer(executor, file, direction, offset, transfer).await
@@ -102,6 +112,7 @@ impl Descriptor {
 
     pub(crate) async fn sync_data(&self, executor: &Executor) -> io::Result<()> {
         match self {
+            Self::Uring(file) => uring::sync_data(executor.ring()?, Rc::clone(file)).await,
             Self::TokioUring(file) => tokio_uring::sync_data(executor, file).await,
             Self::Glommio(file) => glommio::sync_data(executor, file).await,
             Self::Threads(file) => threads::sync_data(Arc::clone(file)).await,
@@ -112,6 +123,7 @@ impl Descriptor {
     /// Reserves the space of the first `bytes`; the file is at least that long after it.
     pub(crate) async fn allocate(&self, executor: &Executor, bytes: u64) -> io::Result<()> {
         let reserved = match self {
+            Self::Uring(file) => uring::allocate(executor.ring()?, Rc::clone(file), bytes).await,
             Self::TokioUring(file) => tokio_uring::allocate(executor, file, bytes).await,
             Self::Glommio(file) => glommio::allocate(executor, file, bytes).await,
             Self::Threads(file) => threads::allocate(Arc::clone(file), bytes).await,
@@ -131,6 +143,7 @@ impl Descriptor {
     /// Gives the space of a range back; it reads as zeroes then, and the length stays.
     pub(crate) async fn punch_hole(&self, executor: &Executor, offset: u64, bytes: u64) -> io::Result<()> {
         match self {
+            Self::Uring(file) => uring::punch_hole(executor.ring()?, Rc::clone(file), offset, bytes).await,
             Self::TokioUring(file) => tokio_uring::punch_hole(executor, file, offset, bytes).await,
             Self::Glommio(file) => glommio::punch_hole(executor, file, offset, bytes).await,
             Self::Threads(file) => threads::punch_hole(Arc::clone(file), offset, bytes).await,
@@ -164,6 +177,10 @@ impl Descriptor {
     /// Closes at once when this is the last of its clones, else when the last one goes.
     pub(crate) async fn close(self, executor: &Executor) -> io::Result<()> {
         match self {
+            Self::Uring(file) => match Rc::try_unwrap(file) {
+                Ok(file) => uring::close(executor.ring()?, file).await,
+                Err(_) => Ok(()),
+            },
             Self::TokioUring(file) => match Rc::try_unwrap(file) {
                 Ok(file) => tokio_uring::close(executor, file).await,
                 Err(_) => Ok(()),
@@ -201,6 +218,7 @@ impl Descriptor {
     /// What the kernel knows it by; a simulated file is not the kernel's.
     fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         match self {
+            Self::Uring(file) => Ok(file.as_fd()),
             Self::TokioUring(file) => Ok(tokio_uring::kernel::descriptor(file)),
             Self::Glommio(file) => Ok(file.pool.as_fd()),
             Self::Threads(file) => Ok(file.as_fd()),

@@ -17,6 +17,7 @@ pub(crate) mod simulated;
 pub(crate) mod task;
 pub(crate) mod threads;
 pub(crate) mod tokio_uring;
+pub(crate) mod uring;
 
 use std::future::Future;
 use std::rc::Rc;
@@ -155,6 +156,7 @@ where
             let report = Report { report, pin_note: options.core.and_then(|core| pin_thread(core).err()) };
             seed_thread(options.seed);
             match options.backend {
+                Backend::Uring => uring::run(&options, affinity, report, main),
                 Backend::TokioUring => tokio_uring::run(&options, report, main),
                 Backend::Glommio => glommio::run(&options, affinity, report, main),
                 // The simulated one has its own way, above.

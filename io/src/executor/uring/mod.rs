@@ -1,0 +1,195 @@
+//! The uring backend: the thread's own ring, driven by our own loop on the `io-uring` crate.
+//!
+//! ```text
+//! read, write, open, sync, allocate, punch, close ─> Work ─> ring ─ one io_uring_enter a turn ─> kernel
+//! truncate, names                                 ─> operation task ─> pool thread
+//! ```
+//!
+//! One issuer, completions only when the loop asks for them (`IORING_SETUP_SINGLE_ISSUER`, `DEFER_TASKRUN`: Linux 6.1),
+//! files and often used buffers registered with the ring. Why it is here beside two runtimes, and what it gains: decision 0005
+//! and `docs/performance.md`.
+//!
+//! Invariants:
+//! * The ring owns all that an operation works on until its completion (`ring.rs`); it is drained before it is dropped,
+//!   or leaked when draining fails.
+//! * No wake is lost (`wakes.rs`), and a thread with nothing to do sleeps in the kernel (`driver.rs`).
+
+mod driver;
+mod ring;
+pub(crate) mod slots;
+mod timers;
+mod wakes;
+
+use std::ffi::CString;
+use std::future::Future;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
+use tokio::task::LocalSet;
+
+use super::context::{self, Executor, Host};
+use super::descriptor::{Direction, Transfer};
+use super::{Ended, ExecutorOptions, Report, START, run_main, threads};
+use crate::error::{IoError, IoErrorKind};
+use crate::file::OpenOptions;
+use crate::pin::Affinity;
+pub(crate) use driver::Driver;
+use ring::Work;
+use slots::Slot;
+
+/// Runs an executor thread to its end.
+pub(super) fn run<F, Fut>(
+    options: &ExecutorOptions,
+    affinity: Affinity,
+    report: Report,
+    main: F,
+) -> Result<(), IoError>
+where
+    F: FnOnce() -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let failed = |source| IoError::from_os(START, source);
+    let pool = threads::pool(options, affinity).map_err(failed)?;
+    let driver = Driver::new(options.ring_entries_clamped()).map_err(explained)?;
+    // Never dropped by accident, as by a panic on the way: the kernel may still write to buffers that it owns.
+    let driver = ManuallyDrop::new(Rc::new(driver));
+    let operations = Rc::new(LocalSet::new());
+    let host = Host::Ring(Rc::downgrade(&operations), Rc::clone(&driver));
+    let executor = Executor::new(options, driver.slots_max(), host);
+    let entered = context::enter(Rc::clone(&executor));
+    let pool_entered = pool.enter();
+    report.started();
+    let root = run_main(executor, operations, main);
+    let ended = driver.block_on(root);
+    drop(pool_entered);
+    drop(entered);
+    let Ended { outcome, drained } = match ended {
+        Ok(ended) => ended,
+        Err(source) => Ended { outcome: Err(IoError::from_os("enter the ring", source)), drained: false },
+    };
+    if drained {
+        drop(ManuallyDrop::into_inner(driver));
+    } else {
+        // Leaves the stuck pool threads alone; each owns what it works on.
+        pool.shutdown_background();
+    }
+    outcome
+}
+
+/// EINVAL is what a kernel says to flags that it does not know.
+fn explained(source: io::Error) -> IoError {
+    if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        return IoError::new(IoErrorKind::Unsupported, START)
+            .with_expected("Linux 6.1 or later for uring")
+            .with_found(format!("{:?}", release.trim()));
+    }
+    IoError::from_os(START, source)
+}
+
+/// An open file: its descriptor, and its place in the ring's table when there was one.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    descriptor: OwnedFd,
+    slot: Option<Slot>,
+}
+
+impl OpenFile {
+    fn slot(&self) -> Option<&Slot> {
+        self.slot.as_ref()
+    }
+
+    fn descriptor(&self) -> &OwnedFd {
+        &self.descriptor
+    }
+}
+
+impl AsFd for OpenFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+pub(crate) async fn open(driver: &Rc<Driver>, path: &Path, options: OpenOptions) -> io::Result<OpenFile> {
+    let flags = open_flags(options)?;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let done = driver.begin(Work::Open { path, flags }).await;
+    done.outcome?;
+    let descriptor = done.opened.ok_or_else(|| io::Error::from(Errno::BADF))?;
+    let slot = driver.register_file(&descriptor);
+    Ok(OpenFile { descriptor, slot })
+}
+
+/// As of the standard library, with its refusals.
+fn open_flags(options: OpenOptions) -> io::Result<OFlags> {
+    let OpenOptions { read, write, create, create_new, truncate, direct: _ } = options;
+    if !write && (create || create_new || truncate) {
+        return Err(Errno::INVAL.into());
+    }
+    let mut flags = OFlags::CLOEXEC;
+    flags |= match (read, write) {
+        (true, true) => OFlags::RDWR,
+        (true, false) => OFlags::RDONLY,
+        (false, true) => OFlags::WRONLY,
+        (false, false) => return Err(Errno::INVAL.into()),
+    };
+    flags |= match (create, create_new) {
+        (_, true) => OFlags::CREATE | OFlags::EXCL,
+        (true, false) => OFlags::CREATE,
+        (false, false) => OFlags::empty(),
+    };
+    if truncate && !create_new {
+        flags |= OFlags::TRUNC;
+    }
+    Ok(flags)
+}
+
+pub(crate) async fn transfer(
+    driver: &Rc<Driver>,
+    file: Rc<OpenFile>,
+    direction: Direction,
+    offset: u64,
+    transfer: Transfer,
+) -> (io::Result<usize>, Transfer) {
+    // The ring owns the transfer while the kernel works on it, whatever becomes of this future.
+    let done = driver.begin(Work::Transfer { file, direction, offset, transfer }).await;
+    let moved = done.outcome.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    match done.work {
+        Work::Transfer { transfer, .. } => (moved, transfer),
+        // The work comes back as it was given.
+        _ => std::future::pending().await,
+    }
+}
+
+pub(crate) async fn sync_data(driver: &Rc<Driver>, file: Rc<OpenFile>) -> io::Result<()> {
+    driver.begin(Work::SyncData { file }).await.outcome.map(drop)
+}
+
+pub(crate) async fn allocate(driver: &Rc<Driver>, file: Rc<OpenFile>, bytes: u64) -> io::Result<()> {
+    let work = Work::Fallocate { file, mode: FallocateFlags::empty(), offset: 0, bytes };
+    driver.begin(work).await.outcome.map(drop)
+}
+
+/// Gives the space of a range back; it reads as zeroes then.
+pub(crate) async fn punch_hole(
+    driver: &Rc<Driver>,
+    file: Rc<OpenFile>,
+    offset: u64,
+    bytes: u64,
+) -> io::Result<()> {
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    driver.begin(Work::Fallocate { file, mode, offset, bytes }).await.outcome.map(drop)
+}
+
+pub(crate) async fn close(driver: &Rc<Driver>, file: OpenFile) -> io::Result<()> {
+    let OpenFile { descriptor, slot } = file;
+    // The kernel lets go of the table's place at the next turn, the one that closes the descriptor.
+    drop(slot);
+    driver.begin(Work::Close { descriptor: Some(descriptor) }).await.outcome.map(drop)
+}
