@@ -15,6 +15,7 @@ use std::rc::{Rc, Weak};
 use tokio::task::LocalSet;
 
 use super::ExecutorOptions;
+use super::gate::Gate;
 use super::simulated::machine::{Class, Machine};
 use super::simulated::seat::Seat;
 use super::task::{TaskLost, task_pair};
@@ -53,6 +54,8 @@ pub(crate) struct Executor {
     pub(crate) counters: Counters,
     /// Operations begun since the ring was last seen to take all of them: see `tokio_uring/turn.rs`.
     pub(crate) unsubmitted: Cell<bool>,
+    /// Which completions wait for the next turn, on runtimes that hand over all at once.
+    pub(super) gate: Gate,
     /// Polls of local tasks that are no background work.
     polls: Cell<u64>,
     pool: Rc<BufferPool>,
@@ -72,6 +75,7 @@ impl Executor {
             backend: options.backend,
             counters: Counters::default(),
             unsubmitted: Cell::new(false),
+            gate: Gate::default(),
             polls: Cell::new(0),
             pool: BufferPool::new(options.buffer_bytes_max),
             slots: Budget::new(slots_max.max(1)),

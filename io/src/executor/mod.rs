@@ -12,6 +12,7 @@
 
 pub(crate) mod context;
 pub(crate) mod descriptor;
+mod gate;
 pub(crate) mod glommio;
 pub(crate) mod simulated;
 pub(crate) mod task;

@@ -178,8 +178,11 @@ pub(crate) async fn read(
     mut transfer: Transfer,
 ) -> (io::Result<usize>, Transfer) {
     executor.unsubmitted.set(true);
+    let wanted = transfer.buffer.bytes().saturating_sub(transfer.start);
+    let read = file.ring.read_at(offset, wanted).await;
+    executor.gate.pass().await;
     let to_fill = transfer.buffer.get_mut(transfer.start..).unwrap_or_default();
-    let outcome = match file.ring.read_at(offset, to_fill.len()).await {
+    let outcome = match read {
         Ok(bytes) => {
             let read = bytes.len().min(to_fill.len());
             if let (Some(to), Some(from)) = (to_fill.get_mut(..read), bytes.get(..read)) {

@@ -35,6 +35,9 @@ const TURNS_MAX: u32 = 4;
 /// Long enough not to be due when it is armed, short enough to be due when the loop comes round.
 const NUDGE: Duration = Duration::from_micros(1);
 
+/// Fewest completions of a turn, if there are more: an extra submission costs a round through its three rings.
+const COMPLETIONS_MIN: usize = 4;
+
 /// Wakes the root task, from any thread and at any time, also after its executor.
 struct Wakes {
     /// glommio's waker, as long as its executor runs. Its last reference on this side is dropped on its own thread.
@@ -48,7 +51,7 @@ struct Wakes {
 impl Wakes {
     /// `held` and `woken` are written by one side and read by the other in opposite order; with both sequentially
     /// consistent, either the waker sees the hold end or the turn sees the wake. One that finds `woken` set leaves the
-    /// rest to the one that set it; `hold` reads what it wrote before it clears it.
+    /// rest to the one that set it; `forget` reads what it wrote before it clears it.
     fn remember(&self) {
         if !self.woken.swap(true, Ordering::SeqCst) && !self.held.load(Ordering::SeqCst) {
             let root = self.root.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +63,10 @@ impl Wakes {
 
     fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// All that is polled right after this need not be remembered.
+    fn forget(&self) {
         self.woken.swap(false, Ordering::SeqCst);
     }
 
@@ -153,12 +160,14 @@ impl<T> Future for Turns<T> {
             (wakes, waker)
         });
         wakes.hold();
+        this.executor.gate.open(this.executor.operations_in_flight(), COMPLETIONS_MIN);
+        wakes.forget();
         match this.root.as_mut().poll(&mut Context::from_waker(waker)) {
             Poll::Ready(output) => {
                 wakes.retire();
                 this.output = Some(output);
             }
-            Poll::Pending if wakes.is_woken() => {
+            Poll::Pending if wakes.is_woken() || this.executor.gate.has_waiting() => {
                 this.turns += 1;
                 if !this.executor.unsubmitted.get() && this.turns < TURNS_MAX {
                     // One wake at most is under way: of this thread, or already in the queue.

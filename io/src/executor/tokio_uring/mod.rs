@@ -99,10 +99,12 @@ pub(crate) async fn transfer(
     transfer: Transfer,
 ) -> (io::Result<usize>, Transfer) {
     executor.unsubmitted.set(true);
-    match direction {
+    let done = match direction {
         Direction::Read => file.read_at(transfer, offset).await,
         Direction::Write => file.write_at(transfer, offset).submit().await,
-    }
+    };
+    executor.gate.pass().await;
+    done
 }
 
 pub(crate) async fn sync_data(executor: &Executor, file: &File) -> io::Result<()> {

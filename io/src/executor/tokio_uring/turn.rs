@@ -22,6 +22,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::executor::context::Executor;
 
+/// Fewest completions of a turn, if there are more: an extra submission costs a round through epoll.
+const COMPLETIONS_MIN: usize = 2;
+
 /// Wakes the runtime, unless a turn is under way that will look for itself.
 struct Wakes {
     runtime: Waker,
@@ -43,6 +46,10 @@ impl Wakes {
 
     fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// All that is polled right after this need not be remembered.
+    fn forget(&self) {
         self.woken.store(false, Ordering::SeqCst);
     }
 
@@ -102,10 +109,13 @@ impl<T> Future for Turns<T> {
             (wakes, waker)
         });
         wakes.hold();
+        this.executor.gate.open(this.executor.operations_in_flight(), COMPLETIONS_MIN);
+        wakes.forget();
         if let Poll::Ready(output) = this.root.as_mut().poll(&mut Context::from_waker(waker)) {
             return Poll::Ready(output);
         }
-        if wakes.is_woken() && this.executor.unsubmitted.get() {
+        let goes_on = wakes.is_woken() || this.executor.gate.has_waiting();
+        if goes_on && this.executor.unsubmitted.get() {
             let mut submission = Box::pin(tokio_uring::no_op());
             // Puts it on the ring, which has one entry free for it. Wakes stay held until it is done.
             if submission.as_mut().poll(context).is_pending() {
@@ -113,7 +123,7 @@ impl<T> Future for Turns<T> {
                 return Poll::Pending;
             }
         }
-        if wakes.release() {
+        if wakes.release() || goes_on {
             context.waker().wake_by_ref();
         }
         Poll::Pending

@@ -6,8 +6,7 @@
 //! ```
 //!
 //! One call to the kernel a turn, at most: it submits all that the turn began, sleeps when nothing is ready, and gets
-//! completions. A turn takes only a part of the completions that are there ([`completions_max`]), so that the device
-//! has new work while the rest is dealt with: all at once, device and core would wait for each other in turn.
+//! completions: of those that are there a part only, for the reason that `gate.rs` gives.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -24,12 +23,7 @@ use super::slots::Slot;
 use super::timers::{TimerKey, Timers};
 use super::wakes::Wakes;
 use crate::clock::{Instant, now};
-
-/// A turn takes one in so many of the operations in flight.
-const COMPLETIONS_SHARE: usize = 8;
-
-/// Most completions that a turn takes.
-const COMPLETIONS_MAX: usize = 16;
+use crate::executor::gate::completions_max;
 
 /// The ring and the timers of one thread.
 pub(crate) struct Driver {
@@ -78,7 +72,7 @@ impl Driver {
                 return Ok(output);
             }
             let wait = self.wait_after_timers(all_taken);
-            let completions_max = completions_max(self.ring.borrow().in_flight());
+            let completions_max = completions_max(self.ring.borrow().in_flight(), 1);
             all_taken = self.ring.borrow_mut().turn(wait, completions_max, &mut reaped)?;
             for waker in reaped.wakers.drain(..) {
                 waker.wake();
@@ -126,11 +120,6 @@ impl Driver {
     pub(crate) fn sleep(self: &Rc<Self>, duration: Duration) -> Sleep {
         Sleep { driver: Rc::clone(self), at: now() + duration, timer: None }
     }
-}
-
-/// Most completions of a turn, of so many operations in flight.
-fn completions_max(in_flight: usize) -> usize {
-    (in_flight / COMPLETIONS_SHARE).clamp(1, COMPLETIONS_MAX)
 }
 
 enum Begun {
