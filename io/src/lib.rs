@@ -1,7 +1,8 @@
 //! The machine under every Aquifer shard: pinned executors, direct files, buffers, clock and chance.
 //!
 //! ```text
-//! shard code ─> spawn_local · sleep · acquire_buffer · File ─┬─> tokio-uring: io_uring of the thread
+//! shard code ─> spawn_local · sleep · acquire_buffer · File ─┬─> uring: io_uring of the thread, in a loop of our own
+//!                                                            ├─> tokio-uring: io_uring of the thread
 //!                                                            ├─> glommio: io_uring of the thread, writes on the pool
 //!               (names no runtime)                           ├─> threads: pread/pwrite on a bounded pool
 //!                                                            └─> simulated: a machine that one seed replays
@@ -15,8 +16,8 @@
 //! * An operation owns its buffer and its file until the kernel is done with them, also when its future is dropped
 //!   or the executor ends meanwhile (the thread waits for the last one before it gives up its ring).
 //! * Buffers of a thread never pass its limit; operations in flight never pass the ring's size.
-//! * `unsafe` is in `buffer.rs`, `executor/tokio_uring/kernel.rs` and `executor/glommio/kernel.rs`, and nowhere else in
-//!   the project.
+//! * `unsafe` is in `buffer.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
+//!   `executor/glommio/kernel.rs`, and nowhere else in the project.
 
 mod backend;
 mod background;

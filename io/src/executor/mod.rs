@@ -257,10 +257,15 @@ mod tests {
     /// must not free what the kernel may write to.
     #[test]
     fn what_cannot_be_drained_is_left_behind() {
-        if select_backend(BackendChoice::TokioUring).is_err() {
-            return;
+        for choice in [BackendChoice::Uring, BackendChoice::TokioUring] {
+            if let Ok(selection) = select_backend(choice) {
+                leak_a_read(selection.backend);
+            }
         }
-        let options = ExecutorOptions { backend: Backend::TokioUring, ..ExecutorOptions::default() };
+    }
+
+    fn leak_a_read(backend: Backend) {
+        let options = ExecutorOptions { backend, ..ExecutorOptions::default() };
         let thread = spawn_executor(options, || async {
             let options = OpenOptions { read: true, ..OpenOptions::default() };
             let file = Rc::new(File::open(std::path::Path::new("/proc/self/exe"), options).await.unwrap());

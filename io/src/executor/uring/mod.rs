@@ -193,3 +193,60 @@ pub(crate) async fn close(driver: &Rc<Driver>, file: OpenFile) -> io::Result<()>
     drop(slot);
     driver.begin(Work::Close { descriptor: Some(descriptor) }).await.outcome.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use crate::{
+        Backend, BackendChoice, Buffer, ExecutorOptions, File, OpenOptions, acquire_buffer, select_backend,
+        spawn_executor,
+    };
+
+    async fn is_read_right(file: &File, block: u8) -> bool {
+        let buffer = acquire_buffer(4096).await.unwrap();
+        let (outcome, mut buffer) = file.read_at(u64::from(block) * 4096, buffer).await;
+        outcome.unwrap();
+        assert!(buffer.iter().all(|byte| *byte == block), "block {block}");
+        is_registered(&mut buffer)
+    }
+
+    fn is_registered(buffer: &mut Buffer) -> bool {
+        buffer.memory_mut().slot.is_some()
+    }
+
+    /// Memory that is used again and again is registered, and read right; when it is freed its place serves other memory,
+    /// and nothing is read to where the old one was.
+    #[test]
+    fn often_used_buffers_are_registered_and_their_places_used_again() {
+        if select_backend(BackendChoice::Uring).is_err() {
+            return;
+        }
+        let mut blocks = tempfile::NamedTempFile::new().unwrap();
+        for block in 0..64_u8 {
+            blocks.write_all(&[block; 4096]).unwrap();
+        }
+        let path = blocks.path().to_owned();
+        let options = ExecutorOptions {
+            backend: Backend::Uring,
+            buffer_bytes_max: 64 << 10,
+            ..ExecutorOptions::default()
+        };
+        let executor = spawn_executor(options, move || async move {
+            let options = OpenOptions { read: true, direct: true, ..OpenOptions::default() };
+            let file = File::open(&path, options).await.unwrap();
+            for round in 0..8 {
+                let mut registered = 0;
+                for block in 0..64 {
+                    registered += u32::from(is_read_right(&file, block).await);
+                }
+                assert!(registered >= 50, "round {round}: {registered} of 64 reads into registered memory");
+                // All the pool's memory at once: the idle, registered buffer makes room and is freed.
+                let all = acquire_buffer(64 << 10).await.unwrap();
+                drop(all);
+            }
+            file.close().await.unwrap();
+        });
+        executor.unwrap().join().unwrap();
+    }
+}

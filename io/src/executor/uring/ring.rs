@@ -301,7 +301,7 @@ impl Ring {
 
     /// A poll that completes at each write to the eventfd, until the kernel says that it is over.
     fn poll_eventfd(&mut self) {
-        let readable = u32::from(rustix::event::PollFlags::IN.bits());
+        let readable = u32::from(libc::POLLIN.unsigned_abs());
         let entry = opcode::PollAdd::new(Fd(self.wakes.eventfd().as_raw_fd()), readable)
             .multi(true)
             .build()
