@@ -25,6 +25,7 @@ mod error;
 mod http_client;
 mod name;
 mod open;
+mod options;
 mod probe;
 mod runtime;
 #[cfg(feature = "server")]
@@ -35,7 +36,8 @@ mod wrap;
 pub use content::Content;
 pub use error::{RemoteError, RemoteErrorKind};
 pub use name::{NAME_BYTES_MAX, ObjectName};
-pub use open::{RemoteOptions, from_object_store, open_url};
+pub use open::{from_object_store, open_url};
+pub use options::RemoteOptions;
 pub use probe::probe_put_if_absent;
 pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,

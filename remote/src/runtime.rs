@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::open::RemoteOptions;
+use crate::options::RemoteOptions;
 use crate::store::RemoteFuture;
 
 /// Threads for blocking file calls of `file://` stores.

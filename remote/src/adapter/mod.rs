@@ -26,7 +26,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, P
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::{ObjectName, check_folder, check_prefix};
-use crate::open::RemoteOptions;
+use crate::options::RemoteOptions;
 use crate::runtime::HttpRuntime;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 

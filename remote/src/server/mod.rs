@@ -44,7 +44,8 @@ pub use error::ServerError;
 pub use options::ServerOptions;
 
 use crate::error::RemoteError;
-use crate::open::{RemoteOptions, open_url};
+use crate::open::open_url;
+use crate::options::RemoteOptions;
 use crate::store::Remote;
 use folder::Folder;
 use service::Service;
