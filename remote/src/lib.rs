@@ -30,6 +30,7 @@ mod probe;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod shape;
 mod store;
 mod wrap;
 
