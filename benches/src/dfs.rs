@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use aquifer_remote::server::{Server, ServerOptions};
+use aquifer_remote::server::{Server, ServerOptions, ServerShape};
+use aquifer_remote::shape::FaultPlan;
 
 use crate::cli::DfsArgs;
 use crate::failure::Failure;
@@ -17,6 +18,8 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     let mut options = ServerOptions::new(&args.dir);
     options.listen = args.listen;
     options.bucket.clone_from(&args.bucket);
+    options.read_only = args.read_only;
+    options.shape = shape(args)?;
     let own = credentials()?;
     if let Some((access_key, secret_key)) = &own {
         options.access_key.clone_from(access_key);
@@ -44,6 +47,17 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     aquifer_io::block_on(interrupt::interrupted());
     server.stop();
     Ok(())
+}
+
+fn shape(args: &DfsArgs) -> Result<ServerShape, Failure> {
+    let rates = args.fault_rates().map_err(Failure::Usage)?;
+    Ok(ServerShape {
+        latency: args.profile,
+        faults: FaultPlan::new(rates),
+        bandwidth_bytes_per_s: args.bandwidth_bytes_per_s,
+        connection_bandwidth_bytes_per_s: args.connection_bandwidth_bytes_per_s,
+        seed: args.seed,
+    })
 }
 
 /// The credentials of the environment: both or none.

@@ -60,6 +60,21 @@ mod tests {
     }
 
     #[test]
+    fn faults_of_several_flags_go_together() {
+        let Some(Command::Dfs(args)) =
+            parse(&["dfs", "--dir", "/x", "--fault", "503=1%", "--fault", "stall=2%"]).unwrap().command
+        else {
+            panic!("not dfs")
+        };
+        let rates = args.fault_rates().unwrap();
+        assert_eq!((rates.unavailable, rates.stall, rates.truncated), (10_000, 20_000, 0));
+        for fault in ["nonsense=1%", "503", "503=2", "all=50%"] {
+            let args = DfsArgs { fault: vec![fault.to_owned()], ..args.clone() };
+            assert!(args.fault_rates().unwrap_err().starts_with("--fault: "), "{fault}");
+        }
+    }
+
+    #[test]
     fn events_is_what_happens_without_a_command() {
         let bare = parse(&["--shards", "3"]).unwrap();
         assert!(bare.command.is_none());
@@ -85,6 +100,9 @@ mod tests {
             &["device", "--seconds", "never"],
             &["device", "--size-bytes", "1MB"],
             &["dfs", "--dir", "/x", "--listen", "here"],
+            &["dfs", "--dir", "/x", "--profile", "tape"],
+            &["dfs", "--dir", "/x", "--bandwidth-bytes-per-s", "fast"],
+            &["dfs", "--dir", "/x", "--seed", "-1"],
         ] {
             let error = parse(flags).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{flags:?}");
