@@ -44,9 +44,24 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     let mut stdout = std::io::stdout();
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     printed.map_err(|error| Failure::Other(format!("cannot print the address: {error}")))?;
+    if args.end_with_stdin {
+        end_with_stdin()?;
+    }
     aquifer_io::block_on(interrupt::interrupted());
     server.stop();
     Ok(())
+}
+
+/// Waits for the end of the standard input beside everything else, as for a signal.
+fn end_with_stdin() -> Result<(), Failure> {
+    let wait = || {
+        // An error is an end too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        interrupt::interrupt();
+    };
+    let thread = std::thread::Builder::new().name("aquifer-stdin".into()).stack_size(128 << 10);
+    let started = thread.spawn(wait).map(drop);
+    started.map_err(|error| Failure::Other(format!("cannot watch the standard input: {error}")))
 }
 
 fn shape(args: &DfsArgs) -> Result<ServerShape, Failure> {

@@ -6,6 +6,7 @@
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
+//!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
 //! ```
 //!
 //! Exit codes are in [`failure`].
@@ -21,8 +22,10 @@ mod failure;
 mod histogram;
 mod input;
 mod interrupt;
+mod measure;
 mod output;
 mod progress;
+mod remote;
 mod report;
 mod resources;
 mod scratch;
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Some(Command::Events(args)) => events::events(args),
         Some(Command::Dfs(args)) => dfs::dfs(&args),
         Some(Command::Device(args)) => device::device(&args),
+        Some(Command::Remote(args)) => remote::remote(&args),
         None => events::events(cli.events),
     };
     match result {

@@ -35,6 +35,9 @@ pub(crate) struct DfsArgs {
     /// or all, as in `503=2%`. May be repeated.
     #[arg(long, value_name = "KIND=RATE")]
     pub(crate) fault: Vec<String>,
+    /// End when the standard input closes, as with the process that holds it.
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
     /// Of the draws of latencies and faults.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,

@@ -4,6 +4,7 @@ mod bytes_arg;
 mod device;
 mod dfs;
 mod events;
+mod remote;
 
 use clap::{Parser, Subcommand};
 
@@ -11,6 +12,7 @@ pub(crate) use bytes_arg::human_bytes;
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
+pub(crate) use remote::RemoteArgs;
 
 const AFTER_HELP: &str = "\
 Without a command: `events` with its defaults.
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Dfs(DfsArgs),
     /// Measure the disk in the engine's own access shapes: with fio, and through every I/O backend that works here.
     Device(DeviceArgs),
+    /// Measure a store through our client, beside wrk and curl, and the embedded DFS's profiles on the wire.
+    Remote(RemoteArgs),
 }
 
 #[cfg(test)]
@@ -100,6 +104,10 @@ mod tests {
             &["device", "--seconds", "never"],
             &["device", "--size-bytes", "1MB"],
             &["dfs", "--dir", "/x", "--listen", "here"],
+            &["remote", "--rounds", "0"],
+            &["remote", "--connections", "1,0"],
+            &["remote", "--connections", "1,many"],
+            &["remote", "--seconds", "0"],
             &["dfs", "--dir", "/x", "--profile", "tape"],
             &["dfs", "--dir", "/x", "--bandwidth-bytes-per-s", "fast"],
             &["dfs", "--dir", "/x", "--seed", "-1"],
