@@ -40,8 +40,10 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    allocator::tune();
     let cli = Cli::parse();
+    if matches!(cli.command, None | Some(Command::Events(_))) {
+        allocator::tune();
+    }
     let result = match cli.command {
         Some(Command::Events(args)) => events::events(args),
         Some(Command::Dfs(args)) => dfs::dfs(&args),
