@@ -60,7 +60,11 @@ impl Retry {
         match request.operation {
             // A page may take many requests, and of a directory a walk through all of it.
             Operation::List | Operation::Upload => self.deadline(request),
-            _ => self.options.attempt_timeout + self.options.transfer_time(request.moved_bytes_max()),
+            // An eighth more than an HTTP client waits, which can say better what was missing.
+            _ => {
+                let timeout = self.options.attempt_timeout;
+                timeout + timeout / 8 + self.options.transfer_time(request.moved_bytes_max())
+            }
         }
     }
 
