@@ -22,6 +22,7 @@ use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::Connector;
 use crate::options::RemoteOptions;
 use crate::store::Remote;
+use crate::wrap::{Stack, wrap};
 
 /// Settings of which one must be given where the endpoint is not the cloud's own.
 const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
@@ -42,7 +43,21 @@ const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
 /// cannot be made; `InvalidName` for a prefix outside the alphabet of names.
 #[expect(clippy::needless_pass_by_value, reason = "callers hand their options over, most of them fresh ones")]
 pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+    Ok(open_stack(url, &options)?.foreground)
+}
+
+/// Opens the store that a URL names, as [`open_url`] does, with all that its wrappers know: metrics, cost, limits, and the store
+/// for background work.
+///
+/// # Errors
+/// As [`open_url`].
+pub fn open_stack(url: &str, options: &RemoteOptions) -> Result<Stack, RemoteError> {
     options.validate()?;
+    wrap(open_bare(url, options)?, options)
+}
+
+/// The store alone, without wrappers.
+fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(invalid("no user or password in a store's URL: use the AWS_* variables"));
@@ -51,11 +66,11 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
         return Err(invalid("a store's URL has no query and no fragment"));
     }
     match parsed.scheme() {
-        "s3" | "s3a" => open_s3(&parsed, &options),
-        "file" => open_file(&parsed, &options),
+        "s3" | "s3a" => open_s3(&parsed, options),
+        "file" => open_file(&parsed, options),
         "memory" => {
             let store = Arc::new(InMemory::new());
-            let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, &options)?;
+            let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, options)?;
             Ok(Arc::new(adapter))
         }
         other => Err(invalid(&format!(
@@ -124,20 +139,22 @@ fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remote
             return Err(invalid("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
         }
     }
-    let connector = Connector::new(endpoint.as_deref(), options);
-    let store = builder
+    let builder = builder
         .with_bucket_name(bucket)
         // One object, one DELETE: the bulk request is not spoken by every server.
         .with_disable_bulk_delete(true)
-        .with_retry(options.retry())
-        .with_http_connector(connector)
-        .build()
-        .map_err(|error| invalid(&format!("{error}: set the AWS_* variables")))?;
+        .with_http_connector(Connector::new(endpoint.as_deref(), options));
+    let build = |retry| {
+        let built = builder.clone().with_retry(retry).build();
+        built.map_err(|error| invalid(&format!("{error}: set the AWS_* variables")))
+    };
+    let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
     let shown = match &endpoint {
         Some(endpoint) => format!("{} at {endpoint}", shown(url)),
         None => shown(url),
     };
-    Ok(Arc::new(Adapter::new(Arc::new(store), url.path(), shown, ListOrder::Ascending, options)?))
+    let adapter = Adapter::with_uploads(store, uploads, url.path(), shown, ListOrder::Ascending, options)?;
+    Ok(Arc::new(adapter))
 }
 
 /// The endpoint is shown to users, and user data in it would be a secret.
