@@ -14,7 +14,9 @@
 #![forbid(unsafe_code)]
 
 mod allocator;
+mod check;
 mod cli;
+mod contact;
 mod device;
 mod dfs;
 mod events;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     }
     let result = match cli.command {
         Some(Command::Events(args)) => events::events(args),
+        Some(Command::Check(args)) => check::check(&args),
         Some(Command::Dfs(args)) => dfs::dfs(&args),
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),

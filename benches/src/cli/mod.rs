@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bytes_arg;
+mod check;
 mod device;
 mod dfs;
 mod events;
@@ -9,6 +10,7 @@ mod remote;
 use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::human_bytes;
+pub(crate) use check::CheckArgs;
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     /// Stream events into keyed state on a DFS, crash half way, restore, go on, verify every key, report.
     #[command(after_help = AFTER_HELP)]
     Events(EventsArgs),
+    /// Find out whether a store will do, and what lies in it.
+    Check(CheckArgs),
     /// Serve a folder as an S3 store until Ctrl-C, and print the variables to reach it with.
     Dfs(DfsArgs),
     /// Measure the disk in the engine's own access shapes: with fio, and through every I/O backend that works here.
@@ -99,6 +103,7 @@ mod tests {
             &["--store", "file:///x", "--dfs-dir", "/y"],
             &["--nonsense"],
             &["dfs"],
+            &["check"],
             &["device", "--rounds", "0"],
             &["device", "--seconds", "0"],
             &["device", "--seconds", "never"],

@@ -22,7 +22,7 @@ pub(crate) struct RemoteArgs {
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,16,64,256", value_parser = parse_connections)]
     pub(crate) connections: Vec<usize>,
     /// Bytes of the large object.
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "256MiB")]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, default_value = "256MiB")]
     pub(crate) size_bytes: u64,
     /// Only the groups whose name contains this: gets, large, hedge, wire, or more of a name as in `64 in flight`.
     #[arg(long, value_name = "TEXT")]
@@ -40,6 +40,12 @@ impl RemoteArgs {
     pub(crate) fn wants(&self, group: &str) -> bool {
         self.only.as_ref().is_none_or(|only| group.contains(only.as_str()))
     }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    const RANGE: std::ops::RangeInclusive<u64> = (1 << 20)..=(64 << 30);
+    let bytes = parse_bytes(text)?;
+    if RANGE.contains(&bytes) { Ok(bytes) } else { Err("1MiB to 64GiB".to_owned()) }
 }
 
 fn parse_connections(text: &str) -> Result<usize, String> {

@@ -108,11 +108,6 @@ impl Meter {
             beside_cpu_us_per_operation: per_operation(ended.beside.saturating_sub(begun.beside)),
         })
     }
-
-    /// The latencies of the measured time.
-    pub(crate) fn latencies(&self) -> &Latencies {
-        &self.latencies
-    }
 }
 
 /// What a meter has read.

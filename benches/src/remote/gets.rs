@@ -25,12 +25,17 @@ pub(super) fn measure(
         None => Meter::new(times),
     };
     let meter = RefCell::new(meter);
+    let counted = || (target.hedges.reads(), target.hedges.hedges());
+    let before = counted();
     let lanes: FuturesUnordered<_> = (0..in_flight).map(|_| lane(target, name, &meter)).collect();
     let ended = aquifer_io::block_on(lanes.try_collect::<()>());
     // Numbers cut short by Ctrl-C are no numbers.
     interrupt::check()?;
     ended?;
-    Ok(Sample::of_meter(&meter.borrow(), target.server.is_some()))
+    let (reads, hedges) = (counted().0 - before.0, counted().1 - before.1);
+    let extra = 100.0 * hedges as f64 / reads.max(1) as f64;
+    let sample = Sample::of_meter(&meter.borrow(), target.server.is_some());
+    Ok(Sample { extra_requests_percent: Some(extra), ..sample })
 }
 
 async fn lane(target: &Target, name: &ObjectName, meter: &RefCell<Meter>) -> Result<(), RemoteError> {

@@ -1,6 +1,7 @@
 //! Which groups are measured, and what each contender does.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::path::Path;
 
 use aquifer_remote::ObjectName;
@@ -27,6 +28,12 @@ const REQUESTS: &str = "requests/s";
 const MEBIBYTES: &str = "MiB/s";
 /// Of wrk's requests a second.
 const GETS_GOAL: Goal = Goal { share: 0.7, extra_percent_max: None };
+/// Of the 99.9th percentile without hedging.
+const HEDGE_GOAL: Goal = Goal { share: 0.5, extra_percent_max: Some(5.0) };
+/// Reads in flight while hedging is compared.
+const HEDGE_IN_FLIGHT: usize = 64;
+/// A 99.9th percentile wants so many times the requests.
+const HEDGE_TIME_FACTOR: u32 = 3;
 /// Of curl's bytes a second.
 const LARGE_GOAL: Goal = Goal { share: 0.8, extra_percent_max: None };
 
@@ -34,6 +41,8 @@ const LARGE_GOAL: Goal = Goal { share: 0.8, extra_percent_max: None };
 pub(super) struct Shaped {
     pub(super) profile: LatencyProfile,
     pub(super) target: Target,
+    /// The same without second requests.
+    pub(super) plain: Target,
     pub(super) dfs: DfsProcess,
 }
 
@@ -61,13 +70,24 @@ fn wire_name(profile: LatencyProfile) -> String {
     format!("wire: profile {profile}, {} at once", wire::connections(profile))
 }
 
+const UPLOAD: &str = "upload";
+const DOWNLOAD: &str = "download";
+
+fn large_name(what: &str, args: &RemoteArgs) -> String {
+    format!("large: {what} {}", human_bytes(args.size_bytes))
+}
+
+fn hedge_name(profile: LatencyProfile) -> String {
+    format!("hedge: profile {profile}, {HEDGE_IN_FLIGHT} in flight")
+}
+
 /// Whether a chosen group wants an embedded DFS with this profile.
 pub(super) fn needs(profile: LatencyProfile, args: &RemoteArgs) -> bool {
     let unshaped = profile == LatencyProfile::None
         && (args.connections.iter().any(|number| args.wants(&gets_name(*number)))
-            || args.wants("large: upload")
-            || args.wants("large: download"));
-    unshaped || args.wants(&wire_name(profile))
+            || [UPLOAD, DOWNLOAD].iter().any(|what| args.wants(&large_name(what, args))));
+    let hedge = profile == LatencyProfile::S3 && args.wants(&hedge_name(profile));
+    unshaped || hedge || args.wants(&wire_name(profile))
 }
 
 impl Bench<'_> {
@@ -85,25 +105,19 @@ impl Bench<'_> {
 
     /// Writes what is read later.
     pub(super) fn prepare(&self, progress: &Progress) -> Result<(), Failure> {
-        progress.step("prepare", "the object of ranged GETs, the file to upload");
+        progress.step("prepare", "the object of ranged GETs, the large file and object");
         for target in self.targets() {
             aquifer_io::block_on(target.write_blocks(&self.blocks))?;
             interrupt::check()?;
         }
-        let file = self.large_file();
+        let wants = |what| self.target.is_some() && self.args.wants(&large_name(what, self.args));
         let bytes = vec![7; usize::try_from(PART_BYTES).unwrap_or(0)];
-        let written = std::fs::File::create(&file).and_then(|mut out| {
-            let mut left = self.args.size_bytes;
-            while left > 0 {
-                let take = left.min(PART_BYTES);
-                let piece = bytes.get(..usize::try_from(take).unwrap_or(0)).unwrap_or_default();
-                std::io::Write::write_all(&mut out, piece)?;
-                left -= take;
-            }
-            Ok(())
-        });
-        written.map_err(|error| Failure::local("cannot write", &file, error))?;
-        if let Some(target) = self.target.as_ref().filter(|_| self.args.wants("large: download")) {
+        if wants(UPLOAD) {
+            let file = self.large_file();
+            let written = write_large(&file, &bytes, self.args.size_bytes);
+            written.map_err(|error| Failure::local("cannot write", &file, error))?;
+        }
+        if let Some(target) = self.target.as_ref().filter(|_| wants(DOWNLOAD)) {
             let part = Bytes::from(bytes);
             aquifer_io::block_on(target.upload(&self.large_object()?, self.args.size_bytes, &part))?;
         }
@@ -136,6 +150,7 @@ impl Bench<'_> {
             groups.extend(self.gets(target)?);
             groups.extend(self.large(target)?);
         }
+        groups.extend(self.hedge());
         groups.extend(self.wire()?);
         groups.retain(|group| self.args.wants(&group.what));
         if groups.is_empty() {
@@ -180,10 +195,9 @@ impl Bench<'_> {
 
     fn large<'g>(&'g self, target: &'g Target) -> Result<Vec<Group<'g>>, Failure> {
         let bytes = self.args.size_bytes;
-        let size = human_bytes(bytes);
         let part = Bytes::from(vec![7; usize::try_from(PART_BYTES).unwrap_or(0)]);
         let group = |what: &str, contenders| Group {
-            what: format!("large: {what} {size}"),
+            what: large_name(what, self.args),
             unit: MEBIBYTES,
             by: By::Rate,
             yardstick: "curl",
@@ -227,7 +241,21 @@ impl Bench<'_> {
             });
             downloads.push(tool("curl", move || curl.download(&whole, target.server)));
         }
-        Ok(vec![group("upload", uploads), group("download", downloads)])
+        Ok(vec![group(UPLOAD, uploads), group(DOWNLOAD, downloads)])
+    }
+
+    fn hedge(&self) -> Option<Group<'_>> {
+        let shaped = self.shaped.iter().find(|shaped| shaped.profile == LatencyProfile::S3)?;
+        let times = Times::new(self.times.measured * HEDGE_TIME_FACTOR);
+        let reads = move |target| move || gets::measure(target, &self.blocks, HEDGE_IN_FLIGHT, times);
+        Some(Group {
+            what: hedge_name(shaped.profile),
+            unit: REQUESTS,
+            by: By::P99_9,
+            yardstick: "plain",
+            goal: Some(HEDGE_GOAL),
+            contenders: vec![ours("hedged", reads(&shaped.target)), ours("plain", reads(&shaped.plain))],
+        })
     }
 
     fn wire(&self) -> Result<Vec<Group<'_>>, Failure> {
@@ -252,6 +280,18 @@ impl Bench<'_> {
         }
         Ok(groups)
     }
+}
+
+/// Writes a file of so many bytes, a part at a time.
+fn write_large(file: &Path, part: &[u8], bytes: u64) -> std::io::Result<()> {
+    let mut out = std::fs::File::create(file)?;
+    let mut left = bytes;
+    while left > 0 {
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(part.len());
+        out.write_all(part.get(..take).unwrap_or(part))?;
+        left = left.saturating_sub(take as u64);
+    }
+    Ok(())
 }
 
 /// Runs a transfer of so many bytes.

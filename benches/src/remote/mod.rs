@@ -72,7 +72,8 @@ pub(crate) fn remote(args: &RemoteArgs) -> Result<(), Failure> {
     let mut shaped = Vec::new();
     for profile in [LatencyProfile::Nvme, LatencyProfile::Hdfs, LatencyProfile::S3] {
         if let (None, Some(dfs)) = (&args.store, start(scratch.path(), profile, args, &progress)?) {
-            shaped.push(Shaped { profile, target: Target::embedded(&dfs)?, dfs });
+            let (target, plain) = (Target::embedded(&dfs)?, Target::unhedged(&dfs)?);
+            shaped.push(Shaped { profile, target, plain, dfs });
         }
     }
     let folder = format!("aquifer-bench-{:016x}", aquifer_io::random_u64());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aquifer_remote::{Content, ObjectName, Remote, RemoteOptions, open_url};
+use aquifer_remote::{Content, HedgeCounters, ObjectName, Remote, RemoteOptions, open_stack};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -29,6 +29,8 @@ pub(super) struct Target {
     pub(super) remote: Arc<dyn Remote>,
     /// Its own process, when it is ours.
     pub(super) server: Option<u32>,
+    /// What hedging did.
+    pub(super) hedges: Arc<HedgeCounters>,
     /// Signs for other programs, where it is S3.
     signer: Option<(AmazonS3, String)>,
 }
@@ -36,7 +38,16 @@ pub(super) struct Target {
 impl Target {
     /// The embedded DFS of a process.
     pub(super) fn embedded(dfs: &DfsProcess) -> Result<Self, Failure> {
-        let mut target = Self::open(&format!("s3://{BUCKET}/bench"), dfs.options())?;
+        Self::embedded_with(dfs, dfs.options())
+    }
+
+    /// The same without second requests.
+    pub(super) fn unhedged(dfs: &DfsProcess) -> Result<Self, Failure> {
+        Self::embedded_with(dfs, RemoteOptions { hedge: None, ..dfs.options() })
+    }
+
+    fn embedded_with(dfs: &DfsProcess, options: RemoteOptions) -> Result<Self, Failure> {
+        let mut target = Self::open(&format!("s3://{BUCKET}/bench"), options)?;
         target.server = Some(dfs.process());
         Ok(target)
     }
@@ -44,7 +55,8 @@ impl Target {
     /// A store by URL.
     pub(super) fn open(url: &str, options: RemoteOptions) -> Result<Self, Failure> {
         let signer = signer(url, &options)?;
-        Ok(Self { remote: open_url(url, options)?, server: None, signer })
+        let stack = open_stack(url, &options)?;
+        Ok(Self { remote: stack.foreground, server: None, hedges: stack.hedges, signer })
     }
 
     /// A URL that lets another program do this to an object; `None` where the store is no S3.
