@@ -48,11 +48,23 @@ pub(crate) async fn probe(url: &str, contact: &Contact) -> Result<(), Failure> {
 }
 
 fn cannot(url: &str, error: &RemoteError) -> Failure {
+    let text = error.to_string();
     let remedy = match error.kind() {
         RemoteErrorKind::Unsafe => {
-            "; to look at it without writing: aquifer-bench check --read-only --store URL".replace("URL", url)
+            format!("; to look at it without writing: aquifer-bench check --read-only --store {url}")
         }
-        _ => String::new(),
+        _ => tls_remedy(&text).to_owned(),
     };
-    Failure::Other(format!("cannot use the store {url}: {error}{remedy}"))
+    Failure::Other(format!("cannot use the store {url}: {text}{remedy}"))
+}
+
+/// What the TLS library says is for those who know its states.
+fn tls_remedy(text: &str) -> &'static str {
+    if text.contains("corrupt message") {
+        "; the answer was no TLS: is the endpoint http:// and not https://?"
+    } else if text.contains("certificate") {
+        "; TLS: use an endpoint whose certificate this machine trusts for that name"
+    } else {
+        ""
+    }
 }

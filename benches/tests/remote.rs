@@ -90,7 +90,7 @@ fn every_group_is_measured_without_other_programs() {
 #[test]
 fn other_programs_are_measured_beside_ours() {
     let place = Place::new();
-    let report = report(&place, |_| {}, &["--only", "8 in flight", "--seconds", "0.5"]);
+    let report = report(&place, |_| {}, &["--only", "8 in flight"]);
     let names = names(&report);
     assert_eq!(names.first(), Some(&("gets: 4 KiB, 8 in flight", "aquifer")));
     if names.contains(&("gets: 4 KiB, 8 in flight", "wrk")) {
