@@ -31,6 +31,7 @@ mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod shape;
+mod simulated;
 mod store;
 mod wrap;
 
@@ -40,6 +41,7 @@ pub use name::{NAME_BYTES_MAX, ObjectName};
 pub use open::{from_object_store, open_stack, open_url};
 pub use options::RemoteOptions;
 pub use probe::probe_put_if_absent;
+pub use simulated::SimulatedDfs;
 pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
 };

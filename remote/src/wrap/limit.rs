@@ -41,7 +41,7 @@ pub struct ClassLimit {
 pub struct InFlight {
     /// Requests.
     pub requests: usize,
-    /// Bytes they may move at most, each rounded up to KiB.
+    /// Bytes they may move at most, each rounded up to KiB, and what is promised to the first in line.
     pub bytes: u64,
 }
 
