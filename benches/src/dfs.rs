@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use aquifer_remote::server::{Server, ServerOptions};
+use aquifer_remote::server::{Server, ServerOptions, ServerShape};
+use aquifer_remote::shape::FaultPlan;
 
 use crate::cli::DfsArgs;
 use crate::failure::Failure;
@@ -17,6 +18,8 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     let mut options = ServerOptions::new(&args.dir);
     options.listen = args.listen;
     options.bucket.clone_from(&args.bucket);
+    options.read_only = args.read_only;
+    options.shape = shape(args)?;
     let own = credentials()?;
     if let Some((access_key, secret_key)) = &own {
         options.access_key.clone_from(access_key);
@@ -41,9 +44,35 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     let mut stdout = std::io::stdout();
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     printed.map_err(|error| Failure::Other(format!("cannot print the address: {error}")))?;
+    if args.end_with_stdin {
+        end_with_stdin()?;
+    }
     aquifer_io::block_on(interrupt::interrupted());
     server.stop();
     Ok(())
+}
+
+/// Waits for the end of the standard input beside everything else, as for a signal.
+fn end_with_stdin() -> Result<(), Failure> {
+    let wait = || {
+        // An error is an end too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        interrupt::interrupt();
+    };
+    let thread = std::thread::Builder::new().name("aquifer-stdin".into()).stack_size(128 << 10);
+    let started = thread.spawn(wait).map(drop);
+    started.map_err(|error| Failure::Other(format!("cannot watch the standard input: {error}")))
+}
+
+fn shape(args: &DfsArgs) -> Result<ServerShape, Failure> {
+    let rates = args.fault_rates().map_err(Failure::Usage)?;
+    Ok(ServerShape {
+        latency: args.profile,
+        faults: FaultPlan::new(rates),
+        bandwidth_bytes_per_s: args.bandwidth_bytes_per_s,
+        connection_bandwidth_bytes_per_s: args.connection_bandwidth_bytes_per_s,
+        seed: args.seed,
+    })
 }
 
 /// The credentials of the environment: both or none.

@@ -27,6 +27,15 @@ impl Latencies {
         }
     }
 
+    /// Records what another histogram has recorded.
+    pub(crate) fn add(&mut self, other: &Self) {
+        if let (Some(histogram), Some(other)) = (&mut self.0, &other.0) {
+            // It fails for durations out of range only, and both have the same range.
+            let added = histogram.add(other);
+            debug_assert!(added.is_ok(), "{added:?}");
+        }
+    }
+
     /// Count, mean, percentiles and maximum.
     pub(crate) fn summary(&self) -> LatencySummary {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
@@ -75,6 +84,15 @@ mod tests {
         let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.002;
         assert!(near(summary.p50_us, 5_000.0) && near(summary.p99_us, 9_900.0), "{summary:?}");
         assert!(near(summary.p99_9_us, 9_990.0) && near(summary.max_us, 10_000.0), "{summary:?}");
+    }
+
+    #[test]
+    fn histograms_add_up() {
+        let (mut one, mut other) = (Latencies::new(), Latencies::new());
+        one.record(Duration::from_micros(10));
+        other.record(Duration::from_micros(30));
+        one.add(&other);
+        assert_eq!((one.summary().count, one.summary().max_us.round() as u64), (2, 30));
     }
 
     #[test]

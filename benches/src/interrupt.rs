@@ -33,6 +33,12 @@ pub(crate) fn watch() -> Result<(), Failure> {
     Ok(())
 }
 
+/// As if a first signal had come.
+pub(crate) fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Release);
+    WAKER.wake();
+}
+
 /// Fails once a signal has come.
 pub(crate) fn check() -> Result<(), Failure> {
     if INTERRUPTED.load(Ordering::Acquire) { Err(Failure::Interrupted) } else { Ok(()) }

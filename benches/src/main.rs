@@ -6,6 +6,7 @@
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
+//!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
 //! ```
 //!
 //! Exit codes are in [`failure`].
@@ -13,7 +14,9 @@
 #![forbid(unsafe_code)]
 
 mod allocator;
+mod check;
 mod cli;
+mod contact;
 mod device;
 mod dfs;
 mod events;
@@ -21,8 +24,10 @@ mod failure;
 mod histogram;
 mod input;
 mod interrupt;
+mod measure;
 mod output;
 mod progress;
+mod remote;
 mod report;
 mod resources;
 mod scratch;
@@ -37,12 +42,16 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    allocator::tune();
     let cli = Cli::parse();
+    if matches!(cli.command, None | Some(Command::Events(_))) {
+        allocator::tune();
+    }
     let result = match cli.command {
         Some(Command::Events(args)) => events::events(args),
+        Some(Command::Check(args)) => check::check(&args),
         Some(Command::Dfs(args)) => dfs::dfs(&args),
         Some(Command::Device(args)) => device::device(&args),
+        Some(Command::Remote(args)) => remote::remote(&args),
         None => events::events(cli.events),
     };
     match result {

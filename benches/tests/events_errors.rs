@@ -5,9 +5,9 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
-use common::{Ended, Place};
+use common::{Dfs, Ended, Place};
 
 fn file(place: &Place, name: &str, bytes: &[u8]) -> String {
     std::fs::write(place.path(name), bytes).unwrap();
@@ -95,48 +95,10 @@ fn a_dead_server_is_an_error_and_no_wait_for_ever() {
     assert_eq!(place.left_behind(), Vec::<std::path::PathBuf>::new());
 }
 
-/// A `dfs` process; killed with the test.
-struct Dfs {
-    child: Child,
-    lines: Vec<String>,
-}
-
-impl Dfs {
-    fn start(place: &Place, listen: &str) -> Self {
-        let dir = place.path("served");
-        let flags = ["dfs", "--dir", dir.to_str().unwrap(), "--listen", listen, "--bucket", "test-bucket"];
-        let mut child = place.command(&flags).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let lines = stdout.lines().take(4).map(Result::unwrap).collect();
-        Self { child, lines }
-    }
-
-    /// The variables it printed.
-    fn variables(&self) -> Vec<(String, String)> {
-        let exports = self.lines.iter().filter_map(|line| line.strip_prefix("export "));
-        let pairs = exports.flat_map(|line| line.split(' ')).filter_map(|pair| pair.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-    }
-
-    fn signal(&mut self, signal: &str) -> Option<i32> {
-        let sent =
-            std::process::Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Dfs {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn the_server_alone_serves_whoever_has_its_variables() {
     let place = Place::new();
-    let mut dfs = Dfs::start(&place, "127.0.0.1:0");
+    let mut dfs = Dfs::start(&place, &[]);
     let variables = dfs.variables();
     let endpoint = &variables.iter().find(|(name, _)| name == "AWS_ENDPOINT").unwrap().1;
     let address = endpoint.strip_prefix("http://").unwrap();

@@ -29,7 +29,7 @@ use object_store::client::{
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::error::RemoteErrorKind;
-use crate::open::RemoteOptions;
+use crate::options::RemoteOptions;
 
 /// Longest error answer that is looked at.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;

@@ -25,19 +25,31 @@ mod error;
 mod http_client;
 mod name;
 mod open;
+mod options;
 mod probe;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod shape;
+mod simulated;
 mod store;
 mod wrap;
 
 pub use content::Content;
 pub use error::{RemoteError, RemoteErrorKind};
 pub use name::{NAME_BYTES_MAX, ObjectName};
-pub use open::{RemoteOptions, from_object_store, open_url};
+pub use open::{from_object_store, open_stack, open_url};
+pub use options::RemoteOptions;
 pub use probe::probe_put_if_absent;
+pub use simulated::SimulatedDfs;
 pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
 };
-pub use wrap::meter::{RemoteMetrics, metered};
+pub use wrap::cost::{Bill, Cost, Prices, UnknownPrices, priced};
+pub use wrap::hedge::{HedgeCounters, HedgeOptions};
+pub use wrap::limit::{ClassLimit, InFlight, Limits};
+pub use wrap::meter::{LatencySummary, RemoteMetrics, metered};
+pub use wrap::operation::{Operation, SizeClass};
+pub use wrap::shape::ShapeOptions;
+pub use wrap::timer::Timers;
+pub use wrap::{Stack, wrap};

@@ -6,23 +6,23 @@
 //! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows |
 //! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
+use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::adapter::{Adapter, ListOrder};
 use crate::durable::create_folder;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::Connector;
+use crate::options::RemoteOptions;
 use crate::store::Remote;
+use crate::wrap::{Stack, wrap};
 
 /// Settings of which one must be given where the endpoint is not the cloud's own.
 const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
@@ -34,118 +34,6 @@ const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
     AmazonS3ConfigKey::SkipSignature,
 ];
 
-/// How requests are made. Plain data; the defaults bring a dead server to light within ten seconds.
-#[derive(Clone)]
-pub struct RemoteOptions {
-    /// Threads of the store's own runtime. Default 1.
-    pub http_threads: usize,
-    /// Requests (and so connections) at once; more wait in line. Default 256.
-    pub requests_in_flight_max: usize,
-    /// Longest wait for a connection. Default 3 s.
-    pub connect_timeout: Duration,
-    /// Longest wait of one attempt for the first byte of the answer, and for each next one. Default 4 s.
-    pub attempt_timeout: Duration,
-    /// Repeats of one request. Default 5.
-    pub retries_max: usize,
-    /// No repeat starts later than this after the request did. Default 6 s.
-    pub retry_time_max: Duration,
-    /// Longest life of one request with its repeats, without the time to move its bytes. Default 9.5 s.
-    pub deadline: Duration,
-    /// Slowest transfer that is waited for, in bytes per second: lengthens deadlines of large objects. Default 256 KiB/s.
-    pub transfer_bytes_per_s_min: u64,
-    /// Settings by the names of the `AWS_*` variables, which they override. Values are never shown.
-    pub settings: BTreeMap<String, String>,
-    /// Take the `AWS_*` variables of the process. Default true.
-    pub environment: bool,
-}
-
-impl Default for RemoteOptions {
-    fn default() -> Self {
-        Self {
-            http_threads: 1,
-            requests_in_flight_max: 256,
-            connect_timeout: Duration::from_secs(3),
-            attempt_timeout: Duration::from_secs(4),
-            retries_max: 5,
-            retry_time_max: Duration::from_secs(6),
-            deadline: Duration::from_millis(9_500),
-            transfer_bytes_per_s_min: 256 << 10,
-            settings: BTreeMap::new(),
-            environment: true,
-        }
-    }
-}
-
-impl fmt::Debug for RemoteOptions {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RemoteOptions")
-            .field("http_threads", &self.http_threads)
-            .field("requests_in_flight_max", &self.requests_in_flight_max)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("attempt_timeout", &self.attempt_timeout)
-            .field("retries_max", &self.retries_max)
-            .field("retry_time_max", &self.retry_time_max)
-            .field("deadline", &self.deadline)
-            .field("transfer_bytes_per_s_min", &self.transfer_bytes_per_s_min)
-            .field("settings", &self.settings.keys())
-            .field("environment", &self.environment)
-            .finish()
-    }
-}
-
-impl RemoteOptions {
-    /// Checks the numbers.
-    ///
-    /// # Errors
-    /// Kind `Invalid` that names the option.
-    pub fn validate(&self) -> Result<(), RemoteError> {
-        let wrong = |what: &str| Err(RemoteError::new(RemoteErrorKind::Invalid, "open").with_cause(what));
-        if self.http_threads == 0 || self.http_threads > 64 {
-            return wrong("http_threads is not within 1..=64");
-        }
-        if self.requests_in_flight_max == 0 || self.requests_in_flight_max > 65_536 {
-            return wrong("requests_in_flight_max is not within 1..=65536");
-        }
-        if self.transfer_bytes_per_s_min == 0 {
-            return wrong("transfer_bytes_per_s_min is 0");
-        }
-        if self.connect_timeout.is_zero() || self.attempt_timeout.is_zero() || self.deadline.is_zero() {
-            return wrong("a timeout is 0");
-        }
-        Ok(())
-    }
-
-    /// Time to move that many bytes at the slowest speed waited for.
-    pub(crate) fn transfer_time(&self, bytes: u64) -> Duration {
-        Duration::from_millis(
-            bytes.saturating_mul(1_000).checked_div(self.transfer_bytes_per_s_min).unwrap_or(0),
-        )
-    }
-
-    pub(crate) fn deadline_of(&self, bytes: u64) -> Duration {
-        // A day is the same as for ever and keeps timers within their range.
-        (self.deadline + self.transfer_time(bytes)).min(Duration::from_secs(86_400))
-    }
-
-    /// A page may take several requests, as a store lists at most 1,000 names in one.
-    pub(crate) fn deadline_of_list(&self) -> Duration {
-        self.deadline * 3
-    }
-
-    fn retry(&self) -> RetryConfig {
-        RetryConfig {
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(50),
-                max_backoff: Duration::from_secs(1),
-                base: 2.0,
-            },
-            max_retries: self.retries_max,
-            retry_timeout: self.retry_time_max,
-        }
-    }
-}
-
 /// Opens the store that a URL names. No request is made yet: wrong credentials or a dead server show at the first one.
 ///
 /// Cleartext `http://` endpoints are used when the endpoint is given as such.
@@ -155,7 +43,21 @@ impl RemoteOptions {
 /// cannot be made; `InvalidName` for a prefix outside the alphabet of names.
 #[expect(clippy::needless_pass_by_value, reason = "callers hand their options over, most of them fresh ones")]
 pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+    Ok(open_stack(url, &options)?.foreground)
+}
+
+/// Opens the store that a URL names, as [`open_url`] does, with all that its wrappers know: metrics, cost, limits, and the store
+/// for background work.
+///
+/// # Errors
+/// As [`open_url`].
+pub fn open_stack(url: &str, options: &RemoteOptions) -> Result<Stack, RemoteError> {
     options.validate()?;
+    wrap(open_bare(url, options)?, options)
+}
+
+/// The store alone, without wrappers.
+fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(invalid("no user or password in a store's URL: use the AWS_* variables"));
@@ -164,11 +66,11 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
         return Err(invalid("a store's URL has no query and no fragment"));
     }
     match parsed.scheme() {
-        "s3" | "s3a" => open_s3(&parsed, &options),
-        "file" => open_file(&parsed, &options),
+        "s3" | "s3a" => open_s3(&parsed, options),
+        "file" => open_file(&parsed, options),
         "memory" => {
             let store = Arc::new(InMemory::new());
-            let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, &options)?;
+            let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, options)?;
             Ok(Arc::new(adapter))
         }
         other => Err(invalid(&format!(
@@ -237,20 +139,22 @@ fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remote
             return Err(invalid("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
         }
     }
-    let connector = Connector::new(endpoint.as_deref(), options);
-    let store = builder
+    let builder = builder
         .with_bucket_name(bucket)
         // One object, one DELETE: the bulk request is not spoken by every server.
         .with_disable_bulk_delete(true)
-        .with_retry(options.retry())
-        .with_http_connector(connector)
-        .build()
-        .map_err(|error| invalid(&format!("{error}: set the AWS_* variables")))?;
+        .with_http_connector(Connector::new(endpoint.as_deref(), options));
+    let build = |retry| {
+        let built = builder.clone().with_retry(retry).build();
+        built.map_err(|error| invalid(&format!("{error}: set the AWS_* variables")))
+    };
+    let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
     let shown = match &endpoint {
         Some(endpoint) => format!("{} at {endpoint}", shown(url)),
         None => shown(url),
     };
-    Ok(Arc::new(Adapter::new(Arc::new(store), url.path(), shown, ListOrder::Ascending, options)?))
+    let adapter = Adapter::with_uploads(store, uploads, url.path(), shown, ListOrder::Ascending, options)?;
+    Ok(Arc::new(adapter))
 }
 
 /// The endpoint is shown to users, and user data in it would be a secret.
@@ -290,6 +194,8 @@ fn settings(options: &RemoteOptions) -> Result<Vec<(AmazonS3ConfigKey, String)>,
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -330,12 +236,5 @@ mod tests {
             assert_eq!(error.kind(), RemoteErrorKind::InvalidUrl, "{name}: {error}");
             assert!(!error.to_string().contains("topsecret"), "{error}");
         }
-    }
-
-    #[test]
-    fn long_deadlines_do_not_overflow() {
-        let options = RemoteOptions::default();
-        assert_eq!(options.deadline_of(0), options.deadline);
-        assert_eq!(options.deadline_of(u64::MAX), Duration::from_secs(86_400));
     }
 }

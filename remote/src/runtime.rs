@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariants:
-//! * Never more than `requests_in_flight_max` requests at once; the others wait, first come first served.
+//! * Never more requests than the limits of foreground and background allow together at once; the others wait, first come first served.
 //! * Every request ends by its deadline.
 //! * Dropping the future aborts the task. The runtime lives as long as a store or a future of it.
 
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::open::RemoteOptions;
+use crate::options::RemoteOptions;
 use crate::store::RemoteFuture;
 
 /// Threads for blocking file calls of `file://` stores.
@@ -48,7 +48,7 @@ impl HttpRuntime {
                     .with_cause(format!("cannot start the HTTP threads: {error}"))
             })?;
         let handle = runtime.handle().clone();
-        let in_flight = Arc::new(Semaphore::new(options.requests_in_flight_max));
+        let in_flight = Arc::new(Semaphore::new(options.requests_in_all_max()));
         Ok(Arc::new(Self { runtime: Some(runtime), handle, in_flight }))
     }
 

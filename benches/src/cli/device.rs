@@ -29,7 +29,7 @@ pub(crate) struct DeviceArgs {
 }
 
 /// Seconds with a fraction, within what can be measured and waited for.
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     const RANGE: std::ops::RangeInclusive<f64> = 0.05..=3600.0;
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds is needed".to_owned())?;
     if RANGE.contains(&seconds) {

@@ -23,6 +23,9 @@ pub(crate) struct EventsArgs {
     /// default: the embedded DFS in this process.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+    /// Refused, as `events` writes: `check --read-only` looks at a store without writing.
+    #[arg(long)]
+    pub(crate) read_only: bool,
     /// Go on with the store from its newest checkpoint instead of starting a new one.
     #[arg(long)]
     pub(crate) resume: bool,

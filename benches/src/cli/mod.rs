@@ -1,16 +1,20 @@
 //! The command line.
 
 mod bytes_arg;
+mod check;
 mod device;
 mod dfs;
 mod events;
+mod remote;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::human_bytes;
+pub(crate) use check::CheckArgs;
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
+pub(crate) use remote::RemoteArgs;
 
 const AFTER_HELP: &str = "\
 Without a command: `events` with its defaults.
@@ -39,10 +43,14 @@ pub(crate) enum Command {
     /// Stream events into keyed state on a DFS, crash half way, restore, go on, verify every key, report.
     #[command(after_help = AFTER_HELP)]
     Events(EventsArgs),
+    /// Find out whether a store will do, and what lies in it.
+    Check(CheckArgs),
     /// Serve a folder as an S3 store until Ctrl-C, and print the variables to reach it with.
     Dfs(DfsArgs),
     /// Measure the disk in the engine's own access shapes: with fio, and through every I/O backend that works here.
     Device(DeviceArgs),
+    /// Measure a store through our client, beside wrk and curl, and the embedded DFS's profiles on the wire.
+    Remote(RemoteArgs),
 }
 
 #[cfg(test)]
@@ -57,6 +65,21 @@ mod tests {
     fn the_definition_is_sound() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn faults_of_several_flags_go_together() {
+        let Some(Command::Dfs(args)) =
+            parse(&["dfs", "--dir", "/x", "--fault", "503=1%", "--fault", "stall=2%"]).unwrap().command
+        else {
+            panic!("not dfs")
+        };
+        let rates = args.fault_rates().unwrap();
+        assert_eq!((rates.unavailable, rates.stall, rates.truncated), (10_000, 20_000, 0));
+        for fault in ["nonsense=1%", "503", "503=2", "all=50%"] {
+            let args = DfsArgs { fault: vec![fault.to_owned()], ..args.clone() };
+            assert!(args.fault_rates().unwrap_err().starts_with("--fault: "), "{fault}");
+        }
     }
 
     #[test]
@@ -80,11 +103,19 @@ mod tests {
             &["--store", "file:///x", "--dfs-dir", "/y"],
             &["--nonsense"],
             &["dfs"],
+            &["check"],
             &["device", "--rounds", "0"],
             &["device", "--seconds", "0"],
             &["device", "--seconds", "never"],
             &["device", "--size-bytes", "1MB"],
             &["dfs", "--dir", "/x", "--listen", "here"],
+            &["remote", "--rounds", "0"],
+            &["remote", "--connections", "1,0"],
+            &["remote", "--connections", "1,many"],
+            &["remote", "--seconds", "0"],
+            &["dfs", "--dir", "/x", "--profile", "tape"],
+            &["dfs", "--dir", "/x", "--bandwidth-bytes-per-s", "fast"],
+            &["dfs", "--dir", "/x", "--seed", "-1"],
         ] {
             let error = parse(flags).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{flags:?}");

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use aquifer_io::{Backend, Buffer, File, IoError, acquire_buffer, now, random_u64, sleep};
 
-use super::meter::Meter;
 use super::runner::{on_executor, together};
-use super::sample::{Sample, Times};
+use super::sample::Sample;
 use super::shape::{BESIDE_WRITE_BYTES, BESIDE_WRITES_PER_S, Shape, Work};
 use super::test_file::{TestFile, open, randomise};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::measure::meter::Meter;
+use crate::measure::spread::Times;
 
 /// Runs one shape.
 pub(super) fn measure(
@@ -26,7 +27,7 @@ pub(super) fn measure(
         let meter = Rc::new(RefCell::new(Meter::new(times)));
         let shared = Shared { file: open(&path, false).await?, bytes, shape, meter, next: Rc::default() };
         together(lanes(shape).map(|lane| shared.clone().run(lane))).await?;
-        let sample = shared.meter.borrow().sample(&shape);
+        let sample = Sample::new(shared.meter.borrow().reading(), &shape);
         Ok(sample)
     });
     // Numbers cut short by Ctrl-C are no numbers.

@@ -1,21 +1,14 @@
 //! The yardstick: fio, run on the same file with the same shapes.
-//!
-//! A fio process lives no longer than its measurement, whatever ends that.
 
 use std::fs::File;
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-
-use futures_channel::oneshot;
-use futures_util::future::{Either, select};
-use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Command, Stdio};
 
 use super::fio_json::parse;
-use super::sample::{Sample, Times};
+use super::sample::Sample;
 use super::shape::Shape;
 use super::test_file::TestFile;
-use crate::failure::Failure;
-use crate::interrupt;
+use crate::measure::spread::Times;
+use crate::measure::tool::{Running, ToolError, output};
 
 /// Longest output of one run that is read; three times that of the longest profile.
 const OUTPUT_BYTES_MAX: u64 = 1 << 20;
@@ -28,15 +21,6 @@ const HOW_TO_INSTALL: &str = "to see the shares of fio, install it: `apt-get ins
 #[derive(Debug)]
 pub(super) struct Fio {
     version: String,
-}
-
-/// Why there are no numbers.
-#[derive(Debug)]
-pub(super) enum FioError {
-    /// Ctrl-C.
-    Interrupted,
-    /// fio's fault: one line. The rest goes on without it.
-    Failed(String),
 }
 
 impl Fio {
@@ -61,8 +45,8 @@ impl Fio {
     }
 
     /// Runs one shape.
-    pub(super) fn measure(&self, shape: &Shape, file: &TestFile, times: Times) -> Result<Sample, FioError> {
-        let failed = |what: &str, error: std::io::Error| FioError::Failed(format!("{what}: {error}"));
+    pub(super) fn measure(&self, shape: &Shape, file: &TestFile, times: Times) -> Result<Sample, ToolError> {
+        let failed = |what: &str, error: std::io::Error| ToolError::Failed(format!("{what}: {error}"));
         let job = file.folder().join("job.fio");
         let text = if file.is_direct() { shape.text.to_owned() } else { buffered(shape.text) };
         std::fs::write(&job, text).map_err(|error| failed("cannot write fio's job file", error))?;
@@ -81,51 +65,12 @@ impl Fio {
         command.arg(&job).current_dir(file.folder());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let child = command.spawn().map_err(|error| failed("fio does not start", error))?;
-        let output = finish(Running(child))?;
+        let output = output(Running(child), "fio", OUTPUT_BYTES_MAX)?;
         parse(&output, shape).map_err(|why| {
             let complaints = std::fs::read_to_string(&complaints).unwrap_or_default();
             let first = complaints.lines().chain(output.lines()).find(|line| line.starts_with("fio:"));
-            FioError::Failed(first.map_or(why.clone(), |line| format!("{why} ({line})")))
+            ToolError::Failed(first.map_or(why.clone(), |line| format!("{why} ({line})")))
         })
-    }
-}
-
-/// Reads what it prints until it ends, or ends it.
-fn finish(mut running: Running) -> Result<String, FioError> {
-    let failed = |error: std::io::Error| FioError::Failed(format!("cannot read fio's output: {error}"));
-    let Some(stdout) = running.0.stdout.take() else {
-        return Err(FioError::Failed("fio has no output".into()));
-    };
-    let (sender, receiver) = oneshot::channel();
-    let read = move || {
-        let mut text = String::new();
-        let read = stdout.take(OUTPUT_BYTES_MAX).read_to_string(&mut text);
-        // Nobody waits for it any more after Ctrl-C.
-        let _ = sender.send(read.map(|_| text));
-    };
-    std::thread::Builder::new().name("aquifer-fio".into()).spawn(read).map_err(failed)?;
-    let stop = std::pin::pin!(interrupt::interrupted());
-    match aquifer_io::block_on(select(stop, receiver)) {
-        Either::Left(_) => Err(FioError::Interrupted),
-        Either::Right((Ok(read), _)) => {
-            let text = read.map_err(failed)?;
-            running.0.wait().map_err(failed)?;
-            Ok(text)
-        }
-        Either::Right((Err(oneshot::Canceled), _)) => Err(FioError::Failed("fio's reader ended".into())),
-    }
-}
-
-/// A fio process; ended when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // By SIGTERM, because its jobs are processes that only it can end. After `wait` its number is not used any more.
-        if matches!(self.0.try_wait(), Ok(None)) {
-            let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
-            let _ = self.0.wait();
-        }
     }
 }
 
@@ -137,15 +82,6 @@ fn buffered(text: &str) -> String {
 /// fio parts file names at colons.
 fn escaped(path: &std::path::Path) -> String {
     path.display().to_string().replace('\\', "\\\\").replace(':', "\\:")
-}
-
-impl From<FioError> for Failure {
-    fn from(error: FioError) -> Self {
-        match error {
-            FioError::Interrupted => Self::Interrupted,
-            FioError::Failed(why) => Self::Other(why),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use aquifer_io::{Backend, now, sleep};
 use futures_util::future::select;
 use serde::Serialize;
 
-use super::machine::process_cpu;
 use super::runner::on_executor;
 use super::test_file::{TestFile, open};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::measure::machine::process_cpu;
 
 /// Processor use of an idle executor. The rest of the process waits too.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,9 +6,10 @@
 use serde::Serialize;
 
 use super::idle::Idle;
-use super::machine::{Machine, NOISY_CORES};
-use super::sample::{Sample, Spread};
+use super::sample::Sample;
 use super::shape::Shape;
+use crate::measure::machine::{Machine, NOISY_CORES};
+use crate::measure::spread::Spread;
 
 /// Version of the JSON.
 pub(super) const SCHEMA: u32 = 1;

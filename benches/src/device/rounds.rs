@@ -10,13 +10,16 @@ use std::time::Duration;
 use aquifer_io::Backend;
 
 use super::backend;
-use super::fio::{Fio, FioError};
-use super::machine::Busy;
+use super::fio::Fio;
 use super::report::{FIO, Measured, Round};
-use super::sample::{Sample, Times};
+use super::sample::Sample;
 use super::shape::Shape;
 use super::test_file::TestFile;
 use crate::failure::Failure;
+use crate::measure::machine::Busy;
+use crate::measure::spread::Times;
+use crate::measure::tool::ToolError;
+use crate::measure::turns::CycleFrom;
 use crate::progress::Progress;
 
 /// What can run a shape.
@@ -97,8 +100,8 @@ impl Plan<'_> {
             Engine::Backend(backend) => backend::measure(*backend, shape, self.file, self.times).map(Ok),
             Engine::Fio(fio) => match fio.measure(&shape, self.file, self.times) {
                 Ok(sample) => Ok(Ok(sample)),
-                Err(FioError::Failed(why)) => Ok(Err(why)),
-                Err(FioError::Interrupted) => Err(Failure::Interrupted),
+                Err(ToolError::Failed(why)) => Ok(Err(why)),
+                Err(ToolError::Interrupted) => Err(Failure::Interrupted),
             },
         }
     }
@@ -113,29 +116,5 @@ impl Plan<'_> {
                 .extend(engines().filter_map(|(engine, own)| Measured::new(shape, &engine.name(), own, fio)));
         }
         results
-    }
-}
-
-/// Turns that begin somewhere in the middle.
-trait CycleFrom: Iterator + Sized {
-    fn cycle_from(self, first: usize) -> impl Iterator<Item = Self::Item> {
-        let mut turns: Vec<Self::Item> = self.collect();
-        let middle = first.min(turns.len());
-        turns.rotate_left(middle);
-        turns.into_iter()
-    }
-}
-
-impl<I: Iterator> CycleFrom for I {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn turns_begin_in_the_middle() {
-        let order = |first| "abc".chars().cycle_from(first).collect::<String>();
-        assert_eq!([order(0), order(1), order(2)], ["abc", "bca", "cab"]);
-        assert_eq!("".chars().cycle_from(0).count(), 0);
     }
 }

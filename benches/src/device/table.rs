@@ -7,8 +7,8 @@ use comfy_table::{CellAlignment, Table};
 
 use super::idle::Idle;
 use super::report::{Measured, Report};
-use super::sample::Spread;
 use crate::cli::human_bytes;
+use crate::measure::spread::Spread;
 use crate::report::count;
 
 /// What the columns mean.

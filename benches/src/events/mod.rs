@@ -40,6 +40,11 @@ pub(crate) fn events(args: EventsArgs) -> Result<(), Failure> {
 
 /// Chooses the workload by flags and header.
 async fn choose(args: EventsArgs) -> Result<(), Failure> {
+    if args.read_only {
+        let text = "events writes state, so it cannot run with --read-only: `aquifer-bench check --read-only \
+                    --store URL` looks at a store without writing";
+        return Err(Failure::Usage(text.into()));
+    }
     if args.resume && args.store.is_none() && args.dfs_dir.is_none() {
         let text = "--resume goes on with a store that was kept: name it with --store URL or --dfs-dir DIR";
         return Err(Failure::Usage(text.into()));

@@ -62,9 +62,9 @@ impl<W: Workload> Run<W> {
         let state_out = self.args.state_out.as_deref().map(Output::new).transpose()?;
         let json = self.args.json.as_deref().map(Output::new).transpose()?;
         let survey = self.survey()?;
-        let store = Store::open(&self.args)?;
+        let store = Store::open(&self.args).await?;
         self.progress.step("DFS", &store.described);
-        self.refuse_existing(&store).await?;
+        store.refuse_existing(self.args.resume).await?;
 
         let (opened, crash) = self.apply(&store, &survey).await?;
         let key_groups = opened.engine.key_groups();
@@ -121,17 +121,6 @@ impl<W: Workload> Run<W> {
         let events = feed.position().events;
         self.progress.step("input", &format!("{}: {} events, {}", self.source, count(events), self.columns));
         Ok(Survey { events, first_key })
-    }
-
-    /// Without `--resume` a run begins with nothing.
-    async fn refuse_existing(&self, store: &Store) -> Result<(), Failure> {
-        if self.args.resume || store.is_empty().await? {
-            return Ok(());
-        }
-        Err(Failure::Usage(format!(
-            "{} already holds objects: go on with it by --resume, or name another prefix or folder",
-            store.url
-        )))
     }
 
     /// Both legs and the crash between them. Gives the engine with all events applied.

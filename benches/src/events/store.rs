@@ -7,6 +7,7 @@ use aquifer_remote::server::{Server, ServerOptions};
 use aquifer_remote::{Remote, RemoteMetrics, RemoteOptions, metered, open_url};
 
 use crate::cli::EventsArgs;
+use crate::contact;
 use crate::failure::Failure;
 use crate::scratch::Scratch;
 
@@ -33,8 +34,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Starts the embedded DFS or opens the URL.
-    pub(super) fn open(args: &EventsArgs) -> Result<Self, Failure> {
+    /// Starts the embedded DFS or opens the URL, after finding out that the store there will do.
+    pub(super) async fn open(args: &EventsArgs) -> Result<Self, Failure> {
         let needs_local = args.disk_bytes > 0 && args.local_dir.is_none();
         let needs_dfs = args.store.is_none() && args.dfs_dir.is_none();
         let scratch = if needs_local || needs_dfs { Some(Scratch::new()?) } else { None };
@@ -44,7 +45,15 @@ impl Store {
             (None, scratch) => scratch.as_ref().map(|scratch| scratch.path().join("local")),
         };
         let (remote, server, described) = match &args.store {
-            Some(url) => (open_url(url, RemoteOptions::default())?, None, None),
+            Some(url) => {
+                let found = contact::look(url).await?;
+                // Before the probe: a store in use is the likelier mistake, and the probe writes.
+                if !found.is_empty && !args.resume {
+                    return Err(occupied(&found.remote.describe()));
+                }
+                contact::probe(url, &found).await?;
+                (open_url(url, RemoteOptions::default())?, None, None)
+            }
             None => {
                 let dir = match (&args.dfs_dir, &scratch) {
                     (Some(dir), _) => dir.clone(),
@@ -63,9 +72,10 @@ impl Store {
         Ok(Self { remote, requests, url, described, local_dir, _server: server, _scratch: scratch })
     }
 
-    /// Whether anything lies under the store's prefix.
-    pub(super) async fn is_empty(&self) -> Result<bool, Failure> {
-        Ok(self.remote.list("", None, 1).await?.entries.is_empty())
+    /// Without `--resume` a run begins with nothing under the store's prefix.
+    pub(super) async fn refuse_existing(&self, resume: bool) -> Result<(), Failure> {
+        let is_empty = resume || self.remote.list("", None, 1).await?.entries.is_empty();
+        if is_empty { Ok(()) } else { Err(occupied(&self.url)) }
     }
 
     /// Makes the engine's local folder where it is missing.
@@ -84,6 +94,11 @@ impl Store {
             _ => Ok(()),
         }
     }
+}
+
+fn occupied(url: &str) -> Failure {
+    let remedy = "go on with it by --resume, or name another prefix or folder";
+    Failure::Usage(format!("{url} already holds objects: {remedy}"))
 }
 
 fn embedded(dir: PathBuf) -> Result<(Arc<dyn Remote>, Server), Failure> {

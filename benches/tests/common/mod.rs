@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A folder for one test: temporary folders of the program go there too, so that leftovers are seen.
 pub struct Place {
@@ -26,7 +27,7 @@ impl Place {
     /// The program with these flags, on two shards and without the environment's store.
     pub fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aquifer-bench"));
-        command.args(flags).env("TMPDIR", self.path("tmp")).stdin(std::process::Stdio::null());
+        command.args(flags).env("TMPDIR", self.path("tmp")).stdin(Stdio::null());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
             command.env_remove(name);
         }
@@ -83,6 +84,53 @@ impl Ended {
         assert!(self.stderr.contains(text), "{text:?} is not in\n{}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         self
+    }
+}
+
+/// A `dfs` process; killed with the test.
+pub struct Dfs {
+    child: Child,
+    lines: Vec<String>,
+}
+
+impl Dfs {
+    /// On a free port, with the bucket `test-bucket` and these flags.
+    pub fn start(place: &Place, flags: &[&str]) -> Self {
+        let dir = place.path("served");
+        let own =
+            ["dfs", "--dir", dir.to_str().unwrap(), "--listen", "127.0.0.1:0", "--bucket", "test-bucket"];
+        let mut child = place.command(&[&own, flags].concat()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let lines = stdout.lines().take(4).map(Result::unwrap).collect();
+        Self { child, lines }
+    }
+
+    /// The variables it printed.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let exports = self.lines.iter().filter_map(|line| line.strip_prefix("export "));
+        let pairs = exports.flat_map(|line| line.split(' ')).filter_map(|pair| pair.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> String {
+        let variables = self.variables();
+        let endpoint = &variables.iter().find(|(name, _)| name == "AWS_ENDPOINT").unwrap().1;
+        endpoint.strip_prefix("http://").unwrap().to_owned()
+    }
+
+    /// Sends a signal and waits for its end; the exit code.
+    pub fn signal(&mut self, signal: &str) -> Option<i32> {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Dfs {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

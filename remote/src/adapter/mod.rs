@@ -26,7 +26,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, P
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::{ObjectName, check_folder, check_prefix};
-use crate::open::RemoteOptions;
+use crate::options::RemoteOptions;
 use crate::runtime::HttpRuntime;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
@@ -40,6 +40,8 @@ pub(crate) struct Adapter {
 
 struct Shared {
     store: Arc<dyn ObjectStore>,
+    /// The same store for multipart uploads, whose requests it repeats by itself.
+    uploads: Arc<dyn ObjectStore>,
     root: String,
     url: String,
     order: ListOrder,
@@ -56,10 +58,23 @@ impl Adapter {
         order: ListOrder,
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
+        let uploads = Arc::clone(&store);
+        Self::with_uploads(store, uploads, prefix, url, order, options)
+    }
+
+    /// The same, with another client of the same store for multipart uploads.
+    pub(crate) fn with_uploads(
+        store: Arc<dyn ObjectStore>,
+        uploads: Arc<dyn ObjectStore>,
+        prefix: &str,
+        url: String,
+        order: ListOrder,
+        options: &RemoteOptions,
+    ) -> Result<Self, RemoteError> {
         let root = check_prefix(prefix)?.to_owned();
         let runtime = HttpRuntime::start(options)?;
         let options = options.clone();
-        Ok(Self { shared: Arc::new(Shared { store, root, url, order, runtime, options }) })
+        Ok(Self { shared: Arc::new(Shared { store, uploads, root, url, order, runtime, options }) })
     }
 
     /// Runs one request about `name` that moves about `bytes` bytes.

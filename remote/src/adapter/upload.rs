@@ -34,7 +34,7 @@ struct PartsUpload {
 /// Asks the store for a new upload.
 pub(super) async fn start(adapter: Adapter, name: ObjectName) -> Result<Box<dyn Upload>, RemoteError> {
     let path = adapter.shared.path(&name);
-    let parts = adapter.shared.store.put_multipart(&path).await;
+    let parts = adapter.shared.uploads.put_multipart(&path).await;
     let parts = parts.map_err(|error| classify::error("upload", &name, &error))?;
     Ok(Box::new(PartsUpload {
         adapter,

@@ -17,8 +17,8 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,9 @@ use crate::durable::{create_folder, sync_folder};
 
 /// Folders remembered as durable before the memory starts anew.
 const DURABLE_FOLDERS_MAX: usize = 65_536;
+
+/// Bytes copied at once.
+const COPY_BYTES: usize = 1 << 20;
 
 /// The server's folder, locked.
 #[derive(Debug)]
@@ -113,8 +116,8 @@ impl Folder {
     pub(super) fn stage(&self) -> io::Result<Staged> {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let path = self.temporary.join(format!("{number:016x}"));
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok(Staged { path, file })
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Staged { path: Some(path), file: Arc::new(file), at: 0, end: u64::MAX })
     }
 
     /// Gives a temporary file its name. Durable when it returns.
@@ -123,9 +126,11 @@ impl Folder {
         let parent = path.parent().unwrap_or(&self.objects);
         self.make_durable(parent)?;
         staged.file.sync_data()?;
+        let from =
+            staged.path.as_deref().ok_or_else(|| io::Error::other("a stretch of a file has no name"))?;
         match publish {
-            Publish::Overwrite => fs::rename(&staged.path, &path)?,
-            Publish::IfAbsent => fs::hard_link(&staged.path, &path)?,
+            Publish::Overwrite => fs::rename(from, &path)?,
+            Publish::IfAbsent => fs::hard_link(from, &path)?,
         }
         sync_folder(parent)?;
         // The temporary name, where it is still there, goes with `staged`.
@@ -217,35 +222,77 @@ impl Folder {
     }
 }
 
-/// A temporary file on its way; removed when dropped.
+/// A temporary file on its way; removed when dropped. Or a stretch of one, for a part that lies where it will stay.
 #[derive(Debug)]
 pub(super) struct Staged {
-    path: PathBuf,
-    file: File,
+    /// Of a whole file.
+    path: Option<PathBuf>,
+    file: Arc<File>,
+    /// Where the next byte goes.
+    at: u64,
+    /// Where the stretch ends.
+    end: u64,
 }
 
 impl Staged {
+    /// A stretch of this file, so many bytes from an offset on.
+    pub(super) fn stretch(&self, offset: u64, bytes: u64) -> Self {
+        let file = Arc::clone(&self.file);
+        Self { path: None, file, at: offset, end: offset.saturating_add(bytes) }
+    }
+
     /// Appends chunks.
     pub(super) fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
-        chunks.iter().try_for_each(|chunk| self.file.write_all(chunk))
+        for chunk in chunks {
+            let next = self.at.saturating_add(chunk.len() as u64);
+            if next > self.end {
+                return Err(io::Error::other("a body longer than announced"));
+            }
+            self.file.write_all_at(chunk, self.at)?;
+            self.at = next;
+        }
+        Ok(())
     }
 
-    /// Appends a whole file; returns its bytes.
-    pub(super) fn append(&mut self, path: &Path) -> io::Result<u64> {
-        // Between files the standard library lets the kernel copy.
-        io::copy(&mut File::open(path)?, &mut self.file)
+    /// Appends so many bytes of another file, from an offset on.
+    pub(super) fn append(&mut self, from: &File, offset: u64, bytes: u64) -> io::Result<()> {
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut left = bytes;
+        while left > 0 {
+            let take = usize::try_from(left).unwrap_or(COPY_BYTES).min(COPY_BYTES);
+            let piece = buffer.get_mut(..take).unwrap_or_default();
+            from.read_exact_at(piece, offset + (bytes - left))?;
+            self.file.write_all_at(piece, self.at)?;
+            self.at += take as u64;
+            left -= take as u64;
+        }
+        Ok(())
     }
 
-    /// Gives it a name outside the objects, not synced: a part of an upload.
-    pub(super) fn keep_as(self, path: &Path) -> io::Result<Meta> {
-        fs::rename(&self.path, path)?;
+    /// The file; of a stretch, all of it.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The offset after its last byte.
+    pub(super) fn end_offset(&self) -> u64 {
+        self.at
+    }
+
+    /// Gives a whole file a name outside the objects, not synced: a part of an upload.
+    pub(super) fn keep_as(mut self, path: &Path) -> io::Result<Meta> {
+        if let Some(own) = self.path.take() {
+            fs::rename(&own, path)?;
+        }
         Ok(Meta::of(&self.file.metadata()?))
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Already gone when it was renamed; what cannot be removed now goes at the next start.
-        drop(fs::remove_file(&self.path));
+        if let Some(path) = &self.path {
+            // Already gone when it was renamed; what cannot be removed now goes at the next start.
+            drop(fs::remove_file(path));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The embedded DFS server: an S3 subset over HTTP on a local folder, in this process.
 //!
 //! ```text
-//! S3 client ── HTTP/1.1 ──> hyper ──> s3s (SigV4, XML) ──> service ──> folder ──> files
+//! S3 client ── HTTP/1.1 ──> hyper ──> (shape) ──> s3s (SigV4, XML) ──> access ──> service ──> folder ──> files
 //! ```
 //!
 //! It serves the first run, tests and benchmarks, and any real S3 client; the engine reaches it by the same code as any S3. It
@@ -14,6 +14,7 @@
 //! * Memory for each request is bounded, whatever the object's size; so are connections and uploads.
 //! * No key reaches outside the folder.
 
+mod access;
 mod error;
 mod folder;
 mod keys;
@@ -22,6 +23,7 @@ mod listing;
 mod options;
 mod refuse;
 mod service;
+mod shape;
 mod stream;
 mod uploads;
 
@@ -37,17 +39,22 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use error::ServerError;
 pub use options::ServerOptions;
+pub use shape::ServerShape;
 
 use crate::error::RemoteError;
-use crate::open::{RemoteOptions, open_url};
+use crate::open::open_url;
+use crate::options::RemoteOptions;
 use crate::store::Remote;
+use access::Access;
 use folder::Folder;
 use service::Service;
+use shape::Shaper;
 use uploads::Uploads;
 
 /// Threads for blocking file calls; more requests wait in line.
@@ -86,13 +93,18 @@ impl Server {
             Service { bucket: options.bucket.clone(), folder, uploads: Arc::new(Uploads::default()) };
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_auth(SimpleAuth::from_single(options.access_key.clone(), options.secret_key.clone()));
+        builder.set_access(Access { read_only: options.read_only });
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits()))));
-        let service = builder.build();
         let (stop, stopped) = oneshot::channel();
-        let connections_max = options.connections_max;
+        let shaper = {
+            let _entered = runtime.enter();
+            (!options.shape.is_none()).then(|| Shaper::new(options.shape)).transpose()
+        };
+        let shaper = shaper.map_err(|source| ServerError::Threads { source })?;
+        let line = Connections { service: builder.build(), shaper, most: options.connections_max };
         let thread = std::thread::Builder::new()
             .name("aquifer-dfs".to_owned())
-            .spawn(move || serve(runtime, listener, service, connections_max, stopped))
+            .spawn(move || serve(runtime, listener, line, stopped))
             .map_err(|source| ServerError::Threads { source })?;
         Ok(Self { address, options, stop: Some(stop), thread: Some(thread) })
     }
@@ -182,40 +194,59 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError>
 }
 
 /// The server thread: accepts until told to stop, then takes the runtime down with all connections.
-fn serve(
-    runtime: Runtime,
-    listener: TcpListener,
-    service: S3Service,
-    connections_max: usize,
-    stopped: oneshot::Receiver<()>,
-) {
+fn serve(runtime: Runtime, listener: TcpListener, connections: Connections, stopped: oneshot::Receiver<()>) {
     runtime.block_on(async {
         tokio::select! {
             _ = stopped => {}
-            () = accept(listener, service, connections_max) => {}
+            () = connections.accept(listener) => {}
         }
     });
     runtime.shutdown_timeout(STOP_TIME_MAX);
 }
 
-async fn accept(listener: TcpListener, service: S3Service, connections_max: usize) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    let connections = Arc::new(Semaphore::new(connections_max));
-    loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        // Without it small answers wait for the client's acknowledgement, 40 ms. A connection that is gone already
-        // ends by itself.
-        drop(stream.set_nodelay(true));
-        let service = service.clone();
-        tokio::spawn(async move {
-            // A connection's error concerns its client alone, and the client sees it.
-            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-            drop(permit);
-        });
+/// What connections are made of.
+struct Connections {
+    service: S3Service,
+    shaper: Option<Arc<Shaper>>,
+    most: usize,
+}
+
+impl Connections {
+    async fn accept(self, listener: TcpListener) {
+        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+        if let Some(shaper) = self.shaper.clone() {
+            tokio::spawn(async move { shaper.ring().await });
+        }
+        let room = Arc::new(Semaphore::new(self.most));
+        loop {
+            // The semaphore is never closed.
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            // Without it small answers wait for the client's acknowledgement, 40 ms. A connection that is gone already
+            // ends by itself.
+            drop(stream.set_nodelay(true));
+            self.spawn(stream, permit);
+        }
+    }
+
+    /// Serves a connection. Its errors concern its client alone, and the client sees them.
+    fn spawn(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        let service = self.service.clone();
+        match &self.shaper {
+            None => drop(tokio::spawn(async move {
+                drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                drop(permit);
+            })),
+            Some(shaper) => {
+                let (wire, exchange) = shaper.connect(stream, service);
+                drop(tokio::spawn(async move {
+                    drop(http1::Builder::new().serve_connection(TokioIo::new(wire), exchange).await);
+                    drop(permit);
+                }));
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::error::ServerError;
+use super::shape::ServerShape;
+use crate::shape::RATE_UNIT;
 
 /// Options of the embedded server. Start from [`ServerOptions::new`].
 #[derive(Clone)]
@@ -23,6 +25,10 @@ pub struct ServerOptions {
     pub threads: usize,
     /// Connections at once; more wait in the system's queue. Default 1,024.
     pub connections_max: usize,
+    /// Refuse every write, as a bucket does whose policy allows only reading. Default false.
+    pub read_only: bool,
+    /// What it does to its clients. Default: nothing.
+    pub shape: ServerShape,
 }
 
 impl ServerOptions {
@@ -38,6 +44,8 @@ impl ServerOptions {
             secret_key: format!("{:016x}{:016x}", aquifer_io::random_u64(), aquifer_io::random_u64()),
             threads: cores.min(4),
             connections_max: 1_024,
+            read_only: false,
+            shape: ServerShape::default(),
         }
     }
 
@@ -64,6 +72,9 @@ impl ServerOptions {
         if self.connections_max == 0 || self.connections_max > 65_536 {
             return wrong("connections_max", "not within 1..=65536");
         }
+        if self.shape.faults.rates.sum() > u64::from(RATE_UNIT) {
+            return wrong("shape", "the rates of its faults are together more than 100%");
+        }
         Ok(())
     }
 }
@@ -78,6 +89,8 @@ impl fmt::Debug for ServerOptions {
             .field("access_key", &self.access_key)
             .field("threads", &self.threads)
             .field("connections_max", &self.connections_max)
+            .field("read_only", &self.read_only)
+            .field("shape", &self.shape)
             .finish_non_exhaustive()
     }
 }

@@ -63,11 +63,16 @@ impl Service {
     }
 
     /// Receives a body into a temporary file. Memory: one gathering.
-    async fn receive(&self, body: Option<StreamingBlob>, announced: Option<i64>) -> S3Result<Received> {
+    async fn receive(
+        &self,
+        staged: Option<Staged>,
+        body: Option<StreamingBlob>,
+        announced: Option<i64>,
+    ) -> S3Result<Received> {
         if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
             return Err(s3_error!(EntityTooLarge));
         }
-        let mut received = Received { staged: None, rest: Vec::new() };
+        let mut received = Received { staged, rest: Vec::new() };
         let Some(mut body) = body else { return Ok(received) };
         let mut gathered = 0_usize;
         while let Some(chunk) = body.next().await {
@@ -145,7 +150,7 @@ impl S3 for Service {
         let input = request.input;
         self.check_new_key(&input.bucket, &input.key)?;
         let publish = publish_of(input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        let received = self.receive(input.body, input.content_length).await?;
+        let received = self.receive(None, input.body, input.content_length).await?;
         let folder = Arc::clone(&self.folder);
         let meta = blocking(move || {
             let staged = received.into_staged(&folder)?;
@@ -279,12 +284,14 @@ impl S3 for Service {
         let input = request.input;
         self.check_bucket(&input.bucket)?;
         let (id, number) = (input.upload_id, input.part_number);
-        self.uploads.check(&id, &input.key, number).map_err(|error| upload_failed(&error))?;
-        let received = self.receive(input.body, input.content_length).await?;
+        let announced = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
+        let place = self.uploads.place(&self.folder, &id, &input.key, number, announced);
+        let (staged, start) = place.map_err(|error| upload_failed(&error))?;
+        let received = self.receive(Some(staged), input.body, input.content_length).await?;
         let (folder, uploads) = (Arc::clone(&self.folder), Arc::clone(&self.uploads));
         let etag = blocking_upload(move || {
             let staged = received.into_staged(&folder)?;
-            uploads.keep(&folder, &id, number, staged)
+            uploads.keep(&folder, &id, number, staged, start)
         })
         .await?;
         Ok(S3Response::new(UploadPartOutput {

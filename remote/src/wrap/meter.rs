@@ -1,35 +1,91 @@
-//! Counts what goes through a store.
+//! Counts and times what goes through a store.
+//!
+//! ```text
+//! request ─> [operation, size class] ─> histogram of latencies (2 digits, 1 us to 1 h)
+//!        └─> counters: requests, bytes each way, errors by kind
+//! ```
+//!
+//! A request costs two looks at the clock, a few atomic additions and one short lock of a histogram that only requests of the same
+//! kind and size share. A histogram takes about 12 KiB and is made with its first request.
 
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
+use aquifer_io::{Instant, now};
+use hdrhistogram::Histogram;
 
-use crate::content::Content;
-use crate::name::ObjectName;
-use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
+use super::layer::{Layer, Request, layered};
+use super::operation::{Answer, Operation, SizeClass};
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::store::{Remote, RemoteFuture};
 
-/// Counters of one store since it was wrapped. Read them at any time from any thread.
+/// Longest latency that is told apart from longer ones: an hour.
+const LATENCY_US_MAX: u64 = 3_600_000_000;
+
+const OPERATIONS: usize = Operation::ALL.len();
+const HISTOGRAMS: usize = OPERATIONS * SizeClass::ALL.len();
+
+type Latencies = Mutex<Option<Histogram<u32>>>;
+
+/// Counters and latencies of one store since it was wrapped. Read them at any time from any thread.
 ///
-/// Requests count when they start, bytes when they have arrived. Repeats inside the HTTP client are not seen from here.
-#[derive(Debug, Default)]
+/// Requests count when they start, bytes when they have arrived, latencies when the request succeeds. A request whose future is
+/// dropped counts, but has no latency. Repeats below this wrapper are not seen from here.
+#[derive(Debug)]
 pub struct RemoteMetrics {
-    gets: AtomicU64,
+    requests: [AtomicU64; OPERATIONS],
     get_bytes: AtomicU64,
-    puts: AtomicU64,
     put_bytes: AtomicU64,
-    lists: AtomicU64,
-    deletes: AtomicU64,
-    heads: AtomicU64,
     errors: AtomicU64,
+    errors_by_kind: Mutex<Vec<(RemoteErrorKind, u64)>>,
+    latencies: [Latencies; HISTOGRAMS],
+}
+
+/// What requests of one kind took, from the call to the answer, in microseconds; within 1 % of the exact values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencySummary {
+    /// Requests that succeeded.
+    pub count: u64,
+    /// Half were as fast.
+    pub p50_us: u64,
+    /// 95 % were as fast.
+    pub p95_us: u64,
+    /// 99 % were as fast.
+    pub p99_us: u64,
+    /// 99.9 % were as fast.
+    pub p999_us: u64,
+    /// The slowest.
+    pub max_us: u64,
+}
+
+impl Default for RemoteMetrics {
+    fn default() -> Self {
+        Self {
+            requests: [const { AtomicU64::new(0) }; OPERATIONS],
+            get_bytes: AtomicU64::new(0),
+            put_bytes: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            errors_by_kind: Mutex::default(),
+            latencies: [const { Mutex::new(None) }; HISTOGRAMS],
+        }
+    }
 }
 
 impl RemoteMetrics {
+    /// Requests of one kind, started.
+    #[must_use]
+    pub fn requests(&self, operation: Operation) -> u64 {
+        self.requests.get(operation.index()).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    fn requests_of(&self, operations: &[Operation]) -> u64 {
+        operations.iter().map(|&operation| self.requests(operation)).sum()
+    }
+
     /// Reads of objects and ranges.
     #[must_use]
     pub fn gets(&self) -> u64 {
-        self.gets.load(Ordering::Relaxed)
+        self.requests_of(&[Operation::Get, Operation::GetRange])
     }
 
     /// Bytes read.
@@ -41,7 +97,13 @@ impl RemoteMetrics {
     /// Writes: puts, puts if absent (also those that found the name taken), and for uploads start, each part and finish.
     #[must_use]
     pub fn puts(&self) -> u64 {
-        self.puts.load(Ordering::Relaxed)
+        self.requests_of(&[
+            Operation::Put,
+            Operation::PutIfAbsent,
+            Operation::Upload,
+            Operation::Part,
+            Operation::Finish,
+        ])
     }
 
     /// Bytes written.
@@ -53,19 +115,19 @@ impl RemoteMetrics {
     /// Pages listed.
     #[must_use]
     pub fn lists(&self) -> u64 {
-        self.lists.load(Ordering::Relaxed)
+        self.requests(Operation::List)
     }
 
     /// Objects deleted and uploads aborted.
     #[must_use]
     pub fn deletes(&self) -> u64 {
-        self.deletes.load(Ordering::Relaxed)
+        self.requests_of(&[Operation::Delete, Operation::Abort])
     }
 
     /// Lengths asked for.
     #[must_use]
     pub fn heads(&self) -> u64 {
-        self.heads.load(Ordering::Relaxed)
+        self.requests(Operation::Head)
     }
 
     /// Requests that ended with an error.
@@ -74,116 +136,156 @@ impl RemoteMetrics {
         self.errors.load(Ordering::Relaxed)
     }
 
-    /// Counts a start in `requests`; at the end an error, or what `bytes` says of the result in `total`.
-    fn count<T: Send + 'static>(
-        self: &Arc<Self>,
-        requests: fn(&Self) -> &AtomicU64,
-        inner: RemoteFuture<T>,
-        at_end: impl FnOnce(&Self, &T) + Send + 'static,
-    ) -> RemoteFuture<T> {
-        requests(self).fetch_add(1, Ordering::Relaxed);
-        let metrics = Arc::clone(self);
-        Box::pin(async move {
-            let result = inner.await;
-            match &result {
-                Ok(value) => at_end(&metrics, value),
-                Err(_) => {
-                    metrics.errors.fetch_add(1, Ordering::Relaxed);
+    /// Requests that ended with an error of this kind.
+    #[must_use]
+    pub fn errors_of(&self, kind: RemoteErrorKind) -> u64 {
+        let errors = self.errors_by_kind.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.iter().find(|(known, _)| *known == kind).map_or(0, |(_, count)| *count)
+    }
+
+    /// What requests of one kind and size took; none when none succeeded.
+    #[must_use]
+    pub fn latency(&self, operation: Operation, class: SizeClass) -> Option<LatencySummary> {
+        let histogram = self.histogram(operation, class)?.lock().unwrap_or_else(PoisonError::into_inner);
+        histogram.as_ref().map(summary)
+    }
+
+    /// What requests of one kind took, whatever their size; none when none succeeded.
+    #[must_use]
+    pub fn latency_of(&self, operation: Operation) -> Option<LatencySummary> {
+        let mut sum: Option<Histogram<u32>> = None;
+        for class in SizeClass::ALL {
+            let histogram = self.histogram(operation, class)?.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(histogram) = histogram.as_ref() else { continue };
+            match &mut sum {
+                Some(sum) => sum.add(histogram).ok()?,
+                None => sum = Some(histogram.clone()),
+            }
+        }
+        sum.as_ref().map(summary)
+    }
+
+    fn histogram(&self, operation: Operation, class: SizeClass) -> Option<&Latencies> {
+        self.latencies.get(operation.index() * SizeClass::ALL.len() + class.index())
+    }
+
+    fn begin(&self, operation: Operation) -> Instant {
+        if let Some(count) = self.requests.get(operation.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        now()
+    }
+
+    fn end(&self, operation: Operation, begun: Instant, sent_bytes: u64, result: Result<u64, &RemoteError>) {
+        match result {
+            Ok(fetched_bytes) => {
+                self.put_bytes.fetch_add(sent_bytes, Ordering::Relaxed);
+                self.get_bytes.fetch_add(fetched_bytes, Ordering::Relaxed);
+                let latency_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.record(operation, SizeClass::of(sent_bytes.max(fetched_bytes)), latency_us);
+            }
+            Err(error) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                let mut errors = self.errors_by_kind.lock().unwrap_or_else(PoisonError::into_inner);
+                match errors.iter_mut().find(|(kind, _)| *kind == error.kind()) {
+                    Some((_, count)) => *count += 1,
+                    None => errors.push((error.kind(), 1)),
                 }
             }
-            result
-        })
+        }
     }
 
-    fn add_put_bytes(&self, bytes: u64) {
-        self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn add_get_bytes(&self, bytes: &Bytes) {
-        self.get_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    fn record(&self, operation: Operation, class: SizeClass, latency_us: u64) {
+        let Some(latencies) = self.histogram(operation, class) else { return };
+        let mut latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        if latencies.is_none() {
+            *latencies = Histogram::new_with_bounds(1, LATENCY_US_MAX, 2).ok();
+        }
+        if let Some(histogram) = latencies.as_mut() {
+            histogram.saturating_record(latency_us);
+        }
     }
 }
 
-/// Wraps a store so that its requests and bytes are counted.
+fn summary(histogram: &Histogram<u32>) -> LatencySummary {
+    LatencySummary {
+        count: histogram.len(),
+        p50_us: histogram.value_at_quantile(0.5),
+        p95_us: histogram.value_at_quantile(0.95),
+        p99_us: histogram.value_at_quantile(0.99),
+        p999_us: histogram.value_at_quantile(0.999),
+        max_us: histogram.max(),
+    }
+}
+
+/// Wraps a store so that its requests, bytes, errors and latencies are counted.
 #[must_use]
 pub fn metered(inner: Arc<dyn Remote>) -> (Arc<dyn Remote>, Arc<RemoteMetrics>) {
     let metrics = Arc::new(RemoteMetrics::default());
-    (Arc::new(Metered { inner, metrics: Arc::clone(&metrics) }), metrics)
+    (layered(inner, Arc::clone(&metrics)), metrics)
 }
 
-#[derive(Debug)]
-struct Metered {
-    inner: Arc<dyn Remote>,
-    metrics: Arc<RemoteMetrics>,
-}
-
-impl Remote for Metered {
-    fn describe(&self) -> String {
-        self.inner.describe()
+impl Layer for RemoteMetrics {
+    fn run<T: Answer>(
+        self: &Arc<Self>,
+        request: Request,
+        send: impl Fn() -> RemoteFuture<T> + Send + 'static,
+    ) -> RemoteFuture<T> {
+        self.run_once(request, send())
     }
 
-    fn put(&self, name: &ObjectName, content: Content) -> RemoteFuture<()> {
-        let bytes = content.bytes();
-        self.metrics.count(|m| &m.puts, self.inner.put(name, content), move |m, ()| m.add_put_bytes(bytes))
-    }
-
-    fn put_if_absent(&self, name: &ObjectName, content: Content) -> RemoteFuture<PutOutcome> {
-        let bytes = content.bytes();
-        let inner = self.inner.put_if_absent(name, content);
-        self.metrics.count(|m| &m.puts, inner, move |m, _| m.add_put_bytes(bytes))
-    }
-
-    fn get(&self, name: &ObjectName, bytes_max: u64) -> RemoteFuture<Bytes> {
-        self.metrics.count(|m| &m.gets, self.inner.get(name, bytes_max), RemoteMetrics::add_get_bytes)
-    }
-
-    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> RemoteFuture<Bytes> {
-        self.metrics.count(|m| &m.gets, self.inner.get_range(name, range), RemoteMetrics::add_get_bytes)
-    }
-
-    fn head(&self, name: &ObjectName) -> RemoteFuture<ObjectMeta> {
-        self.metrics.count(|m| &m.heads, self.inner.head(name), |_, _| {})
-    }
-
-    fn delete(&self, name: &ObjectName) -> RemoteFuture<()> {
-        self.metrics.count(|m| &m.deletes, self.inner.delete(name), |_, ()| {})
-    }
-
-    fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&ObjectName>,
-        entries_max: usize,
-    ) -> RemoteFuture<ListPage> {
-        self.metrics.count(|m| &m.lists, self.inner.list(prefix, start_after, entries_max), |_, _| {})
-    }
-
-    fn upload(&self, name: &ObjectName) -> RemoteFuture<Box<dyn Upload>> {
-        let started = self.metrics.count(|m| &m.puts, self.inner.upload(name), |_, _| {});
-        let metrics = Arc::clone(&self.metrics);
+    fn run_once<T: Answer>(self: &Arc<Self>, request: Request, sent: RemoteFuture<T>) -> RemoteFuture<T> {
+        let begun = self.begin(request.operation);
+        let metrics = Arc::clone(self);
         Box::pin(async move {
-            let inner = started.await?;
-            Ok(Box::new(MeteredUpload { inner, metrics }) as Box<dyn Upload>)
+            let outcome = sent.await;
+            let fetched_bytes = outcome.as_ref().map(Answer::bytes);
+            metrics.end(request.operation, begun, request.sent_bytes, fetched_bytes);
+            outcome
         })
     }
 }
 
-struct MeteredUpload {
-    inner: Box<dyn Upload>,
-    metrics: Arc<RemoteMetrics>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::ObjectName;
 
-impl Upload for MeteredUpload {
-    fn part(&mut self, content: Content) -> RemoteFuture<()> {
-        let bytes = content.bytes();
-        self.metrics.count(|m| &m.puts, self.inner.part(content), move |m, ()| m.add_put_bytes(bytes))
+    #[test]
+    fn latencies_errors_and_bytes_by_kind() {
+        let metrics = RemoteMetrics::default();
+        let begun = metrics.begin(Operation::GetRange);
+        metrics.end(Operation::GetRange, begun, 0, Ok(4_096));
+        metrics.record(Operation::GetRange, SizeClass::Upto4KiB, 1_000);
+        metrics.record(Operation::GetRange, SizeClass::Upto1MiB, 50_000);
+        let small = metrics.latency(Operation::GetRange, SizeClass::Upto4KiB).unwrap();
+        assert_eq!(small.count, 2);
+        assert!((990..=1_010).contains(&small.max_us), "{small:?}");
+        let all = metrics.latency_of(Operation::GetRange).unwrap();
+        assert_eq!(all.count, 3);
+        assert!((49_500..=50_500).contains(&all.p999_us), "{all:?}");
+        assert_eq!(metrics.latency_of(Operation::Put), None);
+        let error = RemoteError::new(RemoteErrorKind::NotFound, "get");
+        metrics.end(Operation::Get, begun, 0, Err(&error));
+        metrics.end(Operation::Get, begun, 0, Err(&error));
+        assert_eq!((metrics.errors(), metrics.errors_of(RemoteErrorKind::NotFound)), (2, 2));
+        assert_eq!(metrics.errors_of(RemoteErrorKind::Unavailable), 0);
+        assert_eq!((metrics.gets(), metrics.get_bytes(), metrics.put_bytes()), (1, 4_096, 0));
     }
 
-    fn finish(self: Box<Self>) -> RemoteFuture<()> {
-        self.metrics.count(|m| &m.puts, self.inner.finish(), |_, ()| {})
-    }
-
-    fn abort(self: Box<Self>) -> RemoteFuture<()> {
-        self.metrics.count(|m| &m.deletes, self.inner.abort(), |_, ()| {})
+    #[test]
+    fn requests_through_a_store() {
+        let inner = crate::open_url("memory://", crate::RemoteOptions::default()).unwrap();
+        let (remote, metrics) = metered(inner);
+        let name = ObjectName::new("a").unwrap();
+        aquifer_io::block_on(async {
+            remote.put(&name, vec![1; 10].into()).await.unwrap();
+            assert_eq!(remote.get_range(&name, 2..5).await.unwrap().len(), 3);
+            remote.head(&ObjectName::new("b").unwrap()).await.unwrap_err();
+        });
+        assert_eq!((metrics.puts(), metrics.gets(), metrics.heads(), metrics.errors()), (1, 1, 1, 1));
+        assert_eq!((metrics.put_bytes(), metrics.get_bytes()), (10, 3));
+        assert_eq!(metrics.latency_of(Operation::Put).unwrap().count, 1);
+        assert_eq!(metrics.latency_of(Operation::Head), None);
     }
 }

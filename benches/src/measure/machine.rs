@@ -9,31 +9,31 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// Above this many cores in use by others, a round is marked as noisy.
-pub(super) const NOISY_CORES: f64 = 0.2;
+pub(crate) const NOISY_CORES: f64 = 0.2;
 
 /// Clock ticks of `/proc`, in a second. A constant of Linux on all its common machines.
 const TICKS_PER_S: f64 = 100.0;
 
 /// What the numbers were measured on.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// Release of the kernel.
-    pub(super) kernel: String,
+    pub(crate) kernel: String,
     /// As the processor names itself.
-    pub(super) cpu: String,
+    pub(crate) cpu: String,
     /// CPUs that this process may use.
-    pub(super) cores: usize,
+    pub(crate) cores: usize,
     /// Block device below the folder; empty when it has none of its own.
-    pub(super) device: String,
+    pub(crate) device: String,
     /// Its I/O schedulers, the active one in brackets.
-    pub(super) scheduler: String,
+    pub(crate) scheduler: String,
     /// Runnable tasks, averaged over a minute, when the run began.
-    pub(super) load_average: f64,
+    pub(crate) load_average: f64,
 }
 
 impl Machine {
     /// Looks at it; what cannot be found out stays empty.
-    pub(super) fn of(folder: &Path) -> Self {
+    pub(crate) fn of(folder: &Path) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let info = read("/proc/cpuinfo");
         let cpu = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -63,15 +63,39 @@ fn device_of(folder: &Path) -> String {
 }
 
 /// Processor time of this process so far, all threads, user and system, those of the kernel that work for it included.
-pub(super) fn process_cpu() -> Duration {
+pub(crate) fn process_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanoseconds.unwrap_or(0))
 }
 
+/// Processor time of a process, to a hundredth of a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cpu {
+    /// Its own, all threads.
+    pub(crate) own: Duration,
+    /// Of its children that ended and that it waited for.
+    pub(crate) children: Duration,
+}
+
+impl Cpu {
+    /// Of the process with this number; zeros when it is gone.
+    pub(crate) fn of(process: u32) -> Self {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let time = |from, ticks: &[u64]| {
+            let sum: u64 = ticks.iter().skip(from).take(2).sum();
+            Duration::from_secs_f64(sum as f64 / TICKS_PER_S)
+        };
+        let ticks = ticks_of(&stat);
+        Self { own: time(0, &ticks), children: time(2, &ticks) }
+    }
+}
+
 /// How busy the machine is, and this process with its ended children, from here on.
 #[derive(Debug)]
-pub(super) struct Busy {
+pub(crate) struct Busy {
+    /// Processes that work for this one and live on.
+    beside: Vec<u32>,
     since: Instant,
     all_ticks: u64,
     own_ticks: u64,
@@ -79,15 +103,22 @@ pub(super) struct Busy {
 
 impl Busy {
     /// Begins to look.
-    pub(super) fn begin() -> Self {
-        let [stat, own] =
-            ["/proc/stat", "/proc/self/stat"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
-        Self { since: aquifer_io::now(), all_ticks: all_ticks(&stat), own_ticks: own_ticks(&own) }
+    pub(crate) fn begin() -> Self {
+        Self::beside(Vec::new())
+    }
+
+    /// The same where other processes, by their numbers, work for this one.
+    pub(crate) fn beside(beside: Vec<u32>) -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let own = beside.iter().map(|process| format!("/proc/{process}/stat"));
+        let own = own.chain(["/proc/self/stat".to_owned()]).map(|path| own_ticks(&read(&path))).sum();
+        let all_ticks = all_ticks(&read("/proc/stat"));
+        Self { beside, since: aquifer_io::now(), all_ticks, own_ticks: own }
     }
 
     /// Cores that others kept busy since then, on average.
-    pub(super) fn others_cores(&self) -> f64 {
-        let now = Self::begin();
+    pub(crate) fn others_cores(&self) -> f64 {
+        let now = Self::beside(self.beside.clone());
         let all = now.all_ticks.saturating_sub(self.all_ticks);
         let own = now.own_ticks.saturating_sub(self.own_ticks);
         let elapsed_s = now.since.duration_since(self.since).as_secs_f64();
@@ -103,12 +134,17 @@ fn all_ticks(stat: &str) -> u64 {
     fields.enumerate().filter(|(index, _)| [0, 1, 2, 7].contains(index)).map(|(_, ticks)| ticks).sum()
 }
 
-/// `pid (name) state ..`: user and system ticks of the process and of the children it has waited for.
+/// User and system ticks of a process and of the children it has waited for, together.
 fn own_ticks(stat: &str) -> u64 {
+    ticks_of(stat).iter().sum()
+}
+
+/// `pid (name) state ..`: utime, stime, cutime, cstime; nothing of a text that is none.
+fn ticks_of(stat: &str) -> Vec<u64> {
     // The name may hold anything, also parentheses.
-    let Some((_, rest)) = stat.rsplit_once(')') else { return 0 };
+    let Some((_, rest)) = stat.rsplit_once(')') else { return Vec::new() };
     // `state` is the third field of the manual; utime, stime, cutime, cstime are the 14th to the 17th.
-    rest.split_whitespace().skip(11).take(4).map(|field| field.parse::<u64>().unwrap_or(0)).sum()
+    rest.split_whitespace().skip(11).take(4).map(|field| field.parse::<u64>().unwrap_or(0)).collect()
 }
 
 #[cfg(test)]
@@ -123,6 +159,7 @@ mod tests {
         let own = "77 (a) b) (c) R 1 1 1 0 -1 4194304 100 0 0 0 11 22 33 44 20 0 1 0 588548 3133440";
         assert_eq!(own_ticks(own), 110);
         assert_eq!(own_ticks(""), 0);
+        assert_eq!(Cpu::of(0), Cpu::default(), "no process has this number");
     }
 
     #[test]

@@ -12,15 +12,14 @@ use std::time::Duration;
 
 use aquifer_io::Instant;
 
-use super::machine::process_cpu;
-use super::sample::{Sample, Times};
-use super::shape::Shape;
-use crate::histogram::Latencies;
+use super::machine::{Cpu, process_cpu};
+use super::spread::Times;
+use crate::histogram::{Latencies, LatencySummary};
 use crate::interrupt;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     warm_at: Instant,
     end_at: Instant,
     begun: Option<Mark>,
@@ -28,17 +27,20 @@ pub(super) struct Meter {
     failed: bool,
     operations: u64,
     latencies: Latencies,
+    /// A process that works for this one.
+    beside: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     at: Instant,
     cpu: Duration,
+    beside: Duration,
 }
 
 impl Meter {
     /// The warm-up begins now.
-    pub(super) fn new(times: Times) -> Self {
+    pub(crate) fn new(times: Times) -> Self {
         let warm_at = aquifer_io::now() + times.warm_up;
         Self {
             warm_at,
@@ -48,11 +50,22 @@ impl Meter {
             failed: false,
             operations: 0,
             latencies: Latencies::new(),
+            beside: None,
         }
     }
 
+    /// The same with a look at the processor time of another process, by its number.
+    pub(crate) fn beside(times: Times, process: u32) -> Self {
+        Self { beside: Some(process), ..Self::new(times) }
+    }
+
+    fn mark(&self, at: Instant) -> Mark {
+        let beside = self.beside.map_or(Duration::ZERO, |process| Cpu::of(process).own);
+        Mark { at, cpu: process_cpu(), beside }
+    }
+
     /// An operation has just ended, whose latency counts from an instant.
-    pub(super) fn done(&mut self, began: Instant) {
+    pub(crate) fn done(&mut self, began: Instant) {
         self.done_at(began, aquifer_io::now());
     }
 
@@ -61,47 +74,59 @@ impl Meter {
             return;
         }
         if self.begun.is_none() {
-            self.begun = Some(Mark { at, cpu: process_cpu() });
+            self.begun = Some(self.mark(at));
             return;
         }
         self.operations += 1;
         self.latencies.record(at.duration_since(began));
         if at >= self.end_at {
-            self.ended = Some(Mark { at, cpu: process_cpu() });
+            self.ended = Some(self.mark(at));
         }
     }
 
     /// Whether lanes go on.
-    pub(super) fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.ended.is_none() && !self.failed && interrupt::check().is_ok()
     }
 
     /// A lane has failed: the others need not go on.
-    pub(super) fn fail(&mut self) {
+    pub(crate) fn fail(&mut self) {
         self.failed = true;
     }
 
-    /// The numbers; zeros when it was not ended.
-    pub(super) fn sample(&self, shape: &Shape) -> Sample {
-        let (Some(begun), Some(ended)) = (self.begun, self.ended) else { return Sample::default() };
+    /// The numbers; `None` when it was not ended.
+    pub(crate) fn reading(&self) -> Option<Reading> {
+        let (begun, ended) = (self.begun?, self.ended?);
         let seconds = ended.at.duration_since(begun.at).as_secs_f64().max(f64::MIN_POSITIVE);
         let operations = self.operations as f64;
-        let latency = self.latencies.summary();
-        Sample {
+        let per_operation = |cpu: Duration| cpu.as_secs_f64() * 1e6 / operations;
+        Some(Reading {
             operations: self.operations,
-            iops: operations / seconds,
-            bytes_per_s: operations / seconds * f64::from(shape.block_bytes),
-            p50_us: latency.p50_us,
-            p99_us: latency.p99_us,
-            p99_9_us: latency.p99_9_us,
-            cpu_us_per_operation: ended.cpu.saturating_sub(begun.cpu).as_secs_f64() * 1e6 / operations,
-        }
+            per_s: operations / seconds,
+            latency: self.latencies.summary(),
+            cpu_us_per_operation: per_operation(ended.cpu.saturating_sub(begun.cpu)),
+            beside_cpu_us_per_operation: per_operation(ended.beside.saturating_sub(begun.beside)),
+        })
     }
+}
+
+/// What a meter has read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// Operations measured.
+    pub(crate) operations: u64,
+    /// Operations a second.
+    pub(crate) per_s: f64,
+    /// From the call to the result.
+    pub(crate) latency: LatencySummary,
+    /// Processor time of this process.
+    pub(crate) cpu_us_per_operation: f64,
+    /// Processor time of the process beside, when one was named.
+    pub(crate) beside_cpu_us_per_operation: f64,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::shape::SHAPES;
     use super::*;
 
     #[test]
@@ -120,10 +145,10 @@ mod tests {
         assert!(done(601, 300));
         assert!(!done(1101, 500), "the end");
         assert!(!done(1102, 1), "too late");
-        let sample = meter.sample(&SHAPES[0]);
-        assert_eq!(sample.operations, 3);
-        assert!((sample.iops - 3.0).abs() < 1e-9 && (sample.bytes_per_s - 3.0 * 4096.0).abs() < 1e-3);
-        assert!((sample.p50_us / 300_000.0 - 1.0).abs() < 0.002, "{sample:?}");
+        let reading = meter.reading().unwrap();
+        assert_eq!(reading.operations, 3);
+        assert!((reading.per_s - 3.0).abs() < 1e-9);
+        assert!((reading.latency.p50_us / 300_000.0 - 1.0).abs() < 0.002, "{reading:?}");
     }
 
     #[test]
@@ -132,6 +157,6 @@ mod tests {
         assert!(meter.goes_on());
         meter.fail();
         assert!(!meter.goes_on());
-        assert_eq!(meter.sample(&SHAPES[0]), Sample::default());
+        assert!(meter.reading().is_none());
     }
 }

@@ -1,0 +1,210 @@
+//! How a store is opened and how its requests are made.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use object_store::{BackoffConfig, RetryConfig};
+
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::wrap::cost::Prices;
+use crate::wrap::hedge::HedgeOptions;
+use crate::wrap::shape::ShapeOptions;
+use crate::wrap::timer::Timers;
+
+/// How requests are made. Plain data; the defaults bring a dead server to light within ten seconds.
+#[derive(Clone)]
+pub struct RemoteOptions {
+    /// Threads of the store's own runtime. Default 1.
+    pub http_threads: usize,
+    /// Requests (and so connections) at once that somebody waits for; more wait in line. Default 256.
+    pub requests_in_flight_max: usize,
+    /// Bytes of them at once; more wait in line. Default 256 MiB.
+    pub bytes_in_flight_max: u64,
+    /// Requests of the background at once, besides those. Default 32.
+    pub background_requests_in_flight_max: usize,
+    /// Bytes of them at once. Default 128 MiB.
+    pub background_bytes_in_flight_max: u64,
+    /// Longest wait for a connection. Default 3 s.
+    pub connect_timeout: Duration,
+    /// Longest wait of one attempt for the first byte of the answer, and for each next one; with the time to move its bytes,
+    /// the longest life of one attempt. Default 4 s.
+    pub attempt_timeout: Duration,
+    /// Repeats of one request. Default 5.
+    pub retries_max: usize,
+    /// No repeat starts later than this after the request did. Default 6 s.
+    pub retry_time_max: Duration,
+    /// The first pause before a repeat is drawn from 0 to this; the span doubles with each. Default 50 ms.
+    pub retry_pause: Duration,
+    /// Longest pause before a repeat. Default 1 s.
+    pub retry_pause_max: Duration,
+    /// Longest life of one request with its repeats, without the time to move its bytes. Default 9.5 s.
+    pub deadline: Duration,
+    /// Slowest transfer that is waited for, in bytes per second: lengthens deadlines of large objects. Default 256 KiB/s.
+    pub transfer_bytes_per_s_min: u64,
+    /// Second requests for slow reads; none switches them off. Default on, at most 5 % more reads.
+    pub hedge: Option<HedgeOptions>,
+    /// Read back also after a put-if-absent that plainly found the name taken. Only for a store that repeats by itself below the
+    /// wrappers, and so may take its own success for another writer's. Default false.
+    pub exists_read_back: bool,
+    /// What requests and bytes cost. Default nothing.
+    pub prices: Prices,
+    /// Latency, bandwidth and faults added on this side of the wire. Default none.
+    pub shape: ShapeOptions,
+    /// Who keeps the time of repeats, deadlines, second requests and shaping. Default a thread of the process.
+    pub timers: Timers,
+    /// Seed of pauses and shaping; none takes a random one.
+    pub seed: Option<u64>,
+    /// Settings by the names of the `AWS_*` variables, which they override. Values are never shown.
+    pub settings: BTreeMap<String, String>,
+    /// Take the `AWS_*` variables of the process. Default true.
+    pub environment: bool,
+}
+
+impl Default for RemoteOptions {
+    fn default() -> Self {
+        Self {
+            http_threads: 1,
+            requests_in_flight_max: 256,
+            bytes_in_flight_max: 256 << 20,
+            background_requests_in_flight_max: 32,
+            background_bytes_in_flight_max: 128 << 20,
+            connect_timeout: Duration::from_secs(3),
+            attempt_timeout: Duration::from_secs(4),
+            retries_max: 5,
+            retry_time_max: Duration::from_secs(6),
+            retry_pause: Duration::from_millis(50),
+            retry_pause_max: Duration::from_secs(1),
+            deadline: Duration::from_millis(9_500),
+            transfer_bytes_per_s_min: 256 << 10,
+            hedge: Some(HedgeOptions::default()),
+            exists_read_back: false,
+            prices: Prices::NONE,
+            shape: ShapeOptions::default(),
+            timers: Timers::Thread,
+            seed: None,
+            settings: BTreeMap::new(),
+            environment: true,
+        }
+    }
+}
+
+impl fmt::Debug for RemoteOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RemoteOptions")
+            .field("http_threads", &self.http_threads)
+            .field("requests_in_flight_max", &self.requests_in_flight_max)
+            .field("bytes_in_flight_max", &self.bytes_in_flight_max)
+            .field("background_requests_in_flight_max", &self.background_requests_in_flight_max)
+            .field("background_bytes_in_flight_max", &self.background_bytes_in_flight_max)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("attempt_timeout", &self.attempt_timeout)
+            .field("retries_max", &self.retries_max)
+            .field("retry_time_max", &self.retry_time_max)
+            .field("retry_pause", &self.retry_pause)
+            .field("retry_pause_max", &self.retry_pause_max)
+            .field("deadline", &self.deadline)
+            .field("transfer_bytes_per_s_min", &self.transfer_bytes_per_s_min)
+            .field("hedge", &self.hedge)
+            .field("exists_read_back", &self.exists_read_back)
+            .field("prices", &self.prices)
+            .field("shape", &self.shape)
+            .field("timers", &self.timers)
+            .field("seed", &self.seed)
+            .field("settings", &self.settings.keys())
+            .field("environment", &self.environment)
+            .finish()
+    }
+}
+
+impl RemoteOptions {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// Kind `Invalid` that names the option.
+    pub fn validate(&self) -> Result<(), RemoteError> {
+        let wrong = |what: &str| Err(RemoteError::new(RemoteErrorKind::Invalid, "open").with_cause(what));
+        if self.http_threads == 0 || self.http_threads > 64 {
+            return wrong("http_threads is not within 1..=64");
+        }
+        if self.requests_in_flight_max == 0 || self.requests_in_flight_max > 65_536 {
+            return wrong("requests_in_flight_max is not within 1..=65536");
+        }
+        let background = self.background_requests_in_flight_max;
+        if background == 0 || background > 65_536 {
+            return wrong("background_requests_in_flight_max is not within 1..=65536");
+        }
+        if self.bytes_in_flight_max == 0 || self.background_bytes_in_flight_max == 0 {
+            return wrong("a limit of bytes in flight is 0");
+        }
+        if self.retries_max > 100 {
+            return wrong("retries_max is above 100");
+        }
+        if self.hedge.is_some_and(|hedge| hedge.percent_max > 100) {
+            return wrong("hedge.percent_max is above 100");
+        }
+        if self.shape.faults.sum() > u64::from(crate::shape::RATE_UNIT) {
+            return wrong("the fault rates together are more than every request");
+        }
+        if self.transfer_bytes_per_s_min == 0 {
+            return wrong("transfer_bytes_per_s_min is 0");
+        }
+        if self.connect_timeout.is_zero() || self.attempt_timeout.is_zero() || self.deadline.is_zero() {
+            return wrong("a timeout is 0");
+        }
+        Ok(())
+    }
+
+    /// Time to move that many bytes at the slowest speed waited for.
+    pub(crate) fn transfer_time(&self, bytes: u64) -> Duration {
+        Duration::from_millis(
+            bytes.saturating_mul(1_000).checked_div(self.transfer_bytes_per_s_min).unwrap_or(0),
+        )
+    }
+
+    pub(crate) fn deadline_of(&self, bytes: u64) -> Duration {
+        // A day is the same as for ever and keeps timers within their range.
+        (self.deadline + self.transfer_time(bytes)).min(Duration::from_secs(86_400))
+    }
+
+    /// A page may take several requests, as a store lists at most 1,000 names in one.
+    pub(crate) fn deadline_of_list(&self) -> Duration {
+        self.deadline * 3
+    }
+
+    /// Repeats of the HTTP client: none, as the retry wrapper makes them (see `wrap/retry.rs`).
+    pub(crate) fn retry(&self) -> RetryConfig {
+        RetryConfig { max_retries: 0, ..self.upload_retry() }
+    }
+
+    /// Repeats of the HTTP client for parts of uploads, which it alone can number.
+    pub(crate) fn upload_retry(&self) -> RetryConfig {
+        RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: self.retry_pause,
+                max_backoff: self.retry_pause_max,
+                base: 2.0,
+            },
+            max_retries: self.retries_max,
+            retry_timeout: self.retry_time_max,
+        }
+    }
+
+    /// Requests at once on the wire, of all classes.
+    pub(crate) fn requests_in_all_max(&self) -> usize {
+        self.requests_in_flight_max.saturating_add(self.background_requests_in_flight_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_deadlines_do_not_overflow() {
+        let options = RemoteOptions::default();
+        assert_eq!(options.deadline_of(0), options.deadline);
+        assert_eq!(options.deadline_of(u64::MAX), Duration::from_secs(86_400));
+    }
+}
