@@ -18,6 +18,11 @@ pub(crate) enum Failure {
     /// The state is wrong. The report says how.
     #[error("{0} keys do not agree with the independent fold of the input")]
     Mismatch(u64),
+    /// Reads of a benchmark that found what was not written.
+    #[error(
+        "{0} answers were wrong: values that are not the key's, damaged, missing, or there though never written"
+    )]
+    WrongAnswers(u64),
     /// Flags that contradict each other or a state of things that other flags would fit.
     #[error("{0}")]
     Usage(String),

@@ -36,6 +36,11 @@ impl Latencies {
         }
     }
 
+    /// Whether nothing was recorded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(Histogram::is_empty)
+    }
+
     /// Count, mean, percentiles and maximum.
     pub(crate) fn summary(&self) -> LatencySummary {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
@@ -46,8 +51,10 @@ impl Latencies {
             count: histogram.len(),
             mean_us: histogram.mean() / 1e3,
             p50_us: at(0.5),
+            p90_us: at(0.9),
             p99_us: at(0.99),
             p99_9_us: at(0.999),
+            p99_99_us: at(0.9999),
             max_us: histogram.max() as f64 / 1e3,
         }
     }
@@ -62,10 +69,14 @@ pub(crate) struct LatencySummary {
     pub(crate) mean_us: f64,
     /// Median in microseconds.
     pub(crate) p50_us: f64,
+    /// 90th percentile in microseconds.
+    pub(crate) p90_us: f64,
     /// 99th percentile in microseconds.
     pub(crate) p99_us: f64,
     /// 99.9th percentile in microseconds.
     pub(crate) p99_9_us: f64,
+    /// 99.99th percentile in microseconds.
+    pub(crate) p99_99_us: f64,
     /// Longest in microseconds.
     pub(crate) max_us: f64,
 }

@@ -30,6 +30,7 @@ mod progress;
 mod remote;
 mod report;
 mod resources;
+mod run;
 mod scratch;
 mod state_out;
 mod verify;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Some(Command::Dfs(args)) => dfs::dfs(&args),
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
+        Some(Command::Run(args)) => run::run(&args),
         None => events::events(cli.events),
     };
     match result {

@@ -1,7 +1,7 @@
 //! Numbers of bytes on the command line: `1048576`, `1024KiB`, `1 MiB`, `2GiB`.
 
 /// For clap: bytes with an optional binary unit.
-pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let trimmed = text.trim();
     let digits_end = trimmed.find(|character: char| !character.is_ascii_digit()).unwrap_or(trimmed.len());
     let (digits, unit) = trimmed.split_at(digits_end);

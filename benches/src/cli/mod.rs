@@ -6,15 +6,17 @@ mod device;
 mod dfs;
 mod events;
 mod remote;
+mod run;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use bytes_arg::human_bytes;
+pub(crate) use bytes_arg::{human_bytes, parse_bytes};
 pub(crate) use check::CheckArgs;
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
 pub(crate) use remote::RemoteArgs;
+pub(crate) use run::{From, Rate, RunArgs};
 
 const AFTER_HELP: &str = "\
 Without a command: `events` with its defaults.
@@ -51,6 +53,9 @@ pub(crate) enum Command {
     Device(DeviceArgs),
     /// Measure a store through our client, beside wrk and curl, and the embedded DFS's profiles on the wire.
     Remote(RemoteArgs),
+    /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
+    #[command(after_help = crate::run::help())]
+    Run(RunArgs),
 }
 
 #[cfg(test)]

@@ -1,0 +1,117 @@
+//! Workloads by the names that people know from `db_bench` and YCSB, and what each of them is made of.
+
+use super::distribution::Distribution;
+use super::mix::{Kind, Mix};
+
+/// What is in the store before the measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Nothing: the measurement itself fills it.
+    Nothing,
+    /// Every key once, in random order.
+    Everything,
+}
+
+/// A workload.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) mix: Mix,
+    pub(crate) distribution: Distribution,
+    pub(crate) load: Load,
+    /// Reads ask for keys that are not there.
+    pub(crate) missing: bool,
+    /// Ends after each key was written once, not after a time.
+    pub(crate) fills: bool,
+}
+
+const ZIPF: Distribution = Distribution::Zipf { theta: 0.99 };
+
+/// Name, operations, distribution, and what it is.
+const NAMED: [(&str, &str, Distribution, &str); 14] = [
+    ("fillseq", "put", Distribution::Sequential, "write every key once, in order"),
+    ("fillrandom", "put", Distribution::Uniform, "write every key once, in random order"),
+    ("overwrite", "put", Distribution::Uniform, "write random keys that are there"),
+    ("readrandom", "get", Distribution::Uniform, "read random keys"),
+    ("readmissing", "get", Distribution::Uniform, "read random keys that are not there"),
+    ("readwhilewriting", "get:0.9,put:0.1", Distribution::Uniform, "read, and write one in ten"),
+    ("updaterandom", "update", Distribution::Uniform, "read a random key, then write it"),
+    ("deleterandom", "delete", Distribution::Uniform, "delete random keys"),
+    ("ycsb-a", "get:0.5,put:0.5", ZIPF, "half reads, half writes"),
+    ("ycsb-b", "get:0.95,put:0.05", ZIPF, "mostly reads"),
+    ("ycsb-c", "get", ZIPF, "reads only"),
+    ("ycsb-d", "get:0.95,insert:0.05", Distribution::Latest, "reads of the newest, and new keys"),
+    ("ycsb-f", "get:0.5,update:0.5", ZIPF, "half reads, half read-modify-writes"),
+    ("valuestate-rmw", "update", ZIPF, "a counter a key: read, change, write"),
+];
+
+/// Workloads that need what the engine cannot do yet.
+const NOT_YET: [(&str, &str); 6] = [
+    ("multireadrandom", "a multi-get"),
+    ("mergerandom", "merge operators"),
+    ("seekrandom", "ordered scans"),
+    ("ycsb-e", "ordered scans"),
+    ("mapstate-put-scan", "ordered scans"),
+    ("window-insert-fire-clear", "deletion by range"),
+];
+
+impl Workload {
+    /// The workload with this name.
+    pub(crate) fn named(name: &str) -> Result<Self, String> {
+        if let Some((_, needs)) = NOT_YET.iter().find(|(other, _)| *other == name) {
+            return Err(format!("{name} needs {needs}, which the engine does not have yet"));
+        }
+        let known =
+            NAMED.iter().find(|(known, ..)| *known == name || known.strip_prefix("ycsb-") == Some(name));
+        let Some((name, operations, distribution, _)) = known else {
+            let names: Vec<_> = NAMED.iter().map(|(name, ..)| *name).collect();
+            return Err(format!("{name:?} is no workload: {}", names.join(", ")));
+        };
+        let fills = name.starts_with("fill");
+        Ok(Self {
+            name: (*name).to_owned(),
+            mix: operations.parse()?,
+            distribution: *distribution,
+            load: if fills { Load::Nothing } else { Load::Everything },
+            missing: *name == "readmissing",
+            fills,
+        })
+    }
+
+    /// One put together from parts.
+    pub(crate) fn custom(mix: Mix, distribution: Distribution) -> Self {
+        let name = format!("{mix} {distribution}");
+        Self { name, mix, distribution, load: Load::Everything, missing: false, fills: false }
+    }
+
+    /// Whether the keys change while it runs.
+    pub(crate) fn inserts(&self) -> bool {
+        self.mix.has(Kind::Insert)
+    }
+}
+
+/// A line for each workload, for the help.
+pub(crate) fn help() -> String {
+    let lines = NAMED.iter().map(|(name, operations, distribution, what)| {
+        format!("  {name:<18}{what} ({operations}, {distribution})")
+    });
+    format!("Workloads:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_workload_or_says_why_not() {
+        for (name, ..) in NAMED {
+            let workload = Workload::named(name).unwrap();
+            assert_eq!(workload.fills, workload.load == Load::Nothing);
+            assert!(help().contains(name));
+        }
+        assert_eq!(Workload::named("a").unwrap().name, "ycsb-a");
+        assert!(Workload::named("ycsb-d").unwrap().inserts());
+        assert!(Workload::named("mergerandom").unwrap_err().contains("merge operators"));
+        assert!(Workload::named("readrandmo").unwrap_err().contains("readrandom"));
+    }
+}
