@@ -20,7 +20,7 @@ pub(super) const OBJECT_BYTES: u64 = 64 << 20;
 /// Bytes of a part of an upload, and of a range of a download.
 pub(super) const PART_BYTES: u64 = 8 << 20;
 /// Parts under way at once.
-pub(super) const PARTS_IN_FLIGHT: usize = 4;
+const PARTS_IN_FLIGHT: usize = 4;
 /// Presigned URLs are good for as long as a run may take.
 const PRESIGNED_TIME: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
 
@@ -36,17 +36,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The embedded DFS of a process.
-    pub(super) fn embedded(dfs: &DfsProcess) -> Result<Self, Failure> {
-        Self::embedded_with(dfs, dfs.options())
-    }
-
-    /// The same without second requests.
-    pub(super) fn unhedged(dfs: &DfsProcess) -> Result<Self, Failure> {
-        Self::embedded_with(dfs, RemoteOptions { hedge: None, ..dfs.options() })
-    }
-
-    fn embedded_with(dfs: &DfsProcess, options: RemoteOptions) -> Result<Self, Failure> {
+    /// The embedded DFS of a process, by options made from [`DfsProcess::options`].
+    pub(super) fn embedded(dfs: &DfsProcess, options: RemoteOptions) -> Result<Self, Failure> {
         let mut target = Self::open(&format!("s3://{BUCKET}/bench"), options)?;
         target.server = Some(dfs.process());
         Ok(target)
