@@ -15,6 +15,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::error::RemoteErrorKind;
 use crate::options::RemoteOptions;
+use crate::resolver::Spread;
 
 /// Longest error answer that is looked at.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -71,6 +73,7 @@ impl HttpConnector for Connector {
             .https_only(!allow_http)
             .http1_only()
             .tcp_nodelay(true)
+            .dns_resolver(Arc::new(Spread::default()))
             .connect_timeout(self.options.connect_timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .redirect(reqwest::redirect::Policy::none());
@@ -106,7 +109,7 @@ impl HttpService for Attempts {
         // Only requests signed for S3: those that fetch credentials keep their statuses, which object_store looks at.
         let to_store = request.headers().contains_key("x-amz-content-sha256");
         let create = request.headers().contains_key("if-none-match");
-        let ranged = request.headers().contains_key("range");
+        let asked = request.headers().get("range").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body_bytes = request.body().content_length() as u64;
         let wait = match request.method().as_str() {
             "POST" => POST_TIMEOUT,
@@ -120,8 +123,8 @@ impl HttpService for Attempts {
         if to_store && !answer.status().is_success() {
             return Err(refuse(answer, create, self.options.attempt_timeout).await);
         }
-        if ranged && to_store {
-            check_range(&answer)?;
+        if let Some(asked) = asked.filter(|_| to_store) {
+            check_range(&asked, &answer)?;
         }
         let idle = self.options.attempt_timeout;
         Ok(answer.map(|body| HttpResponseBody::new(TimedBody::new(body, idle))))
@@ -140,15 +143,25 @@ fn only_unsent(error: HttpError) -> HttpError {
     }
 }
 
-/// An answer to a ranged request says which range it holds, within the object, before anybody computes with it.
-fn check_range(answer: &HttpResponse) -> Result<(), HttpError> {
+/// An answer to a ranged request says which range it holds: the one asked for, within the object, before anybody computes
+/// with it.
+fn check_range(asked: &str, answer: &HttpResponse) -> Result<(), HttpError> {
     let wrong = |what: &'static str| Err(HttpError::new(HttpErrorKind::Decode, WrongRange { what }));
     if answer.status().as_u16() != 206 {
         return wrong("the server ignored the Range header");
     }
     let range = answer.headers().get("content-range").and_then(|value| value.to_str().ok());
     match range.and_then(content_range) {
-        Some((first, last, bytes)) if first <= last && last < bytes => Ok(()),
+        Some((first, last, bytes)) if first <= last && last < bytes => {
+            // A range that reaches beyond the end is cut there.
+            let as_asked =
+                |(from, to): (u64, u64)| first == from && (last == to || last < to && last + 1 == bytes);
+            if asked_range(asked).is_none_or(as_asked) {
+                Ok(())
+            } else {
+                wrong("the server answered another range")
+            }
+        }
         _ => wrong("the server's Content-Range header makes no sense"),
     }
 }
@@ -158,6 +171,12 @@ fn content_range(text: &str) -> Option<(u64, u64, u64)> {
     let (range, bytes) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?, bytes.parse().ok()?))
+}
+
+/// First and last of `bytes=FIRST-LAST`; none for other forms, which this crate does not ask for.
+fn asked_range(text: &str) -> Option<(u64, u64)> {
+    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 #[derive(Debug, thiserror::Error)]

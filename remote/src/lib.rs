@@ -27,6 +27,7 @@ mod name;
 mod open;
 mod options;
 mod probe;
+mod resolver;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;

@@ -223,12 +223,25 @@ fn wrong_ranges_are_errors() {
             ),
         ),
     ] {
-        let head = answer("200 OK", date, "");
-        let (address, _told) = scripted(vec![text, head.clone(), head]);
-        let failure = block_on(remote(address).get_range(&name(), 0..3)).unwrap_err();
+        // Passing: asked again, the right bytes come.
+        let right = answer(
+            "206 Partial Content",
+            &format!("{date}etag: \"1\"\r\ncontent-range: bytes 0-2/10\r\n"),
+            "012",
+        );
+        let (address, told) = scripted(vec![text.clone(), text.clone(), right]);
+        let read = block_on(remote(address).get_range(&name(), 0..3));
+        assert_eq!(read.unwrap(), "012", "{label}");
+        assert_eq!(told.iter().count(), 3, "{label}");
+        // Lasting: reported.
+        let (address, told) = scripted(vec![text; 3]);
+        let options = RemoteOptions { retries_max: 2, ..options(address) };
+        let remote = open_url("s3://bucket/jobs", options).unwrap();
+        let failure = block_on(remote.get_range(&name(), 0..3)).unwrap_err();
         assert_eq!(failure.range(), Some(0..3), "{label}: {failure}");
         assert!(failure.to_string().contains(" x bytes 0..3"), "{label}: {failure}");
         assert!(!failure.to_string().contains("panic"), "{label}: {failure}");
+        assert_eq!(told.iter().count(), 3, "{label}");
     }
 }
 

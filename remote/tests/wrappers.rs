@@ -1,4 +1,5 @@
 //! The wrappers together and one by one: conformance, repeats, deadlines, doubt.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 mod world;
 
@@ -108,6 +109,10 @@ fn repeats_are_bounded_in_number_and_time() {
                 assert_eq!(tries, 1 + options.retries_max as u64, "{fault}");
                 assert!(begun.elapsed() < options.retry_time_max);
             }
+            let begun = now();
+            let failure = stack.foreground.list("", None, 1_000).await.unwrap_err();
+            assert_eq!(failure.kind(), kind, "{fault}: {failure}");
+            assert!(begun.elapsed() <= 3 * options.deadline, "{fault}: {:?}", begun.elapsed());
             let begun = now();
             let failure = stack.foreground.put_if_absent(&name("y"), vec![1].into()).await.unwrap_err();
             assert_eq!(failure.kind(), puts_kind, "{fault}: {failure}");

@@ -26,7 +26,9 @@ mod upload;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use aquifer_io::{Instant, now};
 use bytes::Bytes;
 
 use self::objects::Objects;
@@ -60,7 +62,10 @@ struct State {
     chance: fastrand::Rng,
     latency: LatencyProfile,
     plan: FaultPlan,
+    bandwidth_bytes_per_s: u64,
     pace: Pace,
+    /// The latest virtual time seen.
+    time: Instant,
     requests: u64,
     trace: String,
     trace_hash: u64,
@@ -75,7 +80,9 @@ impl SimulatedDfs {
             chance: fastrand::Rng::with_seed(seed),
             latency: shape.latency,
             plan: FaultPlan::new(shape.faults),
+            bandwidth_bytes_per_s: shape.bandwidth_bytes_per_s,
             pace: Pace::new(shape.bandwidth_bytes_per_s),
+            time: now(),
             requests: 0,
             trace: String::new(),
             trace_hash: 0xcbf2_9ce4_8422_2325,
@@ -131,8 +138,19 @@ impl Shared {
 }
 
 impl State {
+    /// How long from now until so many bytes have passed.
+    fn carry(&mut self, bytes: u64) -> Duration {
+        let now = now();
+        if now < self.time {
+            // Another world, whose time began anew.
+            self.pace = Pace::new(self.bandwidth_bytes_per_s);
+        }
+        self.time = now;
+        self.pace.send(now, bytes)
+    }
+
     fn note(&mut self, event: fmt::Arguments<'_>) {
-        let line = format!("{} {event}\n", aquifer_io::now().as_nanos());
+        let line = format!("{} {event}\n", now().as_nanos());
         for byte in line.bytes() {
             self.trace_hash = (self.trace_hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }

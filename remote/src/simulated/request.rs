@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aquifer_io::now;
 use tokio::sync::oneshot;
 
 use super::objects::Objects;
@@ -163,7 +162,7 @@ async fn carry<T: Answer, A: FnOnce(&mut Objects) -> Result<T, RemoteError>>(
     let Some(outcome) = wire.apply("applied") else { return };
     let fetched_bytes = outcome.as_ref().map_or(0, Answer::bytes);
     let moved_bytes = wire.asked.sent_bytes.saturating_add(fetched_bytes);
-    let passes = wire.shared.state().pace.send(now(), moved_bytes);
+    let passes = wire.shared.state().carry(moved_bytes);
     pause(wire.course.latency.saturating_sub(there) + passes).await;
     let outcome = match fault {
         Some(Fault::ResetAfter) => Err(wire.asked.reset()),

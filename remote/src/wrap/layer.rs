@@ -22,6 +22,9 @@ use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
+/// What an entry of a listing takes on the wire, about.
+const ENTRY_BYTES: u64 = 256;
+
 /// One request on its way through the wrappers.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -146,7 +149,8 @@ impl<L: Layer> Remote for Layered<L> {
         entries_max: usize,
     ) -> RemoteFuture<ListPage> {
         let (inner, prefix, after) = (Arc::clone(&self.inner), prefix.to_owned(), start_after.cloned());
-        let request = Request::new(Operation::List, None, 0, 0);
+        let bytes = (entries_max as u64).saturating_mul(ENTRY_BYTES);
+        let request = Request::new(Operation::List, None, 0, bytes);
         self.layer.run(request, move || inner.list(&prefix, after.as_ref(), entries_max))
     }
 

@@ -42,7 +42,7 @@ use self::hedge::{Hedge, HedgeCounters};
 use self::layer::layered;
 use self::limit::{ClassLimit, Limits};
 use self::meter::{RemoteMetrics, metered};
-use self::resolve::Resolve;
+use self::resolve::resolved;
 use self::retry::Retry;
 use self::shape::Shape;
 use crate::error::RemoteError;
@@ -113,7 +113,7 @@ pub fn wrap(remote: Arc<dyn Remote>, options: &RemoteOptions) -> Result<Stack, R
         None => Arc::clone(&base),
     };
     let retry = Retry::new(options, backoff.clone(), Arc::clone(&repeats));
-    let class = |limited| metered(Resolve::new(limited, options, backoff.clone()));
+    let class = |limited| metered(resolved(limited, options, backoff.clone()));
     let (foreground, foreground_metrics) = class(limits.foreground(layered(hedged, Arc::clone(&retry))));
     let (background, background_metrics) = class(limits.background(layered(base, retry)));
     Ok(Stack {

@@ -33,7 +33,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Every kind, in the order of [`Operation::index`].
+    /// Every kind, in the order of their numbers inside.
     pub const ALL: [Self; 11] = [
         Self::Put,
         Self::PutIfAbsent,
@@ -100,7 +100,7 @@ pub enum SizeClass {
 }
 
 impl SizeClass {
-    /// Every class, in the order of [`SizeClass::index`].
+    /// Every class, from small to large.
     pub const ALL: [Self; 5] =
         [Self::Upto4KiB, Self::Upto64KiB, Self::Upto1MiB, Self::Upto8MiB, Self::Larger];
 

@@ -25,7 +25,7 @@ use aquifer_io::{Instant, now};
 use bytes::Bytes;
 
 use super::backoff::Backoff;
-use super::timer::within;
+use super::timer::{Timers, within};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
@@ -33,7 +33,7 @@ use crate::options::RemoteOptions;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
 #[derive(Debug)]
-pub(crate) struct Resolve {
+struct Resolve {
     inner: Arc<dyn Remote>,
     options: RemoteOptions,
     backoff: Backoff,
@@ -46,10 +46,9 @@ enum Found {
     Nothing,
 }
 
-impl Resolve {
-    pub(crate) fn new(inner: Arc<dyn Remote>, options: &RemoteOptions, backoff: Backoff) -> Arc<dyn Remote> {
-        Arc::new(Self { inner, options: options.clone(), backoff })
-    }
+/// Puts it around a store.
+pub(crate) fn resolved(inner: Arc<dyn Remote>, options: &RemoteOptions, backoff: Backoff) -> Arc<dyn Remote> {
+    Arc::new(Resolve { inner, options: options.clone(), backoff })
 }
 
 /// One put-if-absent that has to be settled.
@@ -59,7 +58,7 @@ struct Claim {
     content: Content,
     backoff: Backoff,
     rounds_max: usize,
-    timers: super::timer::Timers,
+    timers: Timers,
 }
 
 impl Claim {

@@ -56,15 +56,16 @@ impl Retry {
         }
     }
 
-    fn attempt_limit(&self, request: &Request) -> Duration {
+    /// An eighth more than an HTTP client waits, which can say better what was missing.
+    fn attempt_limit(&self, request: &Request, repeats: usize) -> Duration {
+        let timeout = self.options.attempt_timeout;
+        let limit = timeout + timeout / 8 + self.options.transfer_time(request.moved_bytes_max());
         match request.operation {
-            // A page may take many requests, and of a directory a walk through all of it.
-            Operation::List | Operation::Upload => self.deadline(request),
-            // An eighth more than an HTTP client waits, which can say better what was missing.
-            _ => {
-                let timeout = self.options.attempt_timeout;
-                timeout + timeout / 8 + self.options.transfer_time(request.moved_bytes_max())
-            }
+            // Repeated below.
+            Operation::Upload => self.deadline(request),
+            // A page of a directory is a walk through all of it: who was too slow once gets longer.
+            Operation::List => limit.saturating_mul(1 << repeats.min(8)),
+            _ => limit,
         }
     }
 
@@ -99,7 +100,7 @@ impl Layer for Retry {
             let mut repeats = 0;
             loop {
                 let left = retry.deadline(&request).saturating_sub(begun.elapsed());
-                let limit = retry.attempt_limit(&request).min(left);
+                let limit = retry.attempt_limit(&request, repeats).min(left);
                 let late = || {
                     let cause = format!("no answer within {:.1} s", limit.as_secs_f64());
                     request.error(request.kind_of_doubt(), cause)

@@ -105,7 +105,7 @@ fn wait_on_executor(duration: Duration) -> Wait {
     drop(aquifer_io::spawn_local(async move {
         let slept = std::pin::pin!(aquifer_io::sleep(duration));
         let dropped = std::pin::pin!(over.closed());
-        drop(select(slept, dropped).await);
+        select(slept, dropped).await;
     }));
     // The other end is dropped when the time is over, or the executor.
     Box::pin(async move { drop(is_over.await) })
