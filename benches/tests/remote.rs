@@ -123,9 +123,9 @@ fn a_store_by_url_is_measured_and_left_as_it_was() {
         while let Some(folder) = open.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
                 if entry.file_type().unwrap().is_dir() {
-                    open.push(entry.path())
+                    open.push(entry.path());
                 } else {
-                    files.push(entry.path())
+                    files.push(entry.path());
                 }
             }
         }

@@ -54,10 +54,10 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn open(
-        open: impl Fn(RemoteOptions) -> Result<Target, Failure>,
+        open: impl Fn(&RemoteOptions) -> Result<Target, Failure>,
         options: &RemoteOptions,
     ) -> Result<Self, Failure> {
-        let with = |http_threads| open(RemoteOptions { http_threads, ..options.clone() });
+        let with = |http_threads| open(&RemoteOptions { http_threads, ..options.clone() });
         Ok(Self { one: with(1)?, two: with(2)? })
     }
 

@@ -74,8 +74,8 @@ pub(crate) fn remote(args: &RemoteArgs) -> Result<(), Failure> {
     let mut shaped = Vec::new();
     for profile in [LatencyProfile::Nvme, LatencyProfile::Hdfs, LatencyProfile::S3] {
         if let (None, Some(dfs)) = (&args.store, start(scratch.path(), profile, args, &progress)?) {
-            let target = Target::embedded(&dfs, dfs.options())?;
-            let plain = Target::embedded(&dfs, RemoteOptions { hedge: None, ..dfs.options() })?;
+            let target = Target::embedded(&dfs, &dfs.options())?;
+            let plain = Target::embedded(&dfs, &RemoteOptions { hedge: None, ..dfs.options() })?;
             shaped.push(Shaped { profile, target, plain, dfs });
         }
     }

@@ -14,7 +14,9 @@ use super::dfs_process::{BUCKET, DfsProcess};
 use crate::failure::Failure;
 
 /// Bytes of a ranged GET.
-pub(super) const BLOCK_BYTES: u64 = 4 << 10;
+pub(super) const BLOCK_BYTES: u64 = BLOCK_LENGTH as u64;
+/// The same, as lengths in memory are counted.
+pub(super) const BLOCK_LENGTH: usize = 4 << 10;
 /// Bytes of the object that ranged GETs read.
 pub(super) const OBJECT_BYTES: u64 = 64 << 20;
 /// Bytes of a part of an upload, and of a range of a download.
@@ -37,16 +39,16 @@ pub(super) struct Target {
 
 impl Target {
     /// The embedded DFS of a process, by options made from [`DfsProcess::options`].
-    pub(super) fn embedded(dfs: &DfsProcess, options: RemoteOptions) -> Result<Self, Failure> {
+    pub(super) fn embedded(dfs: &DfsProcess, options: &RemoteOptions) -> Result<Self, Failure> {
         let mut target = Self::open(&format!("s3://{BUCKET}/bench"), options)?;
         target.server = Some(dfs.process());
         Ok(target)
     }
 
     /// A store by URL.
-    pub(super) fn open(url: &str, options: RemoteOptions) -> Result<Self, Failure> {
-        let signer = signer(url, &options)?;
-        let stack = open_stack(url, &options)?;
+    pub(super) fn open(url: &str, options: &RemoteOptions) -> Result<Self, Failure> {
+        let signer = signer(url, options)?;
+        let stack = open_stack(url, options)?;
         Ok(Self { remote: stack.foreground, server: None, hedges: stack.hedges, signer })
     }
 
@@ -63,7 +65,7 @@ impl Target {
     pub(super) async fn write_blocks(&self, name: &ObjectName) -> Result<(), Failure> {
         let part = |first: u64| {
             let blocks = (first..first + PART_BYTES / BLOCK_BYTES).flat_map(|block| {
-                let mut bytes = vec![0; BLOCK_BYTES as usize];
+                let mut bytes = vec![0; BLOCK_LENGTH];
                 bytes.iter_mut().zip(block.to_le_bytes()).for_each(|(to, from)| *to = from);
                 bytes
             });
