@@ -20,6 +20,7 @@ mod folder;
 mod keys;
 mod list;
 mod listing;
+mod names;
 mod options;
 mod refuse;
 mod service;
