@@ -363,7 +363,8 @@ fn parts_come_in_any_order_twice_with_gaps_and_of_any_length() {
             let (number, etag) = &sent[*index];
             format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
         });
-        let xml = format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", listed.collect::<String>());
+        let xml =
+            format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", listed.collect::<String>());
         let done = fixture.send("POST", "/aquifer/big", &format!("uploadId={id}"), &[], xml.as_bytes());
         if done.status != 200 {
             assert_eq!(
