@@ -342,6 +342,58 @@ fn multipart_keeps_its_rules() {
     assert_eq!(fixture.files("dir/objects").len(), 1);
 }
 
+/// Parts are written where they belong in the object to be, when they fit; whatever way they come, the object is right.
+#[test]
+fn parts_come_in_any_order_twice_with_gaps_and_of_any_length() {
+    let fixture = Fixture::start();
+    let bytes = |value: u8, mebibytes: usize| vec![value; mebibytes << 20];
+    let upload = |parts: &[(u32, &[u8])], listed: &[usize]| {
+        let created = fixture.send("POST", "/aquifer/big", "uploads=", &[], b"").text();
+        let id = tags(&created, "UploadId").pop().unwrap();
+        let sent: Vec<(u32, String)> = parts
+            .iter()
+            .map(|(number, body)| {
+                let query = format!("partNumber={number}&uploadId={id}");
+                let answer = fixture.send("PUT", "/aquifer/big", &query, &[], body);
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                (*number, answer.header("etag").unwrap().to_owned())
+            })
+            .collect();
+        let listed = listed.iter().map(|index| {
+            let (number, etag) = &sent[*index];
+            format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
+        });
+        let xml =
+            format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", listed.collect::<String>());
+        let done = fixture.send("POST", "/aquifer/big", &format!("uploadId={id}"), &[], xml.as_bytes());
+        if done.status != 200 {
+            assert_eq!(
+                fixture.send("DELETE", "/aquifer/big", &format!("uploadId={id}"), &[], b"").status,
+                204
+            );
+            return None;
+        }
+        assert!(fixture.files("dir/uploads").is_empty() && fixture.files("dir/temporary").is_empty());
+        Some(fixture.get("/aquifer/big").body)
+    };
+    let (one, two, other, longer) = (bytes(1, 5), bytes(2, 5), bytes(3, 5), bytes(4, 6));
+    let whole = |parts: &[&[u8]]| Some(parts.concat());
+    // Out of order, in place.
+    let sent: [(u32, &[u8]); 3] = [(2, &two), (3, b"tail"), (1, &one)];
+    assert!(upload(&sent, &[2, 0, 1]) == whole(&[&one, &two, b"tail"]));
+    // The first number does not have to be 1, nor the next one 2.
+    let sent: [(u32, &[u8]); 2] = [(3, &one), (7, &two)];
+    assert!(upload(&sent, &[0, 1]) == whole(&[&one, &two]));
+    // Twice: the last one counts, and the first is not its prefix.
+    let sent: [(u32, &[u8]); 3] = [(1, &one), (2, &two), (1, &other)];
+    assert!(upload(&sent, &[2, 1]) == whole(&[&other, &two]));
+    assert!(upload(&sent, &[0, 1]).is_none(), "the first one was replaced");
+    // A later part that is longer than the first to arrive, and a part that is not listed.
+    let sent: [(u32, &[u8]); 3] = [(1, &one), (2, &longer), (3, &two)];
+    assert!(upload(&sent, &[0, 1, 2]) == whole(&[&one, &longer, &two]));
+    assert!(upload(&sent, &[0, 2]) == whole(&[&one, &two]));
+}
+
 #[test]
 fn what_is_not_spoken_says_so() {
     let fixture = Fixture::start();

@@ -71,6 +71,8 @@ impl DfsProcess {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", &self.secret_key),
+            // As for the embedded DFS of one's own process, and as the presigned URLs of the other programs.
+            ("AWS_UNSIGNED_PAYLOAD", "true"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         RemoteOptions { settings: settings.into(), environment: false, ..RemoteOptions::default() }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::io::Write;
 use std::path::Path;
 
-use aquifer_remote::ObjectName;
 use aquifer_remote::shape::LatencyProfile;
+use aquifer_remote::{ObjectName, RemoteOptions};
 use bytes::Bytes;
 use object_store::signer::Method;
 
@@ -46,11 +46,32 @@ pub(super) struct Shaped {
     pub(super) dfs: DfsProcess,
 }
 
+/// Our client on the store that is measured, as it is by default, and with another number of HTTP threads.
+pub(super) struct Client {
+    pub(super) one: Target,
+    pub(super) two: Target,
+}
+
+impl Client {
+    pub(super) fn open(
+        open: impl Fn(&RemoteOptions) -> Result<Target, Failure>,
+        options: &RemoteOptions,
+    ) -> Result<Self, Failure> {
+        let with = |http_threads| open(&RemoteOptions { http_threads, ..options.clone() });
+        Ok(Self { one: with(1)?, two: with(2)? })
+    }
+
+    /// Each with its name in the report.
+    fn both(&self) -> [(&'static str, &Target); 2] {
+        [("aquifer", &self.one), ("aquifer, 2 HTTP threads", &self.two)]
+    }
+}
+
 /// Everything that is measured against, and with.
 pub(super) struct Bench<'b> {
     pub(super) args: &'b RemoteArgs,
     pub(super) times: Times,
-    pub(super) target: Option<Target>,
+    pub(super) client: Option<Client>,
     pub(super) unshaped: Option<DfsProcess>,
     pub(super) shaped: Vec<Shaped>,
     /// Of all objects that are written.
@@ -93,14 +114,18 @@ pub(super) fn needs(profile: LatencyProfile, args: &RemoteArgs) -> bool {
 impl Bench<'_> {
     /// The store, for the report.
     pub(super) fn described(&self) -> String {
-        self.args.store.as_ref().and(self.target.as_ref()).map_or_else(
+        self.args.store.as_ref().and(self.target()).map_or_else(
             || "embedded DFS in a process of its own".to_owned(),
             |target| target.remote.describe(),
         )
     }
 
+    fn target(&self) -> Option<&Target> {
+        self.client.as_ref().map(|client| &client.one)
+    }
+
     fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.target.iter().chain(self.shaped.iter().map(|shaped| &shaped.target))
+        self.target().into_iter().chain(self.shaped.iter().map(|shaped| &shaped.target))
     }
 
     /// Writes what is read later.
@@ -110,14 +135,14 @@ impl Bench<'_> {
             aquifer_io::block_on(target.write_blocks(&self.blocks))?;
             interrupt::check()?;
         }
-        let wants = |what| self.target.is_some() && self.args.wants(&large_name(what, self.args));
+        let wants = |what| self.client.is_some() && self.args.wants(&large_name(what, self.args));
         let bytes = vec![7; usize::try_from(PART_BYTES).unwrap_or(0)];
         if wants(UPLOAD) {
             let file = self.large_file();
             let written = write_large(&file, &bytes, self.args.size_bytes);
             written.map_err(|error| Failure::local("cannot write", &file, error))?;
         }
-        if let Some(target) = self.target.as_ref().filter(|_| wants(DOWNLOAD)) {
+        if let Some(target) = self.target().filter(|_| wants(DOWNLOAD)) {
             let part = Bytes::from(bytes);
             aquifer_io::block_on(target.upload(&self.large_object()?, self.args.size_bytes, &part))?;
         }
@@ -126,7 +151,7 @@ impl Bench<'_> {
 
     /// Takes away what was written.
     pub(super) fn clean(&self) -> Result<(), Failure> {
-        for target in self.target.iter().filter(|_| self.args.store.is_some()) {
+        for target in self.target().into_iter().filter(|_| self.args.store.is_some()) {
             let folder = format!("{}/", self.folder);
             while let entries @ [_, ..] =
                 aquifer_io::block_on(target.remote.list(&folder, None, 100))?.entries.as_slice()
@@ -146,9 +171,9 @@ impl Bench<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Vec<Measured>, Failure> {
         let mut groups = Vec::new();
-        if let Some(target) = &self.target {
-            groups.extend(self.gets(target)?);
-            groups.extend(self.large(target)?);
+        if let Some(client) = &self.client {
+            groups.extend(self.gets(client)?);
+            groups.extend(self.large(client)?);
         }
         groups.extend(self.hedge());
         groups.extend(self.wire()?);
@@ -164,11 +189,14 @@ impl Bench<'_> {
         rounds::run(&mut groups, self.args.rounds, &beside, progress, notes)
     }
 
-    fn gets<'g>(&'g self, target: &'g Target) -> Result<Vec<Group<'g>>, Failure> {
+    fn gets<'g>(&'g self, client: &'g Client) -> Result<Vec<Group<'g>>, Failure> {
+        let target = &client.one;
         let url = target.presigned(Method::GET, &self.blocks)?;
         let group = |&in_flight: &usize| {
-            let run = move || gets::measure(target, &self.blocks, in_flight, self.times);
-            let mut contenders = vec![ours("aquifer", run)];
+            let own = |(name, target)| {
+                ours(name, move || gets::measure(target, &self.blocks, in_flight, self.times))
+            };
+            let mut contenders: Vec<_> = client.both().into_iter().map(own).collect();
             if let (Some(wrk), Some(url)) = (&self.wrk, url.clone()) {
                 let time = self.times.measured;
                 contenders.push(tool("wrk", move || wrk.measure(&url, in_flight, time, target.server)));
@@ -193,7 +221,8 @@ impl Bench<'_> {
         Ok(ObjectName::new(format!("{}/large", self.folder))?)
     }
 
-    fn large<'g>(&'g self, target: &'g Target) -> Result<Vec<Group<'g>>, Failure> {
+    fn large<'g>(&'g self, client: &'g Client) -> Result<Vec<Group<'g>>, Failure> {
+        let target = &client.one;
         let bytes = self.args.size_bytes;
         let part = Bytes::from(vec![7; usize::try_from(PART_BYTES).unwrap_or(0)]);
         let group = |what: &str, contenders| Group {
@@ -211,19 +240,23 @@ impl Bench<'_> {
             Ok::<_, Failure>(ObjectName::new(format!("{}/upload-{}", self.folder, counter.get()))?)
         };
         let fresh = std::rc::Rc::new(fresh);
-        let mut uploads = vec![ours("aquifer", {
-            let fresh = std::rc::Rc::clone(&fresh);
-            move || {
+        let upload = |(name, target): (&'static str, &'g Target)| {
+            let (fresh, part) = (std::rc::Rc::clone(&fresh), part.clone());
+            ours(name, move || {
                 let name = fresh()?;
                 let sample = timed(target, bytes, target.upload(&name, bytes, &part));
                 aquifer_io::block_on(target.remote.delete(&name))?;
                 sample
-            }
-        })];
+            })
+        };
+        let mut uploads: Vec<_> = client.both().into_iter().map(upload).collect();
         let large = self.large_object()?;
         let whole = target.presigned(Method::GET, &large)?;
-        let mut downloads =
-            vec![ours("aquifer", move || timed(target, bytes, target.download(&large, bytes)))];
+        let download = |(name, target): (&'static str, &'g Target)| {
+            let large = large.clone();
+            ours(name, move || timed(target, bytes, target.download(&large, bytes)))
+        };
+        let mut downloads: Vec<_> = client.both().into_iter().map(download).collect();
         if let (Some(curl), Some(whole)) = (&self.curl, whole) {
             uploads.push(rounds::Contender {
                 name: "curl",
@@ -260,7 +293,7 @@ impl Bench<'_> {
 
     fn wire(&self) -> Result<Vec<Group<'_>>, Failure> {
         let unshaped =
-            self.unshaped.iter().zip(&self.target).map(|(dfs, target)| (LatencyProfile::None, dfs, target));
+            self.unshaped.iter().zip(self.target()).map(|(dfs, target)| (LatencyProfile::None, dfs, target));
         let shaped = self.shaped.iter().map(|shaped| (shaped.profile, &shaped.dfs, &shaped.target));
         let mut groups = Vec::new();
         for (profile, dfs, target) in unshaped.chain(shaped) {

@@ -38,7 +38,7 @@ use crate::progress::{Progress, say};
 use crate::scratch::Scratch;
 use curl::Curl;
 use dfs_process::DfsProcess;
-use groups::{Bench, Shaped};
+use groups::{Bench, Client, Shaped};
 use report::{Report, SCHEMA};
 use target::Target;
 use wrk::Wrk;
@@ -64,15 +64,18 @@ pub(crate) fn remote(args: &RemoteArgs) -> Result<(), Failure> {
         Some(_) => None,
         None => Some(start(scratch.path(), LatencyProfile::None, args, &progress)?).flatten(),
     };
-    let target = match (&args.store, &unshaped) {
-        (Some(url), _) => Some(Target::open(url, RemoteOptions::default())?),
-        (None, Some(dfs)) => Some(Target::embedded(dfs)?),
+    let client = match (&args.store, &unshaped) {
+        (Some(url), _) => {
+            Some(Client::open(|options| Target::open(url, options), &RemoteOptions::default())?)
+        }
+        (None, Some(dfs)) => Some(Client::open(|options| Target::embedded(dfs, options), &dfs.options())?),
         (None, None) => None,
     };
     let mut shaped = Vec::new();
     for profile in [LatencyProfile::Nvme, LatencyProfile::Hdfs, LatencyProfile::S3] {
         if let (None, Some(dfs)) = (&args.store, start(scratch.path(), profile, args, &progress)?) {
-            let (target, plain) = (Target::embedded(&dfs)?, Target::unhedged(&dfs)?);
+            let target = Target::embedded(&dfs, &dfs.options())?;
+            let plain = Target::embedded(&dfs, &RemoteOptions { hedge: None, ..dfs.options() })?;
             shaped.push(Shaped { profile, target, plain, dfs });
         }
     }
@@ -80,7 +83,7 @@ pub(crate) fn remote(args: &RemoteArgs) -> Result<(), Failure> {
     let bench = Bench {
         args,
         times: Times::new(args.seconds),
-        target,
+        client,
         unshaped,
         shaped,
         blocks: ObjectName::new(format!("{folder}/blocks"))?,

@@ -14,13 +14,15 @@ use super::dfs_process::{BUCKET, DfsProcess};
 use crate::failure::Failure;
 
 /// Bytes of a ranged GET.
-pub(super) const BLOCK_BYTES: u64 = 4 << 10;
+pub(super) const BLOCK_BYTES: u64 = BLOCK_LENGTH as u64;
+/// The same, as lengths in memory are counted.
+pub(super) const BLOCK_LENGTH: usize = 4 << 10;
 /// Bytes of the object that ranged GETs read.
 pub(super) const OBJECT_BYTES: u64 = 64 << 20;
 /// Bytes of a part of an upload, and of a range of a download.
 pub(super) const PART_BYTES: u64 = 8 << 20;
 /// Parts under way at once.
-pub(super) const PARTS_IN_FLIGHT: usize = 4;
+const PARTS_IN_FLIGHT: usize = 4;
 /// Presigned URLs are good for as long as a run may take.
 const PRESIGNED_TIME: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
 
@@ -36,26 +38,17 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The embedded DFS of a process.
-    pub(super) fn embedded(dfs: &DfsProcess) -> Result<Self, Failure> {
-        Self::embedded_with(dfs, dfs.options())
-    }
-
-    /// The same without second requests.
-    pub(super) fn unhedged(dfs: &DfsProcess) -> Result<Self, Failure> {
-        Self::embedded_with(dfs, RemoteOptions { hedge: None, ..dfs.options() })
-    }
-
-    fn embedded_with(dfs: &DfsProcess, options: RemoteOptions) -> Result<Self, Failure> {
+    /// The embedded DFS of a process, by options made from [`DfsProcess::options`].
+    pub(super) fn embedded(dfs: &DfsProcess, options: &RemoteOptions) -> Result<Self, Failure> {
         let mut target = Self::open(&format!("s3://{BUCKET}/bench"), options)?;
         target.server = Some(dfs.process());
         Ok(target)
     }
 
     /// A store by URL.
-    pub(super) fn open(url: &str, options: RemoteOptions) -> Result<Self, Failure> {
-        let signer = signer(url, &options)?;
-        let stack = open_stack(url, &options)?;
+    pub(super) fn open(url: &str, options: &RemoteOptions) -> Result<Self, Failure> {
+        let signer = signer(url, options)?;
+        let stack = open_stack(url, options)?;
         Ok(Self { remote: stack.foreground, server: None, hedges: stack.hedges, signer })
     }
 
@@ -72,7 +65,7 @@ impl Target {
     pub(super) async fn write_blocks(&self, name: &ObjectName) -> Result<(), Failure> {
         let part = |first: u64| {
             let blocks = (first..first + PART_BYTES / BLOCK_BYTES).flat_map(|block| {
-                let mut bytes = vec![0; BLOCK_BYTES as usize];
+                let mut bytes = vec![0; BLOCK_LENGTH];
                 bytes.iter_mut().zip(block.to_le_bytes()).for_each(|(to, from)| *to = from);
                 bytes
             });

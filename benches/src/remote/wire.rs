@@ -8,7 +8,7 @@ use aquifer_io::{Instant, now, random_u64};
 use aquifer_remote::shape::LatencyProfile;
 
 use super::sample::Sample;
-use super::target::{BLOCK_BYTES, OBJECT_BYTES};
+use super::target::{BLOCK_BYTES, BLOCK_LENGTH, OBJECT_BYTES};
 use crate::failure::Failure;
 use crate::histogram::Latencies;
 use crate::interrupt;
@@ -60,7 +60,7 @@ fn talk(address: &str, head: &str, warm_at: Instant, end_at: Instant) -> std::io
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut latencies = Latencies::new();
-    let mut buffer = vec![0; HEAD_BYTES_MAX + BLOCK_BYTES as usize];
+    let mut buffer = vec![0; HEAD_BYTES_MAX + BLOCK_LENGTH];
     while now() < end_at && interrupt::check().is_ok() {
         let start = random_u64() % (OBJECT_BYTES / BLOCK_BYTES) * BLOCK_BYTES;
         let request = format!("{head}range: bytes={start}-{}\r\n\r\n", start + BLOCK_BYTES - 1);
@@ -89,7 +89,7 @@ fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<()>
                 return Err(std::io::Error::other("the answer is no 206"));
             }
             let end = found.windows(4).position(|window| window == b"\r\n\r\n");
-            whole = end.map(|end| end + 4 + BLOCK_BYTES as usize);
+            whole = end.map(|end| end + 4 + BLOCK_LENGTH);
         }
     }
     Ok(())

@@ -28,6 +28,7 @@ use bytes::Bytes;
 
 use super::error::ServerError;
 use super::keys;
+use super::names::{Name, Names};
 use crate::durable::{create_folder, sync_folder};
 
 /// Folders remembered as durable before the memory starts anew.
@@ -45,6 +46,7 @@ pub(super) struct Folder {
     /// Folders whose own entry is known to be on the disk.
     durable: Mutex<HashSet<PathBuf>>,
     next_temporary: AtomicU64,
+    names: Names,
     _lock: File,
 }
 
@@ -95,6 +97,7 @@ impl Folder {
             uploads: dir.join("uploads"),
             durable: Mutex::default(),
             next_temporary: AtomicU64::new(0),
+            names: Names::default(),
             _lock: lock,
         };
         folder.prepare().map_err(unusable)?;
@@ -132,6 +135,7 @@ impl Folder {
             Publish::Overwrite => fs::rename(from, &path)?,
             Publish::IfAbsent => fs::hard_link(from, &path)?,
         }
+        self.names.changed(parent);
         sync_folder(parent)?;
         // The temporary name, where it is still there, goes with `staged`.
         Ok(Meta::of(&staged.file.metadata()?))
@@ -151,6 +155,7 @@ impl Folder {
                 _ => {}
             }
             if let Some(parent) = ancestor.parent() {
+                self.names.changed(parent);
                 sync_folder(parent)?;
             }
             if durable.len() >= DURABLE_FOLDERS_MAX {
@@ -179,41 +184,21 @@ impl Folder {
         match fs::remove_file(&path) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+            Ok(()) => path.parent().map_or(Ok(()), |parent| {
+                self.names.changed(parent);
+                sync_folder(parent)
+            }),
         }
     }
 
-    /// Calls `found` with every key that starts with `prefix`, in no order.
-    pub(super) fn walk(&self, prefix: &str, found: &mut dyn FnMut(String)) -> io::Result<()> {
-        let (start, known) = keys::folder_of(prefix);
-        let mut folders = vec![(self.objects.join(start), known.as_bytes().to_vec())];
-        while let Some((path, base)) = folders.pop() {
-            let entries = match fs::read_dir(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                entries => entries?,
-            };
-            for entry in entries {
-                let name = entry?.file_name();
-                match keys::component(name.as_encoded_bytes()) {
-                    Some(keys::Component::File(piece)) => {
-                        if let Ok(key) = String::from_utf8([base.as_slice(), &piece].concat())
-                            && key.starts_with(prefix)
-                        {
-                            found(key);
-                        }
-                    }
-                    Some(keys::Component::Folder(piece)) => {
-                        let base = [base.as_slice(), &piece].concat();
-                        let prefix = prefix.as_bytes();
-                        if base.starts_with(prefix) || prefix.starts_with(&base) {
-                            folders.push((path.join(&name), base));
-                        }
-                    }
-                    None => {}
-                }
-            }
-        }
-        Ok(())
+    /// The folder of all objects.
+    pub(super) fn objects(&self) -> &Path {
+        &self.objects
+    }
+
+    /// The names in a folder below it, ascending.
+    pub(super) fn names(&self, folder: &Path) -> io::Result<Arc<Vec<Name>>> {
+        self.names.of(folder)
     }
 
     /// The folder of a multipart upload; `id` is one that this server made.

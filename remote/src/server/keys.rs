@@ -15,7 +15,7 @@
 use std::path::PathBuf;
 
 /// Bytes of a segment in one component; encoded they are at most three times as many.
-const PIECE_BYTES_MAX: usize = 64;
+pub(super) const PIECE_BYTES_MAX: usize = 64;
 
 const FILE: u8 = b'=';
 const FOLDER: u8 = b'+';

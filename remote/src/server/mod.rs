@@ -20,6 +20,7 @@ mod folder;
 mod keys;
 mod list;
 mod listing;
+mod names;
 mod options;
 mod refuse;
 mod service;
@@ -135,6 +136,9 @@ impl Server {
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", self.options.access_key.clone()),
             ("AWS_SECRET_ACCESS_KEY", self.options.secret_key.clone()),
+            // A hash of each body guards against whoever changes it on the way, and there is no way: both ends are on this
+            // machine. It took half of the time of a large upload. The requests stay signed.
+            ("AWS_UNSIGNED_PAYLOAD", "true".to_owned()),
         ];
         let settings: BTreeMap<String, String> =
             settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
