@@ -60,8 +60,7 @@ fn main() -> Result<(), RemoteError> {
     let without_hedge = wrap(Arc::clone(&bare), &unhedged)?.foreground;
     let whole = wrap(Arc::clone(&bare), &RemoteOptions::default())?.foreground;
     for round in 1..=ROUNDS {
-        let [bare, meter, without, whole] =
-            [&bare, &meter, &without_hedge, &whole].map(|remote| nanos_per_read(remote));
+        let [bare, meter, without, whole] = [&bare, &meter, &without_hedge, &whole].map(nanos_per_read);
         let (bare, meter, without, whole) = (bare?, meter?, without?, whole?);
         println!(
             "round {round}: {bare:.0} ns bare, +{:.0} metered, +{:.0} all but hedge, +{:.0} all",
