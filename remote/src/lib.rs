@@ -8,7 +8,10 @@
 //! promises are on the methods; the conformance suite (feature `conformance`) checks them for every store and wrapper.
 //!
 //! * [`open_url`] opens `s3://bucket/prefix`, `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
-//! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise.
+//! * [`wrap`] puts the wrappers around any store, as [`open_url`] does with those it opens: repeats, second requests for slow reads,
+//!   limits for foreground and background, doubts settled, latencies, errors and costs counted. The order and why: `wrap/mod.rs`.
+//! * [`SimulatedDfs`] is the store of a simulated world; [`shape`] has latencies and faults as numbers.
+//! * [`metered`] and [`priced`] count alone; [`probe_put_if_absent`] finds out whether a store keeps its promise.
 //! * Feature `server`: the embedded server, an S3 subset over HTTP on a local folder, in process.
 //!
 //! HTTP, TLS and file calls run on a small runtime of the store, so futures may be awaited on any executor or none, never

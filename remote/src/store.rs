@@ -46,12 +46,13 @@ pub trait Remote: fmt::Debug + Send + Sync + 'static {
     /// Writes a whole object unless the name is taken; of any number of racing callers exactly one gets
     /// [`PutOutcome::Created`].
     ///
-    /// Through the `s3://` client a repeat is made only of an attempt that surely was not applied. Other stores
-    /// (an embedder's own) may repeat inside and then report their own earlier success as [`PutOutcome::Exists`]. So who must
-    /// know puts a unique id into the content and reads the object back after `Exists` as after kind `InDoubt`.
+    /// The content is the caller's alone: it holds a random number. For the wrappers ([`wrap`](crate::wrap), and so
+    /// [`open_url`](crate::open_url)) read the object back when an answer was lost, and who finds his bytes there has won. Without
+    /// wrappers, the caller reads back after kind `InDoubt`; of an embedder's store that repeats by itself also after
+    /// [`PutOutcome::Exists`], which may be its own earlier success (`exists_read_back` of the options does that).
     ///
     /// # Errors
-    /// Kind `InDoubt` when it may or may not have been applied.
+    /// Kind `InDoubt` when it may or may not have been applied (through the wrappers: when reading back did not settle it in time).
     fn put_if_absent(&self, name: &ObjectName, content: Content) -> RemoteFuture<PutOutcome>;
 
     /// Reads a whole object of at most `bytes_max` bytes.

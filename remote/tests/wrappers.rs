@@ -125,6 +125,24 @@ fn repeats_are_bounded_in_number_and_time() {
     }
 }
 
+/// Without repeats the one attempt has the whole deadline, and a doubt is settled all the same.
+#[test]
+fn a_store_that_repeats_by_itself_has_the_time_for_it() {
+    in_world(5, || async {
+        let options = RemoteOptions { retries_max: 0, ..virtual_time(5) };
+        let (dfs, stack) = wrapped(6, only(Fault::Stall), &options);
+        let begun = now();
+        stack.foreground.get(&name("x"), 10).await.unwrap_err();
+        assert_eq!(dfs.requests(), 1);
+        assert!(begun.elapsed() >= options.deadline, "{:?}", begun.elapsed());
+        dfs.set_faults(only(Fault::ResetBefore).faults);
+        let put = stack.foreground.put_if_absent(&name("y"), vec![1; 8].into());
+        dfs.set_faults(FaultRates::default());
+        assert_eq!(put.await.unwrap(), PutOutcome::Created);
+        assert_eq!(dfs.requests(), 4, "put, get, put");
+    });
+}
+
 /// What is final is asked once.
 #[test]
 fn final_errors_are_not_repeated() {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -64,6 +65,7 @@ pub async fn run(remote: &Arc<dyn Remote>, folder: &str, race_names: usize) -> R
     named("upload misuse", suite.upload_misuse().await)?;
     named("upload abandoned", suite.upload_abandoned().await)?;
     named("many at once", suite.many_at_once().await)?;
+    named("dropped futures", suite.dropped_futures().await)?;
     named(
         "probe",
         crate::probe_put_if_absent(remote, fingerprint(folder)).await.map_err(|error| error.to_string()),
@@ -301,6 +303,35 @@ impl Suite {
             let read = read.map_err(text)?;
             let right = written.get(number * 200..number * 200 + 4_096);
             require!(Some(read.as_ref()) == right, "read {number} of many differs");
+        }
+        Ok(())
+    }
+
+    /// Requests whose futures are dropped, before and after their first poll, hold nothing back from those that follow.
+    async fn dropped_futures(&self) -> Check {
+        let written = pattern(10, 50_000);
+        let name = self.put("dropped", written.clone()).await?;
+        let folder = format!("{}/", self.folder);
+        for number in 0..300_u64 {
+            let mut read = self.remote.get_range(&name, number..number + 4_096);
+            let mut list = self.remote.list(&folder, None, 10);
+            if number % 2 == 0 {
+                // Polled once each, and given up.
+                let polled = std::future::poll_fn(|context| {
+                    Poll::Ready((
+                        read.as_mut().poll(context).is_ready(),
+                        list.as_mut().poll(context).is_ready(),
+                    ))
+                });
+                polled.await;
+            }
+            drop((read, list));
+        }
+        let reads =
+            (0..40_u64).map(|number| self.remote.get_range(&name, number * 1_000..number * 1_000 + 500));
+        for (number, read) in join_all(reads.collect::<Vec<_>>()).await.into_iter().enumerate() {
+            let right = written.get(number * 1_000..number * 1_000 + 500);
+            require!(Some(read.map_err(text)?.as_ref()) == right, "read {number} after dropped ones differs");
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! latency │                        s3:   50 %   25 ms        hdfs:  50 %   1.5 ms       nvme:  50 %   68 us
-//! (log)   │                   /          90 %   32 ms               99 %   8 ms                99 %  110 us
-//!         │              /               95 %   40 ms             99.9 %  20 ms              99.9 %  200 us
+//! (log)   │                   /          90 %   31 ms               99 %   8 ms                99 %  110 us
+//!         │              /               95 %   37 ms             99.9 %  20 ms              99.9 %  200 us
 //!         │       _ - '                  99 %   80 ms
 //!         └─────────────────           99.9 %  160 ms
 //!          90 %  99 %  99.9 %  (share of requests that are as fast, log of the rest)
@@ -45,8 +45,8 @@ const HDFS: &[Point] = &[
 const S3: &[Point] = &[
     point(1_000_000, 12_000),
     point(500_000, 25_000),
-    point(100_000, 32_000),
-    point(50_000, 40_000),
+    point(100_000, 31_000),
+    point(50_000, 37_000),
     point(10_000, 80_000),
     point(1_000, 160_000),
     point(100, 320_000),

@@ -32,6 +32,9 @@ use crate::name::ObjectName;
 use crate::options::RemoteOptions;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
+/// Times that the same bytes are put again after "no object".
+const ROUNDS_MAX: usize = 5;
+
 #[derive(Debug)]
 struct Resolve {
     inner: Arc<dyn Remote>,
@@ -57,14 +60,13 @@ struct Claim {
     name: ObjectName,
     content: Content,
     backoff: Backoff,
-    rounds_max: usize,
     timers: Timers,
 }
 
 impl Claim {
     async fn settle(self, mut outcome: Result<PutOutcome, RemoteError>) -> Result<PutOutcome, RemoteError> {
         let mut lost = None;
-        for round in 0..=self.rounds_max {
+        for round in 0..=ROUNDS_MAX {
             let exists = match outcome {
                 Ok(PutOutcome::Created) => return Ok(PutOutcome::Created),
                 Ok(PutOutcome::Exists) => true,
@@ -82,7 +84,7 @@ impl Claim {
                 (Ok(Found::Nothing), false) => {}
                 (Err(error), _) => return Err(lost.unwrap_or_else(|| self.cannot_look(&error))),
             }
-            if round == self.rounds_max {
+            if round == ROUNDS_MAX {
                 break;
             }
             self.timers.wait(self.backoff.pause(round)).await;
@@ -145,7 +147,6 @@ impl Remote for Resolve {
             name: name.clone(),
             content,
             backoff: self.backoff.clone(),
-            rounds_max: self.options.retries_max,
             timers,
         };
         Box::pin(async move {

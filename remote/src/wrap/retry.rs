@@ -15,7 +15,8 @@
 //! Repeats are made here and nowhere below, so tries do not multiply: `object_store`'s own are switched off for the stores that
 //! this crate opens. Here, because `object_store` repeats nothing that fails on a local disk or in an embedder's store, and because only
 //! here they share one deadline, one seed and one count with all else. The exception are uploads, whose parts only the client below can
-//! number: `object_store` repeats their requests, and this file none of them.
+//! number: `object_store` repeats their requests, and this file none of them. For a store that knows better how to repeat (a read at
+//! another data node), set `retries_max` to 0: its one attempt then has the whole deadline.
 //!
 //! Invariants:
 //! * At most `retries_max` repeats; none starts later than `retry_time_max` after the call; all ends by the deadline.
@@ -63,6 +64,8 @@ impl Retry {
         match request.operation {
             // Repeated below.
             Operation::Upload => self.deadline(request),
+            // The only attempt: a store that repeats by itself has the time for it.
+            _ if self.options.retries_max == 0 => self.deadline(request),
             // A page of a directory is a walk through all of it: who was too slow once gets longer.
             Operation::List => limit.saturating_mul(1 << repeats.min(8)),
             _ => limit,
