@@ -38,7 +38,7 @@ const MESSAGE_CHARS_MAX: usize = 200;
 /// A POST that completes an upload may have to wait until the server has put the parts together.
 const POST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Idle connections kept for each host.
-const IDLE_CONNECTIONS_MAX: usize = 128;
+pub(crate) const IDLE_CONNECTIONS_MAX: usize = 128;
 
 /// Makes the HTTP clients of one store.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Connector {
     }
 }
 
-fn is_loopback(endpoint: &str) -> bool {
+pub(crate) fn is_loopback(endpoint: &str) -> bool {
     match url::Url::parse(endpoint).ok().as_ref().and_then(url::Url::host) {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

@@ -22,6 +22,8 @@ pub mod conformance;
 mod content;
 mod durable;
 mod error;
+mod exchange;
+mod front;
 mod http_client;
 mod name;
 mod open;
@@ -29,7 +31,10 @@ mod probe;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+mod settings;
 mod store;
+mod walk;
+mod webhdfs;
 mod wrap;
 
 pub use content::Content;
