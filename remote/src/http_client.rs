@@ -154,7 +154,7 @@ fn check_range(answer: &HttpResponse) -> Result<(), HttpError> {
 }
 
 /// First, last and all of `bytes FIRST-LAST/ALL`.
-fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+pub(crate) fn content_range(text: &str) -> Option<(u64, u64, u64)> {
     let (range, bytes) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?, bytes.parse().ok()?))

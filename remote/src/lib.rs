@@ -34,6 +34,7 @@ pub mod server;
 mod settings;
 mod store;
 mod walk;
+mod webdav;
 mod webhdfs;
 mod wrap;
 

@@ -166,6 +166,7 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
     match parsed.scheme() {
         "s3" | "s3a" => open_s3(&parsed, &options),
         "file" => open_file(&parsed, &options),
+        "http" | "https" => crate::webdav::open(&parsed, &options),
         "webhdfs" | "webhdfss" => crate::webhdfs::open(&parsed, &options),
         "memory" => {
             let store = Arc::new(InMemory::new());

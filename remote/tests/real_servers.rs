@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use aquifer_io::{block_on, random_u64};
 use aquifer_remote::{
-    ObjectName, Remote, RemoteError, RemoteErrorKind, RemoteOptions, conformance, open_url, probe_put_if_absent,
+    ObjectName, Remote, RemoteError, RemoteErrorKind, RemoteOptions, conformance, open_url,
+    probe_put_if_absent,
 };
 
 /// Names that 16 writers race for.
@@ -45,6 +46,11 @@ fn hdfs() -> Arc<dyn Remote> {
     open_url(&url, options(&[("AQUIFER_HDFS_USER", "aquifer")])).unwrap()
 }
 
+fn webdav() -> Arc<dyn Remote> {
+    let url = format!("{}/{:016x}", variable("AQUIFER_TEST_JUICEFS_WEBDAV"), random_u64());
+    open_url(&url, options(&[])).unwrap()
+}
+
 /// The suite, with its race.
 fn check(remote: &Arc<dyn Remote>) {
     let start = aquifer_io::now();
@@ -63,4 +69,10 @@ fn ceph_conforms() {
 #[ignore = "needs real servers: .ci/servers/run"]
 fn hdfs_conforms() {
     check(&hdfs());
+}
+
+#[test]
+#[ignore = "needs real servers: .ci/servers/run"]
+fn juicefs_webdav_conforms() {
+    check(&webdav());
 }
