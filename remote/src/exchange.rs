@@ -252,7 +252,7 @@ pub(crate) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// The innermost text of an error, which says what happened; the outer ones repeat URLs.
-fn innermost(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     const CHARS_MAX: usize = 200;
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -29,6 +29,7 @@ use object_store::client::{
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::error::RemoteErrorKind;
+use crate::exchange::{innermost, is_tls};
 use crate::open::RemoteOptions;
 
 /// Longest error answer that is looked at.
@@ -114,6 +115,10 @@ impl HttpService for Attempts {
         };
         let answer = match timeout(wait, self.client.call(request)).await {
             Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if is_tls(&error) => {
+                // No repeat would help. `Unknown` is what object_store does not repeat.
+                return Err(HttpError::new(HttpErrorKind::Unknown, TlsFailed { text: innermost(&error) }));
+            }
             Ok(Err(error)) => return Err(if create { only_unsent(error) } else { error }),
             Err(_) => return Err(late(wait)),
         };
@@ -164,6 +169,15 @@ pub(crate) fn content_range(text: &str) -> Option<(u64, u64, u64)> {
 #[error("{what}")]
 struct WrongRange {
     what: &'static str,
+}
+
+/// TLS was refused before anything was sent.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "TLS failed: {text}: check that the server speaks TLS on this port and that this machine trusts its certificate"
+)]
+pub(crate) struct TlsFailed {
+    text: String,
 }
 
 #[derive(Debug, thiserror::Error)]

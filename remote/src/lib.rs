@@ -47,3 +47,4 @@ pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
 };
 pub use wrap::meter::{RemoteMetrics, metered};
+pub use wrap::read_only::read_only;

@@ -17,7 +17,7 @@ use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::http_client::Refusal;
+use crate::http_client::{Refusal, TlsFailed};
 use crate::name::ObjectName;
 use crate::store::PutOutcome;
 
@@ -78,6 +78,9 @@ fn kind_of(error: &Error) -> RemoteErrorKind {
     if let Some(refusal) = find::<Refusal>(error) {
         return refusal.kind();
     }
+    if find::<TlsFailed>(error).is_some() {
+        return RemoteErrorKind::InvalidUrl;
+    }
     if let Some(http) = find::<HttpError>(error) {
         return match http.kind() {
             HttpErrorKind::Decode => RemoteErrorKind::Truncated,
@@ -119,6 +122,9 @@ fn find<E: StdError + 'static>(error: &Error) -> Option<&E> {
 fn cause_of(error: &Error) -> String {
     if let Some(refusal) = find::<Refusal>(error) {
         return refusal.to_string();
+    }
+    if let Some(tls) = find::<TlsFailed>(error) {
+        return tls.to_string();
     }
     if let Some(http) = find::<HttpError>(error) {
         return chain(http);

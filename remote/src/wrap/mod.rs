@@ -1,3 +1,4 @@
 //! Wrappers: each takes a store and is one.
 
 pub(crate) mod meter;
+pub(crate) mod read_only;
