@@ -242,9 +242,13 @@ fn fault(error: &reqwest::Error) -> Fault {
 pub(crate) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(current) = next {
-        if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
-        {
-            return true;
+        // Such errors are wrapped in others of their type, which hide them from the chain of sources.
+        let mut inner = current.downcast_ref::<io::Error>();
+        while let Some(error) = inner {
+            if error.kind() == io::ErrorKind::InvalidData {
+                return true;
+            }
+            inner = error.get_ref().and_then(|error| error.downcast_ref());
         }
         next = current.source();
     }

@@ -38,6 +38,8 @@ const REFUSAL_BYTES_MAX: usize = 64 << 10;
 const MESSAGE_CHARS_MAX: usize = 200;
 /// A POST that completes an upload may have to wait until the server has put the parts together.
 const POST_TIMEOUT: Duration = Duration::from_secs(60);
+/// What makes a PUT one that must not overwrite, at S3 and Azure, and at Google.
+const CREATE_HEADERS: [&str; 2] = ["if-none-match", "x-goog-if-generation-match"];
 /// Idle connections kept for each host.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 128;
 
@@ -46,12 +48,36 @@ pub(crate) const IDLE_CONNECTIONS_MAX: usize = 128;
 pub(crate) struct Connector {
     /// On this machine: a proxy set for the outside must not be asked.
     loopback: bool,
+    mark: StoreMark,
     options: RemoteOptions,
+}
+
+/// How requests to the store are told from those that fetch credentials, which keep their statuses: `object_store` looks at them.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreMark {
+    /// They carry this header.
+    Header(&'static str),
+    /// They go to this host.
+    Host(String),
+}
+
+impl StoreMark {
+    fn is_on(&self, request: &HttpRequest) -> bool {
+        match self {
+            Self::Header(name) => request.headers().contains_key(*name),
+            Self::Host(host) => request.uri().host() == Some(host),
+        }
+    }
 }
 
 impl Connector {
     pub(crate) fn new(endpoint: Option<&str>, options: &RemoteOptions) -> Self {
-        Self { loopback: endpoint.is_some_and(is_loopback), options: options.clone() }
+        let mark = StoreMark::Header("x-amz-content-sha256");
+        Self { loopback: endpoint.is_some_and(is_loopback), mark, options: options.clone() }
+    }
+
+    pub(crate) fn with_mark(self, mark: StoreMark) -> Self {
+        Self { mark, ..self }
     }
 }
 
@@ -81,7 +107,7 @@ impl HttpConnector for Connector {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(cannot_start)?);
         }
         let client = builder.build().map_err(cannot_start)?;
-        Ok(HttpClient::new(Attempts { client, options: self.options.clone() }))
+        Ok(HttpClient::new(Attempts { client, mark: self.mark.clone(), options: self.options.clone() }))
     }
 }
 
@@ -92,6 +118,7 @@ fn cannot_start(error: reqwest::Error) -> object_store::Error {
 /// Sends single attempts.
 struct Attempts {
     client: reqwest::Client,
+    mark: StoreMark,
     options: RemoteOptions,
 }
 
@@ -104,9 +131,8 @@ impl fmt::Debug for Attempts {
 #[async_trait]
 impl HttpService for Attempts {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        // Only requests signed for S3: those that fetch credentials keep their statuses, which object_store looks at.
-        let to_store = request.headers().contains_key("x-amz-content-sha256");
-        let create = request.headers().contains_key("if-none-match");
+        let to_store = self.mark.is_on(&request);
+        let create = CREATE_HEADERS.iter().any(|name| request.headers().contains_key(*name));
         let ranged = request.headers().contains_key("range");
         let body_bytes = request.body().content_length() as u64;
         let wait = match request.method().as_str() {
@@ -196,9 +222,15 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// True when the name of a create is taken.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.status == 412 || (self.status == 409 && self.code == "BlobAlreadyExists")
+    }
+
     /// True when the server says that it did not even try.
     pub(crate) fn surely_not_applied(&self) -> bool {
-        matches!(self.status, 409 | 429) || (self.status == 503 && self.code == "SlowDown")
+        matches!(self.status, 409 | 429) && !self.is_taken()
+            || (self.status == 503 && self.code == "SlowDown")
     }
 
     /// True when the server failed while it may have been at work.

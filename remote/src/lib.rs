@@ -17,6 +17,7 @@
 //! `Debug` output.
 
 mod adapter;
+mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod content;

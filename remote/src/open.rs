@@ -3,6 +3,10 @@
 //! | URL | store |
 //! |---|---|
 //! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |
+//! | `gs://bucket/prefix` | Google Cloud Storage; credentials from the `GOOGLE_*` variables |
+//! | `az://container/prefix` | Azure Blob Storage; account and credentials from the `AZURE_*` variables |
+//! | `webhdfs://host:port/path` | HDFS through WebHDFS, with TLS `webhdfss://`; `AQUIFER_HDFS_USER` (or `HADOOP_USER_NAME`), `AQUIFER_HDFS_DELEGATION_TOKEN` |
+//! | `http(s)://host/path` | a WebDAV server; `AQUIFER_WEBDAV_USER` and `AQUIFER_WEBDAV_PASSWORD`, which `http://` sends in clear |
 //! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows |
 //! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
 
@@ -133,7 +137,7 @@ impl RemoteOptions {
         self.deadline * 3
     }
 
-    fn retry(&self) -> RetryConfig {
+    pub(crate) fn retry(&self) -> RetryConfig {
         RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(50),
@@ -158,7 +162,9 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
     options.validate()?;
     let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(invalid("no user or password in a store's URL: use the AWS_* variables"));
+        return Err(invalid(
+            "no user or password in a store's URL: use the variables of its kind (AWS_*, GOOGLE_*, AZURE_*, AQUIFER_*)",
+        ));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(invalid("a store's URL has no query and no fragment"));
@@ -166,6 +172,8 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
     match parsed.scheme() {
         "s3" | "s3a" => open_s3(&parsed, &options),
         "file" => open_file(&parsed, &options),
+        "gs" => crate::cloud::open_google(&parsed, &options),
+        "az" => crate::cloud::open_azure(&parsed, &options),
         "http" | "https" => crate::webdav::open(&parsed, &options),
         "webhdfs" | "webhdfss" => crate::webhdfs::open(&parsed, &options),
         "memory" => {
@@ -174,7 +182,8 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
             Ok(Arc::new(adapter))
         }
         other => Err(invalid(&format!(
-            "unknown scheme \"{other}\": use s3://bucket/prefix, file:///dir or memory://"
+            "unknown scheme \"{other}\": use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, webhdfs://host:port/path, \
+             https://host/path (WebDAV), file:///dir or memory://"
         ))),
     }
 }

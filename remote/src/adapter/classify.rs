@@ -5,7 +5,7 @@
 //! | answer | conclusion |
 //! |---|---|
 //! | 200 | created |
-//! | 412 | the name is taken |
+//! | 412, Azure's 409 `BlobAlreadyExists` | the name is taken |
 //! | 409, 429, 503 `SlowDown`, no connection | not applied: unavailable, try again |
 //! | 401, 403, 404, other 4xx, 501 | refused |
 //! | other 5xx, reset, timeout, anything unclear | in doubt |
@@ -44,7 +44,7 @@ pub(crate) fn plain(operation: &'static str, error: &Error) -> RemoteError {
 /// How a put-if-absent ended that did not plainly succeed.
 pub(super) fn create(name: &ObjectName, failure: &Error) -> Result<PutOutcome, RemoteError> {
     if let Some(refusal) = find::<Refusal>(failure) {
-        if refusal.status == 412 {
+        if refusal.is_taken() {
             return Ok(PutOutcome::Exists);
         }
         if refusal.may_be_applied() {
