@@ -136,11 +136,7 @@ impl Exchange {
 
     /// The repeats of one operation.
     pub(crate) fn repeats(&self) -> Repeats {
-        Repeats {
-            left: self.options.retries_max,
-            until: Instant::now() + self.options.retry_time_max,
-            backoff: BACKOFF_FIRST,
-        }
+        Repeats::new(&self.options)
     }
 }
 
@@ -156,13 +152,13 @@ impl Answer {
     }
 
     /// A header as text; none when it is absent or no text.
-    pub(crate) fn header(&self, name: HeaderName) -> Option<&str> {
-        text_of(self.response.headers(), &name)
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        text_of(self.response.headers(), name)
     }
 
     /// The length of the body as announced.
     pub(crate) fn announced(&self) -> Option<u64> {
-        self.header(CONTENT_LENGTH)?.trim().parse().ok()
+        self.header(&CONTENT_LENGTH)?.trim().parse().ok()
     }
 
     /// Reads the whole body.
@@ -280,6 +276,14 @@ pub(crate) struct Repeats {
 }
 
 impl Repeats {
+    pub(crate) fn new(options: &RemoteOptions) -> Self {
+        Self {
+            left: options.retries_max,
+            until: Instant::now() + options.retry_time_max,
+            backoff: BACKOFF_FIRST,
+        }
+    }
+
     /// Waits, exponentially longer each time, with jitter; false when the operation has had its chances.
     pub(crate) async fn again(&mut self) -> bool {
         let half = self.backoff / 2;

@@ -133,7 +133,7 @@ impl HttpService for Attempts {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let to_store = self.mark.is_on(&request);
         let create = CREATE_HEADERS.iter().any(|name| request.headers().contains_key(*name));
-        let ranged = request.headers().contains_key("range");
+        let ranged = request.headers().get("range").map(|value| value.to_str().ok().and_then(range_of));
         let body_bytes = request.body().content_length() as u64;
         let wait = match request.method().as_str() {
             "POST" => POST_TIMEOUT,
@@ -151,8 +151,8 @@ impl HttpService for Attempts {
         if to_store && !answer.status().is_success() {
             return Err(refuse(answer, create, self.options.attempt_timeout).await);
         }
-        if ranged && to_store {
-            check_range(&answer)?;
+        if let Some(wanted) = ranged.filter(|_| to_store) {
+            check_range(&answer, wanted)?;
         }
         let idle = self.options.attempt_timeout;
         Ok(answer.map(|body| HttpResponseBody::new(TimedBody::new(body, idle))))
@@ -172,16 +172,28 @@ fn only_unsent(error: HttpError) -> HttpError {
 }
 
 /// An answer to a ranged request says which range it holds, within the object, before anybody computes with it.
-fn check_range(answer: &HttpResponse) -> Result<(), HttpError> {
+fn check_range(answer: &HttpResponse, wanted: Option<(u64, u64)>) -> Result<(), HttpError> {
     let wrong = |what: &'static str| Err(HttpError::new(HttpErrorKind::Decode, WrongRange { what }));
     if answer.status().as_u16() != 206 {
         return wrong("the server ignored the Range header");
     }
     let range = answer.headers().get("content-range").and_then(|value| value.to_str().ok());
     match range.and_then(content_range) {
-        Some((first, last, bytes)) if first <= last && last < bytes => Ok(()),
+        Some((first, last, bytes)) if first <= last && last < bytes => match wanted {
+            // It may end early only where the object does.
+            Some((start, end)) if first != start || last != end.min(bytes.saturating_sub(1)) => {
+                wrong("the server answered another range")
+            }
+            _ => Ok(()),
+        },
         _ => wrong("the server's Content-Range header makes no sense"),
     }
+}
+
+/// First and last byte of `bytes=FIRST-LAST`; none for the other forms.
+fn range_of(text: &str) -> Option<(u64, u64)> {
+    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 /// First, last and all of `bytes FIRST-LAST/ALL`.

@@ -35,19 +35,17 @@ const CONTENT_BYTES_MAX: u64 = 64;
 pub fn probe_put_if_absent(remote: &Arc<dyn Remote>, unique: u64) -> RemoteFuture<()> {
     let remote = Arc::clone(remote);
     Box::pin(async move {
-        let names = [
-            ObjectName::new(format!("probe/{unique:016x}"))?,
-            ObjectName::new(format!("probe/{unique:016x}-race"))?,
-        ];
+        let one = ObjectName::new(format!("probe/{unique:016x}"))?;
+        let race = ObjectName::new(format!("probe/{unique:016x}-race"))?;
         let probe = Probe { remote: &remote, unique };
-        let [one, race] = &names;
-        let result = match probe.one_after_the_other(one).await {
-            Ok(()) => probe.all_at_once(race).await,
-            failed => failed,
-        };
-        let deleted = join_all(names.iter().map(|name| remote.delete(name))).await;
+        let result = probe.one_after_the_other(&one).await;
+        let deleted = remote.delete(&one).await;
         result?;
-        deleted.into_iter().collect()
+        deleted?;
+        let result = probe.all_at_once(&race).await;
+        let deleted = remote.delete(&race).await;
+        result?;
+        deleted
     })
 }
 

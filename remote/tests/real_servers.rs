@@ -18,7 +18,7 @@ use aquifer_remote::{
 const RACE_NAMES: usize = 200;
 
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run .ci/servers/run"))
+    std::env::var(name).map_err(|_| format!("{name} is not set: run .ci/servers/run")).unwrap()
 }
 
 fn options(settings: &[(&str, &str)]) -> RemoteOptions {

@@ -210,7 +210,7 @@ fn redirecting(log: &Log, datanodes: Vec<SocketAddr>, bytes: usize) -> SocketAdd
         match op(request) {
             "OPEN" => {
                 let turn = asked.fetch_add(1, Ordering::SeqCst).min(datanodes.len() - 1);
-                redirect(datanodes[turn], request)
+                redirect(*datanodes.get(turn).unwrap(), request)
             }
             _ => status("FILE", bytes),
         }

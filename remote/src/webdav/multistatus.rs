@@ -103,10 +103,11 @@ fn close(
 }
 
 fn note_folder(open: &[String], name: &str, present: Option<&mut Found>) {
-    if name == "collection" && open.last().is_some_and(|parent| parent == "resourcetype") {
-        if let Some(entry) = present {
-            entry.is_folder = true;
-        }
+    if name == "collection"
+        && open.last().is_some_and(|parent| parent == "resourcetype")
+        && let Some(entry) = present
+    {
+        entry.is_folder = true;
     }
 }
 

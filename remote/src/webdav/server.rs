@@ -274,7 +274,7 @@ impl Server {
             200 => return self.beyond_or(path, range, "the server ignored the Range header").await,
             status => return Err(Trouble::Refused(status)),
         }
-        match answer.header(CONTENT_RANGE).and_then(crate::http_client::content_range) {
+        match answer.header(&CONTENT_RANGE).and_then(crate::http_client::content_range) {
             Some((first, last, bytes)) if first == range.start && last < bytes && bytes < range.end => {
                 Err(Trouble::Beyond(bytes))
             }

@@ -30,7 +30,7 @@ impl Temporary {
         self.path.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn is_gone(mut self) {
+    pub(super) fn forget(mut self) {
         self.path = None;
     }
 
@@ -155,7 +155,7 @@ impl WebDav {
         loop {
             let trouble = match self.rename_once(temporary.path(), to, mode, doubt).await {
                 Ok(Step::Done(Renamed::Yes)) => {
-                    temporary.is_gone();
+                    temporary.forget();
                     return Ok(Renamed::Yes);
                 }
                 Ok(Step::Done(Renamed::Taken)) => {

@@ -139,7 +139,7 @@ impl Namenode {
                 }
                 return Err(Trouble::Refused(refusal));
             }
-            let url = self.check_redirect(answer.header(LOCATION))?;
+            let url = self.check_redirect(answer.header(&LOCATION))?;
             if ask == ASKS_MAX || !self.is_dead(&url) {
                 return Ok(url);
             }

@@ -25,7 +25,7 @@ impl Temporary {
         self.path.as_deref().unwrap_or_default()
     }
 
-    fn is_gone(mut self) {
+    fn forget(mut self) {
         self.path = None;
     }
 
@@ -93,7 +93,7 @@ impl WebHdfs {
             // With a random number that another writer drew too, the file is theirs.
             let taken = trouble.is("FileAlreadyExistsException");
             if taken || !trouble.may_be_applied() {
-                temporary.is_gone();
+                temporary.forget();
             }
             let at_once = taken || matches!(trouble, Trouble::Fault(Fault::NotSent(_)));
             let passing = taken || trouble.is_passing();
@@ -120,7 +120,7 @@ impl WebHdfs {
             let trouble = match self.publish_once(temporary.path(), path, mode, doubt).await {
                 Ok(Step::Done(published)) => {
                     if published == Published::Yes {
-                        temporary.is_gone();
+                        temporary.forget();
                     }
                     return Ok(published);
                 }

@@ -89,9 +89,9 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     if headers.get("transfer-encoding").is_some_and(|value| value == "chunked") {
         loop {
             let bytes = usize::from_str_radix(&next(reader)?, 16).ok()?;
-            let start = body.len();
-            body.resize(start + bytes, 0);
-            reader.read_exact(&mut body[start..]).ok()?;
+            let mut chunk = vec![0; bytes];
+            reader.read_exact(&mut chunk).ok()?;
+            body.append(&mut chunk);
             next(reader)?;
             if bytes == 0 {
                 break;
