@@ -79,7 +79,11 @@ answers() { curl --silent --output /dev/null --max-time 2 "http://127.0.0.1:$gat
 wait_until 120 "answer of the gateway" answers
 timeout 60 radosgw-admin -c "$conf" -n client.gateway user create --uid=aquifer --display-name=aquifer --access-key=admin --secret-key=12345678 \
     >"$HOME_DIR/log/user" 2>&1 || show_logs "cannot make the user"
-empty=$(sha256sum </dev/null | cut -d" " -f1)
-curl --silent --fail --max-time 30 --aws-sigv4 aws:amz:us-east-1:s3 --user admin:12345678 --header "x-amz-content-sha256: $empty" --request PUT "http://127.0.0.1:$gateway/aquifer" >/dev/null \
-    || show_logs "cannot make the bucket"
+empty=$(sha256sum </dev/null | cut -d' ' -f1)
+# The first bucket waits until the gateway's pools are there.
+make_bucket() {
+    curl --silent --fail --max-time 15 --aws-sigv4 aws:amz:us-east-1:s3 --user admin:12345678 --header "x-amz-content-sha256: $empty" \
+        --request PUT "http://127.0.0.1:$gateway/aquifer"
+}
+wait_until 90 bucket make_bucket
 say "up: S3 on $gateway"

@@ -1,14 +1,17 @@
 //! Immutable objects by name on any distributed file system that is reached over HTTP.
 //!
 //! ```text
-//! engine ──> Remote ──> wrappers ──> adapter ──> object_store ──> HTTP client ──> S3 … embedded server
+//! engine ──> Remote ──> wrappers ─┬─> adapter ──> object_store ──> HTTP client ──> S3, Google, Azure … embedded server
+//!                                 └─> webhdfs, webdav ──> exchange (HTTP client) ──> HDFS, JuiceFS …
 //! ```
 //!
 //! One narrow trait, [`Remote`]: put, put-if-absent, get, ranged get, head, delete, list in pages, multipart upload. Its
 //! promises are on the methods; the conformance suite (feature `conformance`) checks them for every store and wrapper.
 //!
-//! * [`open_url`] opens `s3://bucket/prefix`, `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
-//! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise.
+//! * [`open_url`] opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `webhdfs://host:port/path`,
+//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
+//! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise; [`read_only`] lets a
+//!   store that does not keep it be read.
 //! * Feature `server`: the embedded server, an S3 subset over HTTP on a local folder, in process.
 //!
 //! HTTP, TLS and file calls run on a small runtime of the store, so futures may be awaited on any executor or none, never

@@ -106,7 +106,7 @@ impl Dav {
         }
         let last = last.min(bytes.len() - 1);
         let header = format!("content-range: bytes {first}-{last}/{}\r\n", bytes.len());
-        answer("206 Partial Content", &header, &bytes[first..=last])
+        answer("206 Partial Content", &header, bytes.get(first..=last).unwrap())
     }
 
     fn propfind(&self, path: &Path, request: &Request) -> Answer {
