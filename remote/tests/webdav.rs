@@ -45,13 +45,15 @@ struct Dav {
     root: PathBuf,
     /// MOVE replaces what is there, whatever `Overwrite` says.
     overwrites: bool,
+    /// What it answers to a MOVE that cannot be carried out: Go's handler, which JuiceFS uses, 403, nginx 409, Apache 500.
+    move_failed: u16,
 }
 
 impl Dav {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("dav")).unwrap();
-        Self { root: dir.path().to_owned(), _dir: dir, overwrites: false }
+        Self { root: dir.path().to_owned(), _dir: dir, overwrites: false, move_failed: 403 }
     }
 
     fn path(&self, target: &str) -> PathBuf {
@@ -62,6 +64,8 @@ impl Dav {
         let path = self.path(&request.target);
         match request.method.as_str() {
             "GET" => Self::get(&path, request.header("range")),
+            // As nginx.
+            "PUT" if request.header("content-length") == "0" => status(500),
             "PUT" => status(match (path.is_dir(), path.parent().unwrap().is_dir()) {
                 (true, _) => 405,
                 (_, false) => 409,
@@ -91,8 +95,7 @@ impl Dav {
             }
             let _ = if to.is_dir() { fs::remove_dir_all(&to) } else { fs::remove_file(&to) };
         }
-        // As Go's handler, which JuiceFS uses: whatever is wrong is forbidden.
-        status(fs::rename(from, &to).map_or(403, |()| 201))
+        status(fs::rename(from, &to).map_or(self.move_failed, |()| 201))
     }
 
     fn get(path: &Path, range: &str) -> Answer {
@@ -144,6 +147,28 @@ fn a_server_on_a_local_folder_conforms() {
     let remote = remote(serve(move |request| dav.handle(request)));
     let result = block_on(conformance::run(&remote, "suite", 20));
     assert!(result.is_ok(), "{result:?}");
+}
+
+/// What servers answer when a parent is missing or the name is taken differs: what is there is looked at instead.
+#[test]
+fn missing_parents_are_made_whatever_the_server_says() {
+    for move_failed in [403, 409, 500] {
+        let dav = Dav { move_failed, ..Dav::new() };
+        let remote = remote(serve(move |request| dav.handle(request)));
+        for path in ["a/b/c/plain", "a/b/d/claimed"] {
+            let name = ObjectName::new(path).unwrap();
+            match path.ends_with("plain") {
+                true => block_on(remote.put(&name, Vec::<u8>::new().into())).unwrap(),
+                false => {
+                    let put =
+                        |text: &str| block_on(remote.put_if_absent(&name, text.as_bytes().to_vec().into()));
+                    assert_eq!(put("one").unwrap(), PutOutcome::Created, "{move_failed}");
+                    assert_eq!(put("two").unwrap(), PutOutcome::Exists, "{move_failed}");
+                }
+            }
+        }
+        assert_eq!(block_on(remote.list("a/", None, 10)).unwrap().entries.len(), 2, "{move_failed}");
+    }
 }
 
 /// An object whose writer died right after the decision is whole: read, listed, and the name taken.

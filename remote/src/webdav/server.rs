@@ -8,8 +8,12 @@
 //! | 408, 423 (locked), 429, other 5xx but 507 | `Unavailable` | yes |
 //! | others | `Other` | no |
 
+use std::convert::Infallible;
 use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use http_body::{Body, Frame};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, RequestBuilder, Url};
 
@@ -196,7 +200,11 @@ impl Server {
     }
 
     pub(super) async fn put(&self, path: &str, content: Content) -> Result<(), Trouble> {
-        let answer = self.exchange.send_content(self.request(Method::PUT, path), content).await?;
+        let request = self.request(Method::PUT, path);
+        let answer = match content.is_empty() {
+            true => self.exchange.send(request.body(reqwest::Body::wrap(Nothing))).await?,
+            false => self.exchange.send_content(request, content).await?,
+        };
         written(&answer)
     }
 
@@ -299,6 +307,21 @@ impl Server {
             Some(bytes) if bytes < range.end => Err(Trouble::Beyond(bytes)),
             _ => Err(Trouble::WrongRange(what)),
         }
+    }
+}
+
+/// A body of no bytes that does not say so before: nginx answers 500 to a PUT with `Content-Length: 0`.
+struct Nothing;
+
+impl Body for Nothing {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Infallible>>> {
+        Poll::Ready(None)
     }
 }
 

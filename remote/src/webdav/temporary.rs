@@ -163,16 +163,14 @@ impl WebDav {
                     temporary.is_moving = false;
                     return Ok(Renamed::Taken);
                 }
-                Ok(Step::AtOnce(_)) if parents_left > 0 => {
+                Ok(Step::AtOnce(trouble)) if parents_left > 0 => {
                     parents_left -= 1;
+                    doubt |= trouble.may_be_applied();
                     continue;
                 }
-                Ok(Step::AtOnce(trouble) | Step::Later(trouble)) => trouble,
-                Err(trouble) => {
-                    doubt |= trouble.may_be_applied();
-                    trouble
-                }
+                Ok(Step::AtOnce(trouble) | Step::Later(trouble)) | Err(trouble) => trouble,
             };
+            doubt |= trouble.may_be_applied();
             if trouble.is_passing() && repeats.again().await {
                 continue;
             }
@@ -188,16 +186,14 @@ impl WebDav {
     async fn rename_once(&self, from: &str, to: &str, mode: Mode, doubt: bool) -> Result<Step, Trouble> {
         let trouble = match self.server.rename(from, to, mode == Mode::Replace).await {
             Ok(()) => return Ok(Step::Done(Renamed::Yes)),
-            // The server failed while it may have been at work, or was not reached: what it says later counts.
-            Err(trouble) if !matches!(trouble, Trouble::Refused(status) if status < 500) => {
-                return Err(trouble);
-            }
-            Err(trouble) => trouble,
+            Err(trouble @ Trouble::Refused(_)) => trouble,
+            // No answer: what the server says later counts.
+            Err(trouble) => return Err(trouble),
         };
         // Servers refuse with all kinds of statuses: what is there tells more.
         if self.server.look(from).await?.is_none() {
             // Nobody else moves or deletes it: an earlier try of this very rename was applied, and its answer lost.
-            return match doubt {
+            return match doubt || trouble.may_be_applied() {
                 true => Ok(Step::Done(Renamed::Yes)),
                 false => Err(Trouble::Nonsense("somebody deleted the temporary resource".to_owned())),
             };
@@ -205,7 +201,8 @@ impl WebDav {
         if mode == Mode::Keep && self.server.look(to).await?.is_some() {
             return Ok(Step::Done(Renamed::Taken));
         }
-        if trouble.is_passing() {
+        // Apache says 500 when the parent is missing, Go 403, nginx 409.
+        if trouble.is_passing() && !matches!(trouble, Trouble::Refused(500)) {
             return Ok(Step::Later(trouble));
         }
         let parent = to.trim_end_matches('/').rsplit_once('/').map_or("", |(parent, _)| parent);
