@@ -101,7 +101,7 @@ impl Probe<'_> {
         };
         RemoteError::new(RemoteErrorKind::Unsafe, "probe")
             .with_object(name)
-            .with_cause(format!("{what}, so two writers would destroy each other's state: {advice}; it can still be opened read-only"))
+            .with_cause(format!("{what}, so two writers would destroy each other's state: {advice}; to only read it, open it with --read-only (read_only in the library)"))
     }
 
     /// What the server should have done, in the words of its protocol.

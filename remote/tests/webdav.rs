@@ -253,6 +253,25 @@ fn a_server_that_overwrites_is_refused() {
     assert!(error.to_string().contains("\"Overwrite: F\""), "{error}");
 }
 
+/// A server that refuses one after the other, and lets two through that look at the same time.
+#[test]
+fn a_server_with_two_winners_of_a_race_is_refused() {
+    let (dav, racing, both) = (Dav::new(), AtomicUsize::new(0), std::sync::Barrier::new(2));
+    let remote = remote(serve(move |request| {
+        let is_race = request.method == "MOVE" && request.header("destination").contains("-race~won");
+        if is_race && racing.fetch_add(1, Ordering::SeqCst) < 2 {
+            // Both have looked, and now each puts its own in place.
+            both.wait();
+            return status(201);
+        }
+        dav.handle(request)
+    }));
+    let error = block_on(probe_put_if_absent(&remote, 7)).unwrap_err();
+    assert_eq!(error.kind(), RemoteErrorKind::Unsafe, "{error}");
+    assert!(error.to_string().contains("racing writers"), "{error}");
+    assert!(error.to_string().contains("--read-only"), "{error}");
+}
+
 #[test]
 fn only_the_bytes_asked_for_are_believed() {
     let part = |first: usize, last: usize, body: &str| {

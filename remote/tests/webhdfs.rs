@@ -5,7 +5,7 @@
 mod http;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -217,9 +217,9 @@ fn redirecting(log: &Log, datanodes: Vec<SocketAddr>, bytes: usize) -> SocketAdd
     })
 }
 
-/// An address at which nobody listens.
+/// An address at which nobody listens, and no other test will.
 fn dead() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    SocketAddr::from(([127, 0, 0, 1], 1))
 }
 
 #[test]
