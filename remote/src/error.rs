@@ -132,6 +132,18 @@ impl RemoteError {
         self
     }
 
+    /// The same error of another kind.
+    pub(crate) fn with_kind(mut self, kind: RemoteErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The same error of another operation.
+    pub(crate) fn with_operation(mut self, operation: &'static str) -> Self {
+        Arc::make_mut(&mut self.context).operation = operation;
+        self
+    }
+
     /// What to do next.
     #[must_use]
     pub fn kind(&self) -> RemoteErrorKind {

@@ -30,6 +30,7 @@ use object_store::client::{
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::error::RemoteErrorKind;
+use crate::exchange::{innermost, is_tls};
 use crate::options::RemoteOptions;
 use crate::resolver::Spread;
 
@@ -39,24 +40,50 @@ const REFUSAL_BYTES_MAX: usize = 64 << 10;
 const MESSAGE_CHARS_MAX: usize = 200;
 /// A POST that completes an upload may have to wait until the server has put the parts together.
 const POST_TIMEOUT: Duration = Duration::from_secs(60);
+/// What makes a PUT one that must not overwrite, at S3 and Azure, and at Google.
+const CREATE_HEADERS: [&str; 2] = ["if-none-match", "x-goog-if-generation-match"];
 /// Idle connections kept for each host.
-const IDLE_CONNECTIONS_MAX: usize = 128;
+pub(crate) const IDLE_CONNECTIONS_MAX: usize = 128;
 
 /// Makes the HTTP clients of one store.
 #[derive(Debug)]
 pub(crate) struct Connector {
     /// On this machine: a proxy set for the outside must not be asked.
     loopback: bool,
+    mark: StoreMark,
     options: RemoteOptions,
+}
+
+/// How requests to the store are told from those that fetch credentials, which keep their statuses: `object_store` looks at them.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreMark {
+    /// They carry this header.
+    Header(&'static str),
+    /// They go to this host.
+    Host(String),
+}
+
+impl StoreMark {
+    fn is_on(&self, request: &HttpRequest) -> bool {
+        match self {
+            Self::Header(name) => request.headers().contains_key(*name),
+            Self::Host(host) => request.uri().host() == Some(host),
+        }
+    }
 }
 
 impl Connector {
     pub(crate) fn new(endpoint: Option<&str>, options: &RemoteOptions) -> Self {
-        Self { loopback: endpoint.is_some_and(is_loopback), options: options.clone() }
+        let mark = StoreMark::Header("x-amz-content-sha256");
+        Self { loopback: endpoint.is_some_and(is_loopback), mark, options: options.clone() }
+    }
+
+    pub(crate) fn with_mark(self, mark: StoreMark) -> Self {
+        Self { mark, ..self }
     }
 }
 
-fn is_loopback(endpoint: &str) -> bool {
+pub(crate) fn is_loopback(endpoint: &str) -> bool {
     match url::Url::parse(endpoint).ok().as_ref().and_then(url::Url::host) {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -83,7 +110,7 @@ impl HttpConnector for Connector {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(cannot_start)?);
         }
         let client = builder.build().map_err(cannot_start)?;
-        Ok(HttpClient::new(Attempts { client, options: self.options.clone() }))
+        Ok(HttpClient::new(Attempts { client, mark: self.mark.clone(), options: self.options.clone() }))
     }
 }
 
@@ -94,6 +121,7 @@ fn cannot_start(error: reqwest::Error) -> object_store::Error {
 /// Sends single attempts.
 struct Attempts {
     client: reqwest::Client,
+    mark: StoreMark,
     options: RemoteOptions,
 }
 
@@ -106,10 +134,9 @@ impl fmt::Debug for Attempts {
 #[async_trait]
 impl HttpService for Attempts {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        // Only requests signed for S3: those that fetch credentials keep their statuses, which object_store looks at.
-        let to_store = request.headers().contains_key("x-amz-content-sha256");
-        let create = request.headers().contains_key("if-none-match");
-        let asked = request.headers().get("range").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let to_store = self.mark.is_on(&request);
+        let create = CREATE_HEADERS.iter().any(|name| request.headers().contains_key(*name));
+        let ranged = request.headers().get("range").map(|value| value.to_str().ok().and_then(range_of));
         let body_bytes = request.body().content_length() as u64;
         let wait = match request.method().as_str() {
             "POST" => POST_TIMEOUT,
@@ -117,14 +144,18 @@ impl HttpService for Attempts {
         };
         let answer = match timeout(wait, self.client.call(request)).await {
             Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if is_tls(&error) => {
+                // No repeat would help. `Unknown` is what object_store does not repeat.
+                return Err(HttpError::new(HttpErrorKind::Unknown, TlsFailed { text: innermost(&error) }));
+            }
             Ok(Err(error)) => return Err(if create { only_unsent(error) } else { error }),
             Err(_) => return Err(late(wait)),
         };
         if to_store && !answer.status().is_success() {
             return Err(refuse(answer, create, self.options.attempt_timeout).await);
         }
-        if let Some(asked) = asked.filter(|_| to_store) {
-            check_range(&asked, &answer)?;
+        if let Some(wanted) = ranged.filter(|_| to_store) {
+            check_range(&answer, wanted)?;
         }
         let idle = self.options.attempt_timeout;
         Ok(answer.map(|body| HttpResponseBody::new(TimedBody::new(body, idle))))
@@ -143,46 +174,51 @@ fn only_unsent(error: HttpError) -> HttpError {
     }
 }
 
-/// An answer to a ranged request says which range it holds: the one asked for, within the object, before anybody computes
-/// with it.
-fn check_range(asked: &str, answer: &HttpResponse) -> Result<(), HttpError> {
+/// An answer to a ranged request says which range it holds, within the object, before anybody computes with it.
+fn check_range(answer: &HttpResponse, wanted: Option<(u64, u64)>) -> Result<(), HttpError> {
     let wrong = |what: &'static str| Err(HttpError::new(HttpErrorKind::Decode, WrongRange { what }));
     if answer.status().as_u16() != 206 {
         return wrong("the server ignored the Range header");
     }
     let range = answer.headers().get("content-range").and_then(|value| value.to_str().ok());
     match range.and_then(content_range) {
-        Some((first, last, bytes)) if first <= last && last < bytes => {
-            // A range that reaches beyond the end is cut there.
-            let as_asked =
-                |(from, to): (u64, u64)| first == from && (last == to || last < to && last + 1 == bytes);
-            if asked_range(asked).is_none_or(as_asked) {
-                Ok(())
-            } else {
+        Some((first, last, bytes)) if first <= last && last < bytes => match wanted {
+            // It may end early only where the object does.
+            Some((start, end)) if first != start || last != end.min(bytes.saturating_sub(1)) => {
                 wrong("the server answered another range")
             }
-        }
+            _ => Ok(()),
+        },
         _ => wrong("the server's Content-Range header makes no sense"),
     }
 }
 
+/// First and last byte of `bytes=FIRST-LAST`; none for the other forms.
+fn range_of(text: &str) -> Option<(u64, u64)> {
+    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
 /// First, last and all of `bytes FIRST-LAST/ALL`.
-fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+pub(crate) fn content_range(text: &str) -> Option<(u64, u64, u64)> {
     let (range, bytes) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     Some((first.parse().ok()?, last.parse().ok()?, bytes.parse().ok()?))
-}
-
-/// First and last of `bytes=FIRST-LAST`; none for other forms, which this crate does not ask for.
-fn asked_range(text: &str) -> Option<(u64, u64)> {
-    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
-    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 struct WrongRange {
     what: &'static str,
+}
+
+/// TLS was refused before anything was sent.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "TLS failed: {text}: check that the server speaks TLS on this port and that this machine trusts its certificate"
+)]
+pub(crate) struct TlsFailed {
+    text: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -201,9 +237,15 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// True when the name of a create is taken.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.status == 412 || (self.status == 409 && self.code == "BlobAlreadyExists")
+    }
+
     /// True when the server says that it did not even try.
     pub(crate) fn surely_not_applied(&self) -> bool {
-        matches!(self.status, 409 | 429) || (self.status == 503 && self.code == "SlowDown")
+        matches!(self.status, 409 | 429) && !self.is_taken()
+            || (self.status == 503 && self.code == "SlowDown")
     }
 
     /// True when the server failed while it may have been at work.

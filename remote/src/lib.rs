@@ -1,7 +1,8 @@
 //! Immutable objects by name on any distributed file system that is reached over HTTP.
 //!
 //! ```text
-//! engine ──> Remote ──> wrappers ──> adapter ──> object_store ──> HTTP client ──> S3 … embedded server
+//! engine ──> Remote ──> wrappers ─┬─> adapter ──> object_store ──> HTTP client ──> S3, Google, Azure … embedded server
+//!                                 └─> webhdfs, webdav ──> exchange (HTTP client) ──> HDFS, JuiceFS …
 //! ```
 //!
 //! One narrow trait, [`Remote`]: put, put-if-absent, get, ranged get, head, delete, list in pages, multipart upload. Its
@@ -12,6 +13,10 @@
 //!   limits for foreground and background, doubts settled, latencies, errors and costs counted. The order and why: `wrap/mod.rs`.
 //! * [`SimulatedDfs`] is the store of a simulated world; [`shape`] has latencies and faults as numbers.
 //! * [`metered`] and [`priced`] count alone; [`probe_put_if_absent`] finds out whether a store keeps its promise.
+//! * [`open_url`] opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `webhdfs://host:port/path`,
+//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
+//! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise; [`read_only`] lets a
+//!   store that does not keep it be read.
 //! * Feature `server`: the embedded server, an S3 subset over HTTP on a local folder, in process.
 //!
 //! HTTP, TLS and file calls run on a small runtime of the store, so futures may be awaited on any executor or none, never
@@ -20,11 +25,14 @@
 //! `Debug` output.
 
 mod adapter;
+mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod content;
 mod durable;
 mod error;
+mod exchange;
+mod front;
 mod http_client;
 mod name;
 mod open;
@@ -34,9 +42,13 @@ mod resolver;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+mod settings;
 pub mod shape;
 mod simulated;
 mod store;
+mod walk;
+mod webdav;
+mod webhdfs;
 mod wrap;
 
 pub use content::Content;
@@ -54,6 +66,7 @@ pub use wrap::hedge::{HedgeCounters, HedgeOptions};
 pub use wrap::limit::{ClassLimit, InFlight, Limits};
 pub use wrap::meter::{LatencySummary, RemoteMetrics, metered};
 pub use wrap::operation::{Operation, SizeClass};
+pub use wrap::read_only::read_only;
 pub use wrap::shape::ShapeOptions;
 pub use wrap::timer::Timers;
 pub use wrap::{Stack, wrap};

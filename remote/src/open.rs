@@ -3,6 +3,10 @@
 //! | URL | store |
 //! |---|---|
 //! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |
+//! | `gs://bucket/prefix` | Google Cloud Storage; credentials from the `GOOGLE_*` variables |
+//! | `az://container/prefix` | Azure Blob Storage; account and credentials from the `AZURE_*` variables |
+//! | `webhdfs://host:port/path` | HDFS through WebHDFS, with TLS `webhdfss://`; `AQUIFER_HDFS_USER` (or `HADOOP_USER_NAME`), `AQUIFER_HDFS_DELEGATION_TOKEN` |
+//! | `http(s)://host/path` | a WebDAV server; `AQUIFER_WEBDAV_USER` and `AQUIFER_WEBDAV_PASSWORD`, which `http://` sends in clear |
 //! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows |
 //! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
 
@@ -53,14 +57,25 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
 /// As [`open_url`].
 pub fn open_stack(url: &str, options: &RemoteOptions) -> Result<Stack, RemoteError> {
     options.validate()?;
-    wrap(open_bare(url, options)?, options)
+    let bare = open_bare(url, options)?;
+    if repeats_itself(url) {
+        return wrap(bare, &RemoteOptions { retries_max: 0, ..options.clone() });
+    }
+    wrap(bare, options)
+}
+
+/// Stores of our own protocols know better than the retry wrapper which of their steps to repeat, and where.
+fn repeats_itself(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https" | "webhdfs" | "webhdfss"))
 }
 
 /// The store alone, without wrappers.
 fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(invalid("no user or password in a store's URL: use the AWS_* variables"));
+        return Err(invalid(
+            "no user or password in a store's URL: use the variables of its kind (AWS_*, GOOGLE_*, AZURE_*, AQUIFER_*)",
+        ));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(invalid("a store's URL has no query and no fragment"));
@@ -68,13 +83,18 @@ fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remo
     match parsed.scheme() {
         "s3" | "s3a" => open_s3(&parsed, options),
         "file" => open_file(&parsed, options),
+        "gs" => crate::cloud::open_google(&parsed, options),
+        "az" => crate::cloud::open_azure(&parsed, options),
+        "http" | "https" => crate::webdav::open(&parsed, options),
+        "webhdfs" | "webhdfss" => crate::webhdfs::open(&parsed, options),
         "memory" => {
             let store = Arc::new(InMemory::new());
             let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, options)?;
             Ok(Arc::new(adapter))
         }
         other => Err(invalid(&format!(
-            "unknown scheme \"{other}\": use s3://bucket/prefix, file:///dir or memory://"
+            "unknown scheme \"{other}\": use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, webhdfs://host:port/path, \
+             https://host/path (WebDAV), file:///dir or memory://"
         ))),
     }
 }

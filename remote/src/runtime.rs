@@ -73,6 +73,15 @@ impl HttpRuntime {
         Box::pin(Running { task, _runtime: Arc::clone(self) })
     }
 
+    /// Starts work that only waits and makes requests of its own through [`HttpRuntime::run`]: it takes no place in the line.
+    pub(crate) fn spawn<T, F>(self: &Arc<Self>, work: F) -> RemoteFuture<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RemoteError>> + Send + 'static,
+    {
+        Box::pin(Running { task: self.handle.spawn(work), _runtime: Arc::clone(self) })
+    }
+
     /// Starts work whose result nobody waits for: the clean-up of an abandoned upload.
     pub(crate) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(work));

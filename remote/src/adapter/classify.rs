@@ -5,7 +5,7 @@
 //! | answer | conclusion |
 //! |---|---|
 //! | 200 | created |
-//! | 412 | the name is taken |
+//! | 412, Azure's 409 `BlobAlreadyExists` | the name is taken |
 //! | 409, 429, 503 `SlowDown`, no connection | not applied: unavailable, try again |
 //! | 401, 403, 404, other 4xx, 501 | refused |
 //! | other 5xx, reset, timeout, anything unclear | in doubt |
@@ -17,7 +17,7 @@ use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::http_client::Refusal;
+use crate::http_client::{Refusal, TlsFailed};
 use crate::name::ObjectName;
 use crate::store::PutOutcome;
 
@@ -44,7 +44,7 @@ pub(crate) fn plain(operation: &'static str, error: &Error) -> RemoteError {
 /// How a put-if-absent ended that did not plainly succeed.
 pub(super) fn create(name: &ObjectName, failure: &Error) -> Result<PutOutcome, RemoteError> {
     if let Some(refusal) = find::<Refusal>(failure) {
-        if refusal.status == 412 {
+        if refusal.is_taken() {
             return Ok(PutOutcome::Exists);
         }
         if refusal.may_be_applied() {
@@ -77,6 +77,9 @@ fn in_doubt(name: &ObjectName, failure: &Error) -> RemoteError {
 fn kind_of(error: &Error) -> RemoteErrorKind {
     if let Some(refusal) = find::<Refusal>(error) {
         return refusal.kind();
+    }
+    if find::<TlsFailed>(error).is_some() {
+        return RemoteErrorKind::InvalidUrl;
     }
     if let Some(http) = find::<HttpError>(error) {
         return match http.kind() {
@@ -119,6 +122,9 @@ fn find<E: StdError + 'static>(error: &Error) -> Option<&E> {
 fn cause_of(error: &Error) -> String {
     if let Some(refusal) = find::<Refusal>(error) {
         return refusal.to_string();
+    }
+    if let Some(tls) = find::<TlsFailed>(error) {
+        return tls.to_string();
     }
     if let Some(http) = find::<HttpError>(error) {
         return chain(http);

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Invariants:
-//! * Bytes are handed out only when their number is exactly the range's; the range in the answer must be the one asked for.
+//! * Bytes are handed out only when their number is exactly the range's; the range in the answer must be the one asked for. An
+//!   answer of which that is not true is repeated, then reported.
 //! * Every request runs on the store's own runtime, under its limit and a deadline that grows with the bytes moved.
 //! * Names come in checked and names listed by the store are checked again.
 
@@ -25,6 +26,7 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, P
 
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
+use crate::exchange::Repeats;
 use crate::name::{ObjectName, check_folder, check_prefix};
 use crate::options::RemoteOptions;
 use crate::runtime::HttpRuntime;
@@ -116,31 +118,61 @@ impl Shared {
     }
 
     async fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, RemoteError> {
+        let mut repeats = Repeats::new(&self.options);
+        loop {
+            match self.get_once(name, bytes_max).await {
+                Err(Failed::Body(_)) if repeats.again().await => {}
+                done => return done.map_err(Failed::error),
+            }
+        }
+    }
+
+    async fn get_once(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, Failed> {
         let error = |error| classify::error("get", name, &error);
-        let answer = self.store.get_opts(&self.path(name), GetOptions::default()).await.map_err(error)?;
+        let answer = self.store.get_opts(&self.path(name), GetOptions::default()).await;
+        let answer = answer.map_err(|failure| Failed::Head(error(failure)))?;
         let bytes = answer.meta.size;
         if bytes > bytes_max {
-            return Err(RemoteError::new(RemoteErrorKind::TooLarge, "get")
-                .with_object(name)
-                .with_bytes(bytes_max, bytes));
+            let error = RemoteError::new(RemoteErrorKind::TooLarge, "get");
+            return Err(Failed::Head(error.with_object(name).with_bytes(bytes_max, bytes)));
         }
-        exactly("get", name, None, bytes, answer.bytes().await.map_err(error)?)
+        let found = answer.bytes().await.map_err(|failure| Failed::Body(error(failure)))?;
+        exactly("get", name, None, bytes, found)
     }
 
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, RemoteError> {
+        let mut repeats = Repeats::new(&self.options);
+        loop {
+            match self.get_range_once(name, range.clone()).await {
+                Err(Failed::Body(_)) if repeats.again().await => {}
+                done => return done.map_err(Failed::error),
+            }
+        }
+    }
+
+    async fn get_range_once(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, Failed> {
         let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
         let answer = match self.store.get_opts(&self.path(name), options).await {
             Ok(answer) => answer,
-            Err(error) => return Err(self.explain_range(name, range, &error).await),
+            Err(error) => {
+                let error = self.explain_range(name, range, &error).await;
+                // A server that ignores Range, or answers another one, may do better the next time.
+                let is_wrong = error.kind() == RemoteErrorKind::Truncated;
+                return Err(if is_wrong { Failed::Body(error) } else { Failed::Head(error) });
+            }
         };
         if answer.range != range {
-            return Err(bad_range(name, range, answer.meta.size));
+            let found = answer.meta.size;
+            let error = match found < range.end {
+                true => Failed::Head(bad_range(name, range, found)),
+                false => Failed::Body(wrong_range(name, range)),
+            };
+            return Err(error);
         }
         let expected = range.end.saturating_sub(range.start);
-        let bytes = answer
-            .bytes()
-            .await
-            .map_err(|error| classify::error("get_range", name, &error).with_range(range.clone()))?;
+        let bytes = answer.bytes().await.map_err(|error| {
+            Failed::Body(classify::error("get_range", name, &error).with_range(range.clone()))
+        })?;
         exactly("get_range", name, Some(range), expected, bytes)
     }
 
@@ -162,6 +194,29 @@ impl Shared {
     }
 }
 
+/// Why an attempt to read failed.
+enum Failed {
+    /// Before any bytes came: repeated below us where that may help.
+    Head(RemoteError),
+    /// With other bytes than those asked for, or with too few: nobody below repeats that.
+    Body(RemoteError),
+}
+
+impl Failed {
+    fn error(self) -> RemoteError {
+        match self {
+            Self::Head(error) | Self::Body(error) => error,
+        }
+    }
+}
+
+fn wrong_range(name: &ObjectName, range: Range<u64>) -> RemoteError {
+    RemoteError::new(RemoteErrorKind::Truncated, "get_range")
+        .with_object(name)
+        .with_range(range)
+        .with_cause("the server answered another range")
+}
+
 fn bad_range(name: &ObjectName, range: Range<u64>, found: u64) -> RemoteError {
     let expected = range.end;
     RemoteError::new(RemoteErrorKind::BadRange, "get_range")
@@ -176,17 +231,17 @@ fn exactly(
     range: Option<Range<u64>>,
     expected: u64,
     bytes: Bytes,
-) -> Result<Bytes, RemoteError> {
+) -> Result<Bytes, Failed> {
     let found = bytes.len() as u64;
     if found == expected {
         return Ok(bytes);
     }
     let error =
         RemoteError::new(RemoteErrorKind::Truncated, operation).with_object(name).with_bytes(expected, found);
-    Err(match range {
+    Err(Failed::Body(match range {
         Some(range) => error.with_range(range),
         None => error,
-    })
+    }))
 }
 
 fn no_answer(deadline: Duration) -> String {

@@ -28,6 +28,7 @@ pub(crate) mod layer;
 pub(crate) mod limit;
 pub(crate) mod meter;
 pub(crate) mod operation;
+pub(crate) mod read_only;
 pub(crate) mod resolve;
 pub(crate) mod retry;
 pub(crate) mod shape;

@@ -1,0 +1,374 @@
+//! One HTTP request and its answer, for the protocols that no library speaks for us (WebHDFS, WebDAV).
+//!
+//! ```text
+//! webhdfs, webdav ──> Exchange::send ──> Answer { status, headers } ──> body(bytes_max) ──> exactly those bytes, or a Fault
+//! ```
+//!
+//! Invariants:
+//! * An attempt ends: connecting, waiting for the first byte of the answer, and each wait within its body have a limit.
+//! * No answer takes more memory than its caller allows.
+//! * A fault says whether the request may have reached the server: [`Fault::NotSent`] surely did not.
+//! * The text of a fault holds no URL, no header and no body: they may carry tokens.
+//! * Redirects are never followed here: the caller looks at where they lead first.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::content::Content;
+use crate::error::{RemoteError, RemoteErrorKind};
+use crate::http_client::{IDLE_CONNECTIONS_MAX, is_loopback};
+use crate::options::RemoteOptions;
+use crate::resolver::Spread;
+
+/// Longest error answer that is looked at.
+pub(crate) const REFUSAL_BYTES_MAX: usize = 64 << 10;
+/// First wait before a repeat; each next one is twice as long.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// Longest wait before a repeat.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Memory that is set aside for a body before its bytes are there.
+const BODY_RESERVED_BYTES_MAX: usize = 1 << 20;
+
+/// Sends the requests of one store.
+pub(crate) struct Exchange {
+    client: Client,
+    options: RemoteOptions,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Exchange")
+    }
+}
+
+/// Why there is no usable answer.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// No connection was made: the request surely was not applied.
+    NotSent(String),
+    /// The server's certificate or its TLS is refused. Nothing was sent, and a repeat would not help.
+    Tls(String),
+    /// Sent, at least in part, and no whole answer came.
+    Lost(String),
+    /// The body has more bytes than its caller allows, or another number than announced.
+    Length { expected: u64, found: u64 },
+}
+
+impl Fault {
+    /// True when the server may have applied the request.
+    pub(crate) fn may_be_applied(&self) -> bool {
+        !matches!(self, Self::NotSent(_) | Self::Tls(_))
+    }
+
+    /// The error of an operation that ends with this fault.
+    pub(crate) fn error(&self, operation: &'static str) -> RemoteError {
+        let error = |kind, text: &str| RemoteError::new(kind, operation).with_cause(text);
+        match self {
+            Self::NotSent(text) | Self::Lost(text) => error(RemoteErrorKind::Unavailable, text),
+            Self::Tls(text) => error(RemoteErrorKind::InvalidUrl, text),
+            Self::Length { expected, found } => {
+                RemoteError::new(RemoteErrorKind::Truncated, operation).with_bytes(*expected, *found)
+            }
+        }
+    }
+}
+
+impl Exchange {
+    /// A client for the server at `endpoint`.
+    pub(crate) fn new(endpoint: &Url, options: &RemoteOptions) -> Result<Self, RemoteError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("aquifer/", env!("CARGO_PKG_VERSION")))
+            .https_only(endpoint.scheme() == "https")
+            .http1_only()
+            .tcp_nodelay(true)
+            .dns_resolver(Arc::new(Spread::default()))
+            .connect_timeout(options.connect_timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none());
+        if is_loopback(endpoint.as_str()) {
+            // A proxy set for the outside must not be asked.
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| {
+            RemoteError::new(RemoteErrorKind::Other, "open")
+                .with_cause(format!("cannot start the HTTP client: {}", innermost(&error.without_url())))
+        })?;
+        Ok(Self { client, options: options.clone() })
+    }
+
+    /// Begins a request; headers and a small body may be added to it.
+    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Sends a request without a body, or with what was put into it, and waits for the head of the answer.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Answer, Fault> {
+        self.send_within(request, self.options.attempt_timeout).await
+    }
+
+    /// Sends a request with `content` as its body.
+    pub(crate) async fn send_content(
+        &self,
+        request: RequestBuilder,
+        content: Content,
+    ) -> Result<Answer, Fault> {
+        let wait = self.options.attempt_timeout + self.options.transfer_time(content.bytes());
+        self.send_within(request.body(reqwest::Body::wrap(ContentBody::new(content))), wait).await
+    }
+
+    /// Sends a request whose answer may take `wait`.
+    pub(crate) async fn send_within(&self, request: RequestBuilder, wait: Duration) -> Result<Answer, Fault> {
+        match timeout(wait, request.send()).await {
+            Ok(Ok(response)) => Ok(Answer { response, idle: self.options.attempt_timeout }),
+            Ok(Err(error)) => Err(fault(&error)),
+            Err(_) => Err(Fault::Lost(silence(wait))),
+        }
+    }
+
+    /// The repeats of one operation.
+    pub(crate) fn repeats(&self) -> Repeats {
+        Repeats::new(&self.options)
+    }
+}
+
+/// The head of an answer, its body still to come.
+pub(crate) struct Answer {
+    response: Response,
+    idle: Duration,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// A header as text; none when it is absent or no text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        text_of(self.response.headers(), name)
+    }
+
+    /// The length of the body as announced.
+    pub(crate) fn announced(&self) -> Option<u64> {
+        self.header(&CONTENT_LENGTH)?.trim().parse().ok()
+    }
+
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// [`Fault::Length`] when it has more than `bytes_max`, before they are read where the server announces it.
+    pub(crate) async fn body(mut self, bytes_max: u64) -> Result<Bytes, Fault> {
+        let announced = self.announced();
+        if let Some(found) = announced.filter(|&found| found > bytes_max) {
+            return Err(Fault::Length { expected: bytes_max, found });
+        }
+        let reserved = usize::try_from(announced.unwrap_or(0)).unwrap_or(0).min(BODY_RESERVED_BYTES_MAX);
+        let mut bytes = BytesMut::with_capacity(reserved);
+        while let Some(chunk) = self.chunk().await? {
+            let found = (bytes.len() as u64).saturating_add(chunk.len() as u64);
+            if found > bytes_max {
+                return Err(Fault::Length { expected: bytes_max, found });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// Reads exactly `expected` bytes.
+    pub(crate) async fn exactly(self, expected: u64) -> Result<Bytes, Fault> {
+        let bytes = self.body(expected).await?;
+        match bytes.len() as u64 {
+            found if found == expected => Ok(bytes),
+            found => Err(Fault::Length { expected, found }),
+        }
+    }
+
+    /// The beginning of an error answer, as far as it can be read.
+    pub(crate) async fn refusal(mut self) -> String {
+        let mut bytes = BytesMut::new();
+        while let Ok(Some(chunk)) = self.chunk().await {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() >= REFUSAL_BYTES_MAX {
+                bytes.truncate(REFUSAL_BYTES_MAX);
+                break;
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+        match timeout(self.idle, self.response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => Err(Fault::Lost(format!("the answer broke off: {}", innermost(&error)))),
+            Err(_) => Err(Fault::Lost(silence(self.idle))),
+        }
+    }
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn silence(wait: Duration) -> String {
+    format!("no byte from the server for {:.1} s", wait.as_secs_f64())
+}
+
+fn fault(error: &reqwest::Error) -> Fault {
+    let text = innermost(error);
+    if !error.is_connect() {
+        return Fault::Lost(format!("connection broke: {text}"));
+    }
+    if is_tls(error) {
+        return Fault::Tls(format!(
+            "TLS failed: {text}: check that the server speaks TLS on this port and that this machine trusts its certificate"
+        ));
+    }
+    Fault::NotSent(format!("cannot connect: {text}"))
+}
+
+/// True when TLS itself is what failed: its library reports that as invalid data.
+pub(crate) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        // Such errors are wrapped in others of their type, which hide them from the chain of sources.
+        let mut inner = current.downcast_ref::<io::Error>();
+        while let Some(error) = inner {
+            if error.kind() == io::ErrorKind::InvalidData {
+                return true;
+            }
+            inner = error.get_ref().and_then(|error| error.downcast_ref());
+        }
+        next = current.source();
+    }
+    false
+}
+
+/// The innermost text of an error, which says what happened; the outer ones repeat URLs.
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    const CHARS_MAX: usize = 200;
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = if innermost.is::<reqwest::Error>() {
+        // No source: its own text could name the URL.
+        "the request failed".to_owned()
+    } else {
+        innermost.to_string()
+    };
+    text.lines().next().unwrap_or("").chars().take(CHARS_MAX).collect()
+}
+
+/// How often and how long an operation may be tried again.
+#[derive(Debug)]
+pub(crate) struct Repeats {
+    left: usize,
+    until: Instant,
+    backoff: Duration,
+}
+
+impl Repeats {
+    pub(crate) fn new(options: &RemoteOptions) -> Self {
+        Self {
+            left: options.retries_max,
+            until: Instant::now() + options.retry_time_max,
+            backoff: BACKOFF_FIRST,
+        }
+    }
+
+    /// Waits, exponentially longer each time, with jitter; false when the operation has had its chances.
+    pub(crate) async fn again(&mut self) -> bool {
+        let half = self.backoff / 2;
+        let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
+        let wait = half + Duration::from_micros(aquifer_io::random_u64() % spread);
+        if !self.take(wait) {
+            return false;
+        }
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        sleep(wait).await;
+        true
+    }
+
+    /// Takes one of the chances without a wait.
+    pub(crate) fn at_once(&mut self) -> bool {
+        self.take(Duration::ZERO)
+    }
+
+    fn take(&mut self, wait: Duration) -> bool {
+        if self.left == 0 || Instant::now() + wait > self.until {
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
+}
+
+/// The chunks of an object as the body of a request, with their length.
+struct ContentBody {
+    chunks: std::vec::IntoIter<Bytes>,
+    bytes_left: u64,
+}
+
+impl ContentBody {
+    fn new(content: Content) -> Self {
+        let bytes_left = content.bytes();
+        Self { chunks: content.into_chunks().into_iter(), bytes_left }
+    }
+}
+
+impl Body for ContentBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let chunk = self.chunks.next();
+        if let Some(chunk) = &chunk {
+            self.bytes_left = self.bytes_left.saturating_sub(chunk.len() as u64);
+        }
+        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes_left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes_left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_tell_what_surely_did_not_happen() {
+        assert!(!Fault::NotSent(String::new()).may_be_applied());
+        assert!(!Fault::Tls(String::new()).may_be_applied());
+        assert!(Fault::Lost(String::new()).may_be_applied());
+        assert!(Fault::Length { expected: 1, found: 2 }.may_be_applied());
+    }
+
+    #[test]
+    fn a_body_is_as_long_as_its_content() {
+        let content: Content = ["one", "two"].into_iter().map(Bytes::from).collect();
+        let body = ContentBody::new(content);
+        assert_eq!(body.size_hint().exact(), Some(6));
+        assert!(!body.is_end_stream());
+        assert!(ContentBody::new(Content::new()).is_end_stream());
+    }
+}
