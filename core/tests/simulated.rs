@@ -87,7 +87,7 @@ async fn life(dfs: SimulatedDfs, known: Arc<Mutex<Known>>, seed: u64) {
     loop {
         for _ in 0..20 {
             let key = format!("key-{}", aquifer_io::random_u64() % KEYS).into_bytes();
-            if aquifer_io::random_u64() % 4 == 0 {
+            if aquifer_io::random_u64().is_multiple_of(4) {
                 client.delete(&key).await.unwrap();
                 state.remove(&key);
             } else {
@@ -151,7 +151,7 @@ fn run(seed: u64) -> Course {
 
 #[test]
 fn crashes_lose_nothing_that_was_acknowledged_and_one_seed_replays_them() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         let course = run(seed);
         assert!(course.checkpoints > 100 && course.restored >= 4 && course.requests > 1_000, "{course:?}");
         assert_eq!(course, run(seed));
