@@ -37,17 +37,17 @@ pub(crate) struct Contact {
 /// Asks the store for a name.
 pub(crate) async fn look(url: &str) -> Result<Contact, Failure> {
     let remote = open_url(url, impatient())?;
-    let page = remote.list("", None, 1).await.map_err(|error| cannot(url, &error))?;
+    let page = remote.list("", None, 1).await.map_err(|error| cannot(url, &remote, &error))?;
     Ok(Contact { remote, is_empty: page.entries.is_empty() })
 }
 
 /// Makes sure that of two who write the same name only one wins.
 pub(crate) async fn probe(url: &str, contact: &Contact) -> Result<(), Failure> {
     let probed = probe_put_if_absent(&contact.remote, aquifer_io::random_u64()).await;
-    probed.map_err(|error| cannot(url, &error))
+    probed.map_err(|error| cannot(url, &contact.remote, &error))
 }
 
-fn cannot(url: &str, error: &RemoteError) -> Failure {
+fn cannot(url: &str, remote: &Arc<dyn Remote>, error: &RemoteError) -> Failure {
     let text = error.to_string();
     let remedy = match error.kind() {
         RemoteErrorKind::Unsafe => {
@@ -55,7 +55,7 @@ fn cannot(url: &str, error: &RemoteError) -> Failure {
         }
         _ => tls_remedy(&text).to_owned(),
     };
-    Failure::Other(format!("cannot use the store {url}: {text}{remedy}"))
+    Failure::Other(format!("cannot use the store {}: {text}{remedy}", remote.describe()))
 }
 
 /// What the TLS library says is for those who know its states.
