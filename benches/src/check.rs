@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use aquifer_remote::{ObjectMeta, ObjectName, Remote};
+use aquifer_remote::{ObjectMeta, ObjectName, Remote, read_only};
 
 use crate::cli::{CheckArgs, human_bytes};
 use crate::contact;
@@ -32,7 +32,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
 }
 
 async fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let found = contact::look(&args.store).await?;
+    let mut found = contact::look(&args.store).await?;
+    if args.read_only {
+        found.remote = read_only(found.remote);
+    }
     line("store", &found.remote.describe())?;
     let census = Census::of(&found.remote).await?;
     line("objects", &census.text())?;

@@ -55,9 +55,10 @@ pub struct RemoteOptions {
     pub timers: Timers,
     /// Seed of pauses and shaping; none takes a random one.
     pub seed: Option<u64>,
-    /// Settings by the names of the `AWS_*` variables, which they override. Values are never shown.
+    /// Settings by the names of the variables of the URL's kind of store (`AWS_*`, `GOOGLE_*`, `AZURE_*`, `AQUIFER_*`), which
+    /// they override. Values are never shown.
     pub settings: BTreeMap<String, String>,
-    /// Take the `AWS_*` variables of the process. Default true.
+    /// Take these variables of the process too. Default true.
     pub environment: bool,
 }
 

@@ -19,7 +19,8 @@ pub(crate) struct EventsArgs {
     /// Column of numbers to count, sum up and take the maximum of, per key.
     #[arg(long, value_name = "COLUMN", requires = "key")]
     pub(crate) value: Option<String>,
-    /// Where the state lives: s3://bucket/prefix (with AWS_* variables), file:///folder, memory://;
+    /// Where the state lives: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix,
+    /// webhdfs://host:port/path, https://host/path (WebDAV), file:///folder, memory:// (variables: see below);
     /// default: the embedded DFS in this process.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,

@@ -79,6 +79,8 @@ pub(super) enum Trouble {
     Refused(Refusal),
     /// An answer that makes no sense.
     Nonsense(String),
+    /// The name is a folder's: nothing was given that name, and nothing ever will be.
+    IsFolder,
 }
 
 impl From<Fault> for Trouble {
@@ -93,7 +95,7 @@ impl Trouble {
         match self {
             Self::Fault(fault) => !matches!(fault, Fault::Tls(_)),
             Self::Refused(refusal) => refusal.kind() == RemoteErrorKind::Unavailable,
-            Self::Nonsense(_) => false,
+            Self::Nonsense(_) | Self::IsFolder => false,
         }
     }
 
@@ -103,6 +105,7 @@ impl Trouble {
             Self::Fault(fault) => fault.may_be_applied(),
             Self::Refused(refusal) => refusal.exception.is_empty() && refusal.status >= 500,
             Self::Nonsense(_) => true,
+            Self::IsFolder => false,
         }
     }
 
@@ -125,6 +128,9 @@ impl Trouble {
             Self::Refused(refusal) => RemoteError::new(refusal.kind(), operation).with_cause(refusal.text()),
             Self::Nonsense(what) => {
                 RemoteError::new(RemoteErrorKind::Other, operation).with_cause(what.as_str())
+            }
+            Self::IsFolder => {
+                RemoteError::new(RemoteErrorKind::Other, operation).with_cause("a folder has this name")
             }
         }
     }

@@ -179,7 +179,7 @@ impl WebHdfs {
                 self.namenode.delete(to).await?;
                 Ok(Step::AtOnce)
             }
-            (Some(_), Mode::Replace) => Err(is_folder()),
+            (Some(_), Mode::Replace) => Err(Trouble::IsFolder),
             (None, _) => {
                 let parent = to.rsplit_once('/').map_or("", |(parent, _)| parent);
                 self.namenode.make_folders(if parent.is_empty() { "/" } else { parent }).await?;
@@ -194,13 +194,9 @@ impl WebHdfs {
         match self.namenode.status(to).await? {
             Some(status) if status.is_folder() => {
                 self.namenode.delete(&format!("{to}/{file}")).await?;
-                Err(is_folder())
+                Err(Trouble::IsFolder)
             }
             _ => Ok(Step::Done(Published::Yes)),
         }
     }
-}
-
-fn is_folder() -> Trouble {
-    Trouble::Nonsense("a folder has this name".to_owned())
 }
