@@ -60,8 +60,9 @@ impl Probe<'_> {
     }
 
     /// One put-if-absent, until it is known how it ended. Content that stands there tells whether an answer that was lost, or
-    /// repeated below us, was a success.
-    async fn claim(&self, name: &ObjectName, writer: u64) -> Result<PutOutcome, RemoteError> {
+    /// repeated below us, was a success. That another's content stands there shows a refusal only when the server said so: the request
+    /// may have been lost on its way. Who needs such a proof asks again.
+    async fn claim(&self, name: &ObjectName, writer: u64, proof: bool) -> Result<PutOutcome, RemoteError> {
         let mut doubts_left = DOUBTS_MAX;
         loop {
             let put = self.remote.put_if_absent(name, Content::from(self.content(writer))).await;
@@ -76,6 +77,7 @@ impl Probe<'_> {
                 }
                 Err(_) => match self.kept(name).await {
                     Ok(kept) if kept.as_ref() == self.content(writer) => return Ok(PutOutcome::Created),
+                    Ok(_) if proof => doubts_left -= 1,
                     Ok(_) => return Ok(PutOutcome::Exists),
                     Err(error) if error.kind() == RemoteErrorKind::NotFound => doubts_left -= 1,
                     Err(error) => return Err(error),
@@ -114,12 +116,12 @@ impl Probe<'_> {
     }
 
     async fn one_after_the_other(&self, name: &ObjectName) -> Result<(), RemoteError> {
-        if self.claim(name, 1).await? == PutOutcome::Exists {
+        if self.claim(name, 1, false).await? == PutOutcome::Exists {
             return Err(RemoteError::new(RemoteErrorKind::Unsafe, "probe").with_object(name).with_cause(
                 "a fresh name was reported as taken: the number for the probe was used before, or the server makes names up",
             ));
         }
-        let second = self.claim(name, 2).await?;
+        let second = self.claim(name, 2, true).await?;
         let condition = self.condition();
         if second == PutOutcome::Created {
             return Err(self.refuse(name, &format!("the server ignores {condition} and overwrites")));
@@ -132,7 +134,7 @@ impl Probe<'_> {
     }
 
     async fn all_at_once(&self, name: &ObjectName) -> Result<(), RemoteError> {
-        let claims: Vec<_> = (0..RACERS).map(|writer| self.claim(name, writer)).collect();
+        let claims: Vec<_> = (0..RACERS).map(|writer| self.claim(name, writer, false)).collect();
         let mut winners = Vec::new();
         for (writer, outcome) in (0..RACERS).zip(join_all(claims).await) {
             if outcome? == PutOutcome::Created {
