@@ -27,3 +27,13 @@ pub(crate) fn tune() {
     // Only returns with an error, and the error changes nothing but the delay.
     let _ = Command::new(program).arg0(name).args(arguments).env(PURGE_DELAY_MS, "0").exec();
 }
+
+/// mimalloc has turned huge pages off for the whole process. Where the system gives them only to memory that asks
+/// for them, they are turned on again, for the buffers of the disk (`aquifer-io`), which ask.
+pub(crate) fn allow_advised_huge_pages() {
+    let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    if setting.contains("[madvise]") {
+        // Without them the buffers are in small pages, which costs speed and nothing else.
+        let _ = rustix::thread::disable_transparent_huge_pages(false);
+    }
+}

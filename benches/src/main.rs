@@ -47,6 +47,7 @@ fn main() -> ExitCode {
     if matches!(cli.command, None | Some(Command::Events(_))) {
         allocator::tune();
     }
+    allocator::allow_advised_huge_pages();
     let result = match cli.command {
         Some(Command::Events(args)) => events::events(args),
         Some(Command::Check(args)) => check::check(&args),

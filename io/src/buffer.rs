@@ -15,9 +15,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::budget::Grant;
 use crate::buffer_pool::BufferPool;
+use crate::chunk::Chunk;
 use crate::executor::uring::slots::Slot;
 
 /// Alignment of every buffer's address, in bytes: the strictest that direct I/O asks for on common devices.
@@ -43,6 +45,8 @@ pub(crate) struct AlignedMemory {
     pub(crate) uses: u8,
     /// Where a ring knows it by heart. Given back when the memory is freed.
     pub(crate) slot: Option<Slot>,
+    /// What it is a part of; the allocator's own otherwise.
+    chunk: Option<Arc<Chunk>>,
 }
 
 // SAFETY: the memory is owned by this value alone, as a Box<[u8]> owns its bytes; the pointer is never shared.
@@ -51,7 +55,7 @@ unsafe impl Send for AlignedMemory {}
 impl AlignedMemory {
     /// Nothing, at no cost: stands in while the memory is with a running operation.
     pub(crate) fn empty() -> Self {
-        Self { start: NonNull::dangling(), bytes: 0, uses: 0, slot: None }
+        Self { start: NonNull::dangling(), bytes: 0, uses: 0, slot: None, chunk: None }
     }
 
     /// Zeroed memory of this many bytes; `None` when the allocator has none.
@@ -59,7 +63,17 @@ impl AlignedMemory {
         let layout = Self::layout(bytes)?;
         // SAFETY: `layout` returns no layout of zero size.
         let start = unsafe { alloc_zeroed(layout) };
-        Some(Self { start: NonNull::new(start)?, bytes, uses: 0, slot: None })
+        Some(Self { start: NonNull::new(start)?, bytes, uses: 0, slot: None, chunk: None })
+    }
+
+    /// A part of a chunk, with whatever was there; `None` when the chunk has no such part free.
+    pub(crate) fn from_chunk(chunk: &Arc<Chunk>, bytes: usize) -> Option<Self> {
+        let start = chunk.take(bytes)?;
+        Some(Self { start, bytes, uses: 0, slot: None, chunk: Some(Arc::clone(chunk)) })
+    }
+
+    pub(crate) fn is_of_chunk(&self) -> bool {
+        self.chunk.is_some()
     }
 
     fn layout(bytes: usize) -> Option<Layout> {
@@ -95,7 +109,9 @@ impl DerefMut for AlignedMemory {
 
 impl Drop for AlignedMemory {
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.bytes) {
+        if let Some(chunk) = self.chunk.take() {
+            chunk.give_back(self.start, self.bytes);
+        } else if let Some(layout) = Self::layout(self.bytes) {
             // SAFETY: allocated in `allocate` with this very layout, and not freed before: only drop frees.
             unsafe { dealloc(self.start.as_ptr(), layout) }
         }

@@ -1,7 +1,7 @@
 //! The buffers of one executor thread: a hard limit on their bytes, and a few kept for the next operation.
 //!
 //! ```text
-//! acquire ──> budget (FIFO) ──> idle buffer of the same size class, else the allocator ──> Buffer
+//! acquire ──> budget (FIFO) ──> idle buffer of the same size class, else a part of a chunk, else the allocator ──> Buffer
 //! drop    ──> idle list while it is short, else the allocator ──> budget, which serves the oldest waiter
 //! ```
 //!
@@ -9,16 +9,24 @@
 //! * `leased + idle <= limit`: idle buffers make room for leased ones, never the other way round.
 //! * `idle <= idle limit`, an eighth of the limit and at most 2 MiB: memory is reused under load and given back
 //!   to the allocator after it.
+//! * Large buffers are parts of chunks of 2 MiB while there are any free (`chunk.rs` says why). Chunks take at most a quarter of the
+//!   limit, so free parts of them are at most that much beside it; of chunks that are free as a whole one is kept.
 //! * Bytes are counted by size class, that is as allocated, not as asked for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::budget::{Budget, Grant};
 use crate::buffer::{AlignedMemory, BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
+use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::error::{IoError, IoErrorKind};
 use crate::executor::context;
+
+/// Buffers of these lengths are parts of chunks: shorter ones are few pages anyhow, longer ones leave no room for another.
+const CHUNKED_BYTES_MIN: usize = 16 << 10;
+const CHUNKED_BYTES_MAX: usize = 1 << 20;
 
 /// Most idle bytes a pool keeps, whatever its limit.
 const IDLE_BYTES_MAX: usize = 2 << 20;
@@ -29,6 +37,8 @@ pub(crate) struct BufferPool {
     idle: RefCell<BTreeMap<usize, Vec<AlignedMemory>>>,
     idle_bytes: Cell<usize>,
     idle_bytes_max: usize,
+    chunks: RefCell<Vec<Arc<Chunk>>>,
+    chunks_max: usize,
 }
 
 impl BufferPool {
@@ -38,6 +48,8 @@ impl BufferPool {
             idle: RefCell::default(),
             idle_bytes: Cell::new(0),
             idle_bytes_max: (bytes_max / 8).min(IDLE_BYTES_MAX),
+            chunks: RefCell::default(),
+            chunks_max: bytes_max / 4 / CHUNK_BYTES,
         })
     }
 
@@ -93,11 +105,36 @@ impl BufferPool {
             Some(memory) => memory,
             None => {
                 self.make_room();
-                AlignedMemory::allocate(class_bytes)
+                self.part_of_chunk(class_bytes)
+                    .or_else(|| AlignedMemory::allocate(class_bytes))
                     .ok_or_else(|| IoError::from_os(OPERATION, std::io::ErrorKind::OutOfMemory.into()))?
             }
         };
         Ok(Buffer::new(memory, bytes, self, grant))
+    }
+
+    /// Of a chunk there is, else of a new one while there may be more.
+    fn part_of_chunk(&self, class_bytes: usize) -> Option<AlignedMemory> {
+        if !(CHUNKED_BYTES_MIN..=CHUNKED_BYTES_MAX).contains(&class_bytes) {
+            return None;
+        }
+        let mut chunks = self.chunks.borrow_mut();
+        if let Some(part) = chunks.iter().find_map(|chunk| AlignedMemory::from_chunk(chunk, class_bytes)) {
+            return Some(part);
+        }
+        if chunks.len() >= self.chunks_max {
+            return None;
+        }
+        let chunk = Arc::new(Chunk::allocate()?);
+        let part = AlignedMemory::from_chunk(&chunk, class_bytes);
+        chunks.push(chunk);
+        part
+    }
+
+    /// Of chunks that no buffer uses one stays, for the next buffers.
+    fn release_free_chunks(&self) {
+        let mut kept = false;
+        self.chunks.borrow_mut().retain(|chunk| !chunk.is_free() || !std::mem::replace(&mut kept, true));
     }
 
     fn take_idle(&self, class_bytes: usize) -> Option<AlignedMemory> {
@@ -125,6 +162,9 @@ impl BufferPool {
         if bytes > 0 && self.idle_bytes.get() + bytes <= self.idle_bytes_max {
             self.idle_bytes.set(self.idle_bytes.get() + bytes);
             self.idle.borrow_mut().entry(bytes).or_default().push(memory);
+        } else if memory.is_of_chunk() {
+            drop(memory);
+            self.release_free_chunks();
         }
     }
 }
@@ -203,6 +243,21 @@ mod tests {
         assert_eq!(pool.leased_bytes(), 0);
         let idle: usize = pool.idle.borrow().values().flatten().map(AlignedMemory::len).sum();
         assert_eq!(idle, pool.idle_bytes());
+    }
+
+    #[test]
+    fn large_buffers_come_from_chunks_as_long_as_there_may_be_more() {
+        let pool = BufferPool::new(16 << 20);
+        let take = || Rc::clone(&pool).try_acquire(64 * KIB).unwrap();
+        let held: Vec<_> = (0..100).map(|_| take()).collect();
+        assert_eq!(pool.chunks.borrow().len(), 2, "a quarter of the limit");
+        drop(held);
+        assert!(pool.chunks.borrow().len() <= 2 && pool.idle_bytes() <= pool.idle_bytes_max);
+        pool.idle.borrow_mut().clear();
+        pool.idle_bytes.set(0);
+        pool.release_free_chunks();
+        assert_eq!(pool.chunks.borrow().len(), 1);
+        assert_eq!(BufferPool::new(1 << 20).chunks_max, 0);
     }
 
     #[test]

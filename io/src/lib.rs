@@ -16,7 +16,7 @@
 //! * An operation owns its buffer and its file until the kernel is done with them, also when its future is dropped
 //!   or the executor ends meanwhile (the thread waits for the last one before it gives up its ring).
 //! * Buffers of a thread never pass its limit; operations in flight never pass the ring's size.
-//! * `unsafe` is in `buffer.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
+//! * `unsafe` is in `buffer.rs`, `chunk.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
 //!   `executor/glommio/kernel.rs`, and nowhere else in the project.
 
 mod backend;
@@ -25,6 +25,7 @@ mod block_on;
 mod budget;
 mod buffer;
 mod buffer_pool;
+mod chunk;
 mod clock;
 mod error;
 mod executor;
