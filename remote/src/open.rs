@@ -1,5 +1,7 @@
 //! From a URL to a store.
 //!
+//! Ranged reads of `s3://` stores with an `http://` endpoint take a shorter way than other requests (`s3_read/mod.rs`).
+//!
 //! | URL | store |
 //! |---|---|
 //! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |

@@ -200,10 +200,15 @@ fn cut_off() -> HttpError {
 /// Connections that wait for a request, the one used last on top.
 #[derive(Default)]
 pub(super) struct Lines {
+    #[expect(
+        clippy::vec_box,
+        reason = "a line is moved in its box: it is a kilobyte and goes from request to request"
+    )]
     idle: Mutex<Vec<Box<Line>>>,
 }
 
 impl Lines {
+    #[expect(clippy::vec_box, reason = "as the field")]
     fn idle(&self) -> MutexGuard<'_, Vec<Box<Line>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
