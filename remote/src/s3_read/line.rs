@@ -9,7 +9,8 @@
 //!
 //! Invariants:
 //! * A connection is put back only after its answer was read to the end; any other is closed.
-//! * At most [`IDLE_MAX`] wait, none is used that waited longer than [`IDLE_TIME_MAX`].
+//! * At most [`IDLE_MAX`] wait, none is used that waited longer than [`IDLE_TIME_MAX`]. Nobody watches those that wait: what the
+//!   server closes, and what is too old, is let go when a request takes or puts back a connection, or with the store.
 
 use std::future::{Future, poll_fn};
 use std::io;
