@@ -14,7 +14,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use url::Url;
 
-use crate::adapter::{Adapter, ListOrder};
+use crate::adapter::{Adapter, ListOrder, Stores};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::{Connector, StoreMark};
 use crate::options::RemoteOptions;
@@ -41,10 +41,9 @@ pub(crate) fn open_google(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn 
         built.map_err(|error| cannot_open(&error, "set the GOOGLE_* variables"))
     };
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
+    let stores = Stores { store, uploads, reader: None };
     let url_shown = shown(url, endpoint.as_ref());
-    let adapter =
-        Adapter::with_uploads(store, uploads, url.path(), url_shown, ListOrder::Ascending, options)?;
-    Ok(Arc::new(adapter))
+    Ok(Arc::new(Adapter::with_stores(stores, url.path(), url_shown, ListOrder::Ascending, options)?))
 }
 
 /// Opens the container that an `az` URL names.
@@ -68,10 +67,9 @@ pub(crate) fn open_azure(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn R
         built.map_err(|error| cannot_open(&error, "set the AZURE_* variables"))
     };
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
+    let stores = Stores { store, uploads, reader: None };
     let url_shown = shown(url, endpoint.as_ref());
-    let adapter =
-        Adapter::with_uploads(store, uploads, url.path(), url_shown, ListOrder::Ascending, options)?;
-    Ok(Arc::new(adapter))
+    Ok(Arc::new(Adapter::with_stores(stores, url.path(), url_shown, ListOrder::Ascending, options)?))
 }
 
 fn invalid(cause: &str) -> RemoteError {

@@ -42,6 +42,8 @@ const MESSAGE_CHARS_MAX: usize = 200;
 const POST_TIMEOUT: Duration = Duration::from_secs(60);
 /// What makes a PUT one that must not overwrite, at S3 and Azure, and at Google.
 const CREATE_HEADERS: [&str; 2] = ["if-none-match", "x-goog-if-generation-match"];
+/// How we call ourselves.
+pub(crate) const USER_AGENT: &str = concat!("aquifer/", env!("CARGO_PKG_VERSION"));
 /// Idle connections kept for each host.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 128;
 
@@ -96,7 +98,7 @@ impl HttpConnector for Connector {
     fn connect(&self, settings: &ClientOptions) -> object_store::Result<HttpClient> {
         let allow_http = settings.get_config_value(&ClientConfigKey::AllowHttp).as_deref() == Some("true");
         let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("aquifer/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .https_only(!allow_http)
             .http1_only()
             .tcp_nodelay(true)
@@ -162,7 +164,7 @@ impl HttpService for Attempts {
     }
 }
 
-fn late(wait: Duration) -> HttpError {
+pub(crate) fn late(wait: Duration) -> HttpError {
     HttpError::new(HttpErrorKind::Timeout, Late { wait })
 }
 
@@ -174,8 +176,12 @@ fn only_unsent(error: HttpError) -> HttpError {
     }
 }
 
-/// An answer to a ranged request says which range it holds, within the object, before anybody computes with it.
-fn check_range(answer: &HttpResponse, wanted: Option<(u64, u64)>) -> Result<(), HttpError> {
+/// An answer to a ranged request says which range it holds, within the object, before anybody computes with it. Gives its
+/// first and last byte and the object's length.
+pub(crate) fn check_range<B>(
+    answer: &hyper::Response<B>,
+    wanted: Option<(u64, u64)>,
+) -> Result<(u64, u64, u64), HttpError> {
     let wrong = |what: &'static str| Err(HttpError::new(HttpErrorKind::Decode, WrongRange { what }));
     if answer.status().as_u16() != 206 {
         return wrong("the server ignored the Range header");
@@ -187,7 +193,7 @@ fn check_range(answer: &HttpResponse, wanted: Option<(u64, u64)>) -> Result<(), 
             Some((start, end)) if first != start || last != end.min(bytes.saturating_sub(1)) => {
                 wrong("the server answered another range")
             }
-            _ => Ok(()),
+            _ => Ok((first, last, bytes)),
         },
         _ => wrong("the server's Content-Range header makes no sense"),
     }
@@ -303,7 +309,11 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// Turns an error answer into an error whose kind tells `object_store` whether to repeat.
-async fn refuse(answer: HttpResponse, create: bool, wait: Duration) -> HttpError {
+pub(crate) async fn refuse<B: Body<Data = Bytes>>(
+    answer: hyper::Response<B>,
+    create: bool,
+    wait: Duration,
+) -> HttpError {
     let status = answer.status().as_u16();
     let body = timeout(wait, head_of(answer.into_body())).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&body);
@@ -317,7 +327,7 @@ async fn refuse(answer: HttpResponse, create: bool, wait: Duration) -> HttpError
 }
 
 /// The first bytes of a body; none when it cannot be read.
-async fn head_of(body: HttpResponseBody) -> Vec<u8> {
+async fn head_of(body: impl Body<Data = Bytes>) -> Vec<u8> {
     let mut body = Box::pin(body);
     let mut bytes = Vec::new();
     while let Some(Ok(frame)) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! engine ──> Remote ──> wrappers ─┬─> adapter ──> object_store ──> HTTP client ──> S3, Google, Azure … embedded server
+//!                                 │           └> s3_read: ranged reads over http:// ──> S3 and compatible, embedded server
 //!                                 └─> webhdfs, webdav ──> exchange (HTTP client) ──> HDFS, JuiceFS …
 //! ```
 //!
@@ -40,6 +41,7 @@ mod options;
 mod probe;
 mod resolver;
 mod runtime;
+mod s3_read;
 #[cfg(feature = "server")]
 pub mod server;
 mod settings;

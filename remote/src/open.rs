@@ -1,5 +1,7 @@
 //! From a URL to a store.
 //!
+//! Ranged reads of `s3://` stores with an `http://` endpoint take a shorter way than other requests (`s3_read/mod.rs`).
+//!
 //! | URL | store |
 //! |---|---|
 //! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |
@@ -20,11 +22,12 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use url::Url;
 
-use crate::adapter::{Adapter, ListOrder};
+use crate::adapter::{Adapter, ListOrder, Stores};
 use crate::durable::create_folder;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::Connector;
 use crate::options::RemoteOptions;
+use crate::s3_read::Reader;
 use crate::store::Remote;
 use crate::wrap::{Stack, wrap};
 
@@ -173,8 +176,9 @@ fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remote
         Some(endpoint) => format!("{} at {endpoint}", shown(url)),
         None => shown(url),
     };
-    let adapter = Adapter::with_uploads(store, uploads, url.path(), shown, ListOrder::Ascending, options)?;
-    Ok(Arc::new(adapter))
+    let reader = Reader::new(&builder, &store, endpoint.as_deref(), options);
+    let stores = Stores { store, uploads, reader };
+    Ok(Arc::new(Adapter::with_stores(stores, url.path(), shown, ListOrder::Ascending, options)?))
 }
 
 /// The endpoint is shown to users, and user data in it would be a secret.

@@ -9,6 +9,8 @@
 //! best when all of them are used. Those of one family stay together, so that the client's preference between families
 //! (and its quick switch to the other one) stays as it is; who cannot connect to the first goes on to the next.
 
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,13 +23,27 @@ pub(crate) struct Spread {
     next: Arc<AtomicUsize>,
 }
 
+impl Spread {
+    /// The addresses of a host in the order in which the next connection tries them.
+    pub(crate) fn addresses<H: AsRef<str> + Send>(
+        &self,
+        host: H,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + use<H> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let found = tokio::net::lookup_host((host.as_ref(), port)).await?;
+            Ok(rotated(found.collect(), turn))
+        }
+    }
+}
+
 impl Resolve for Spread {
     fn resolve(&self, name: Name) -> Resolving {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        // The port is filled in by the client.
+        let found = self.addresses(name.as_str().to_owned(), 0);
         Box::pin(async move {
-            // The port is filled in by the client.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let spread: Addrs = Box::new(rotated(found, turn).into_iter());
+            let spread: Addrs = Box::new(found.await?.into_iter());
             Ok(spread)
         })
     }

@@ -1,7 +1,8 @@
 //! Any store of the `object_store` crate as a [`Remote`].
 //!
 //! ```text
-//! ObjectName ── root prefix ──> Path ──> object_store ──> answer ── length and range checks ──> caller
+//! ObjectName ── root prefix ──> Path ─┬─> object_store ─────────────> answer ── length and range checks ──> caller
+//!                                     └─> s3_read: ranged reads ────────┘
 //! ```
 //!
 //! Invariants:
@@ -30,6 +31,7 @@ use crate::exchange::Repeats;
 use crate::name::{ObjectName, check_folder, check_prefix};
 use crate::options::RemoteOptions;
 use crate::runtime::HttpRuntime;
+use crate::s3_read::{Read, Reader};
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
 pub(crate) use list::ListOrder;
@@ -40,10 +42,19 @@ pub(crate) struct Adapter {
     shared: Arc<Shared>,
 }
 
+/// The clients of one store.
+pub(crate) struct Stores {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// The same store for multipart uploads, whose requests it repeats by itself.
+    pub(crate) uploads: Arc<dyn ObjectStore>,
+    /// A shorter way for ranged reads, where there is one.
+    pub(crate) reader: Option<Reader>,
+}
+
 struct Shared {
     store: Arc<dyn ObjectStore>,
-    /// The same store for multipart uploads, whose requests it repeats by itself.
     uploads: Arc<dyn ObjectStore>,
+    reader: Option<Reader>,
     root: String,
     url: String,
     order: ListOrder,
@@ -60,14 +71,13 @@ impl Adapter {
         order: ListOrder,
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
-        let uploads = Arc::clone(&store);
-        Self::with_uploads(store, uploads, prefix, url, order, options)
+        let stores = Stores { uploads: Arc::clone(&store), store, reader: None };
+        Self::with_stores(stores, prefix, url, order, options)
     }
 
-    /// The same, with another client of the same store for multipart uploads.
-    pub(crate) fn with_uploads(
-        store: Arc<dyn ObjectStore>,
-        uploads: Arc<dyn ObjectStore>,
+    /// The same, with other clients of the same store for some of its requests.
+    pub(crate) fn with_stores(
+        stores: Stores,
         prefix: &str,
         url: String,
         order: ListOrder,
@@ -76,7 +86,8 @@ impl Adapter {
         let root = check_prefix(prefix)?.to_owned();
         let runtime = HttpRuntime::start(options)?;
         let options = options.clone();
-        Ok(Self { shared: Arc::new(Shared { store, uploads, root, url, order, runtime, options }) })
+        let Stores { store, uploads, reader } = stores;
+        Ok(Self { shared: Arc::new(Shared { store, uploads, reader, root, url, order, runtime, options }) })
     }
 
     /// Runs one request about `name` that moves about `bytes` bytes.
@@ -151,29 +162,45 @@ impl Shared {
     }
 
     async fn get_range_once(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, Failed> {
+        // Boxed, as large and seldom taken: the reads of the shorter way are small tasks.
+        let Some(reader) = &self.reader else { return Box::pin(self.get_range_plain(name, range)).await };
+        let expected = range.end.saturating_sub(range.start);
+        let error = |error| object_store::Error::Generic { store: "S3", source: Box::new(error) };
+        match reader.get_range(name, || self.path(name), &range).await {
+            Read::Bytes(bytes) => exactly("get_range", name, Some(range), expected, bytes),
+            Read::Short { object_bytes } => Err(short(name, range, object_bytes)),
+            Read::Head(failure) => Err(Box::pin(self.no_range(name, range, &error(failure))).await),
+            Read::Body(failure) => Err(broken_off(name, range, &error(failure))),
+            Read::Ordinary { is_refused } => {
+                let done = Box::pin(self.get_range_plain(name, range)).await;
+                if is_refused && done.is_ok() {
+                    reader.was_granted();
+                }
+                done
+            }
+        }
+    }
+
+    async fn get_range_plain(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, Failed> {
         let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
         let answer = match self.store.get_opts(&self.path(name), options).await {
             Ok(answer) => answer,
-            Err(error) => {
-                let error = self.explain_range(name, range, &error).await;
-                // A server that ignores Range, or answers another one, may do better the next time.
-                let is_wrong = error.kind() == RemoteErrorKind::Truncated;
-                return Err(if is_wrong { Failed::Body(error) } else { Failed::Head(error) });
-            }
+            Err(error) => return Err(self.no_range(name, range, &error).await),
         };
         if answer.range != range {
-            let found = answer.meta.size;
-            let error = match found < range.end {
-                true => Failed::Head(bad_range(name, range, found)),
-                false => Failed::Body(wrong_range(name, range)),
-            };
-            return Err(error);
+            return Err(short(name, range, answer.meta.size));
         }
         let expected = range.end.saturating_sub(range.start);
-        let bytes = answer.bytes().await.map_err(|error| {
-            Failed::Body(classify::error("get_range", name, &error).with_range(range.clone()))
-        })?;
+        let bytes = answer.bytes().await.map_err(|error| broken_off(name, range.clone(), &error))?;
         exactly("get_range", name, Some(range), expected, bytes)
+    }
+
+    /// A read that failed before its body.
+    async fn no_range(&self, name: &ObjectName, range: Range<u64>, error: &object_store::Error) -> Failed {
+        let error = self.explain_range(name, range, error).await;
+        // A server that ignores Range, or answers another one, may do better the next time.
+        let is_wrong = error.kind() == RemoteErrorKind::Truncated;
+        if is_wrong { Failed::Body(error) } else { Failed::Head(error) }
     }
 
     /// Stores report a range that starts beyond the end in many ways: the object's length tells it from other failures.
@@ -208,6 +235,19 @@ impl Failed {
             Self::Head(error) | Self::Body(error) => error,
         }
     }
+}
+
+/// The answer holds another range than the one asked for, of an object with so many bytes.
+fn short(name: &ObjectName, range: Range<u64>, object_bytes: u64) -> Failed {
+    if object_bytes < range.end {
+        Failed::Head(bad_range(name, range, object_bytes))
+    } else {
+        Failed::Body(wrong_range(name, range))
+    }
+}
+
+fn broken_off(name: &ObjectName, range: Range<u64>, error: &object_store::Error) -> Failed {
+    Failed::Body(classify::error("get_range", name, error).with_range(range))
 }
 
 fn wrong_range(name: &ObjectName, range: Range<u64>) -> RemoteError {

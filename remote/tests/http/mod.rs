@@ -70,7 +70,7 @@ fn connection(mut stream: TcpStream, handler: &dyn Fn(&Request) -> Answer) {
 }
 
 /// The next request; none when the client is gone.
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+pub(crate) fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = String::new();
     let mut next = |reader: &mut BufReader<TcpStream>| {
         line.clear();
