@@ -50,9 +50,11 @@ impl Chunk {
         let layout = LAYOUT?;
         // SAFETY: the layout is not of zero size.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        // SAFETY: exactly the memory just allocated; the advice changes no byte of it. A wish: without it
-        // the memory serves as well.
-        let _ = unsafe { madvise(start.as_ptr().cast(), CHUNK_BYTES, Advice::LinuxHugepage) };
+        if !cfg!(miri) {
+            // SAFETY: exactly the memory just allocated; the advice changes no byte of it. A wish: without it the
+            // memory serves as well.
+            let _ = unsafe { madvise(start.as_ptr().cast(), CHUNK_BYTES, Advice::LinuxHugepage) };
+        }
         Some(Self { start, taken: Mutex::new([false; PAGES]) })
     }
 

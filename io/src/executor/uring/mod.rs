@@ -218,6 +218,7 @@ mod tests {
     /// Memory that is used again and again is registered, and read right; when it is freed its place serves other memory,
     /// and nothing is read to where the old one was.
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no io_uring")]
     fn often_used_buffers_are_registered_and_their_places_used_again() {
         if select_backend(BackendChoice::Uring).is_err() {
             return;
