@@ -44,7 +44,9 @@ mod error;
 mod limits;
 mod options;
 
+mod entry;
 mod key;
+mod merge_operator;
 mod name;
 
 mod mailbox;
