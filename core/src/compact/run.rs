@@ -4,36 +4,30 @@
 //! that what is in memory at once stays within the shard's budget, uploaded one by one, and take their inputs' place together. The
 //! next checkpoint makes that durable; until then the last manifest still names the inputs, which are never deleted here.
 
-use super::pick::pick;
+use super::job::Job;
+use super::pick::{Situation, pick};
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::group_prefix;
 use crate::limits::{COMPACTION_PAUSE_MS, COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
 use crate::segment::writer::{EncodedSegment, SegmentWriter};
 use crate::shard::blocks::BlockSource;
 use crate::shard::merge::{Merge, Run, RunCursor};
 use crate::shard::{ShardCore, add};
-use crate::version::{Segment, SortedRun, Version};
+use crate::version::{Segment, SortedRun, invariants};
 use aquifer_remote::Content;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Merged bytes between two chances for reads to run.
 const SLICE_BYTES: usize = 64 * 1024;
-/// Above every engine key: key groups end at 32,768.
-const KEY_END: [u8; 2] = [0xff; 2];
-
-/// A merge to do: neighbouring runs, newest first.
-struct Plan {
-    runs: Vec<SortedRun>,
-    /// Nothing older exists: deletions need not be kept.
-    reaches_bottom: bool,
-}
 
 /// The compaction task: runs as long as its shard.
 pub(crate) async fn run(core: Rc<ShardCore>) {
     let mut pause_ms = COMPACTION_PAUSE_MS.0;
     loop {
-        let plan = core.runs_changed.wait(|| plan(&core.version(), unit(&core))).await;
+        let plan = core.runs_changed.wait(|| pick(&core.version(), &situation(&core))).await;
         if core.shared.is_stopped() {
             return;
         }
@@ -49,27 +43,28 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
     }
 }
 
-/// Full memtables make runs of about this size at least.
-fn unit(core: &ShardCore) -> u64 {
-    core.budget.memtable_bytes_max as u64 / 8
+fn situation(core: &ShardCore) -> Situation {
+    Situation {
+        groups: core.groups.clone(),
+        unit_bytes: core.budget.memtable_bytes_max as u64 * 3 / 4,
+        now_ms: aquifer_io::unix_time_ms(),
+        busy: HashSet::new(),
+        covers: Vec::new(),
+    }
 }
 
-fn plan(version: &Version, unit: u64) -> Option<Plan> {
-    let sizes: Vec<u64> = version.runs.iter().map(SortedRun::bytes).collect();
-    let picked = pick(&sizes, unit)?;
-    let reaches_bottom = picked.end == version.runs.len();
-    Some(Plan { runs: version.runs.get(picked)?.to_vec(), reaches_bottom })
-}
-
-async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
-    // Newest first: the outputs stand where the newest input stood.
-    let Some(sequence) = plan.runs.first().map(|run| run.sequence) else { return Ok(()) };
-    let share = core.budget.memtable_bytes_max / 2 / plan.runs.len().max(1);
+async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
+    if !job.is_merge() {
+        return install(core, job, Vec::new());
+    }
+    let share = core.budget.memtable_bytes_max / 2 / job.inputs.len().max(1);
     let window_bytes = share.clamp(COMPACTION_WINDOW_BYTES.0, COMPACTION_WINDOW_BYTES.1);
-    let mut inputs = Vec::with_capacity(plan.runs.len());
-    for run in &plan.runs {
+    let mut inputs = Vec::with_capacity(job.inputs.len());
+    let (from, to) = (group_prefix(job.groups.start), group_prefix(job.groups.end));
+    for segments in &job.inputs {
+        let run = SortedRun { level: 0, sequence: 0, segments: Rc::from(segments.as_slice()) };
         let source = BlockSource::windows(window_bytes);
-        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, run, source, &[], &KEY_END).await?)));
+        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, &run, source, &from, &to).await?)));
     }
     let mut merge = Merge::new(inputs);
     let mut outputs = Vec::new();
@@ -78,14 +73,14 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
     loop {
         let pushed = merge.next(core, |key, slot| {
             slice += key.len() + slot.map_or(0, <[u8]>::len);
-            if slot.is_some() || !plan.reaches_bottom { writer.push(key, slot) } else { Ok(()) }
+            if slot.is_some() || !job.reaches_bottom { writer.push(key, slot) } else { Ok(()) }
         });
         match pushed.await? {
             None => break,
             Some(pushed) => pushed?,
         }
         if writer.memory_bytes() >= core.budget.memtable_bytes_max / 2 {
-            outputs.push(output(core, std::mem::replace(&mut writer, new_writer(core)?), sequence).await?);
+            outputs.push(output(core, std::mem::replace(&mut writer, new_writer(core)?), job).await?);
         }
         if slice >= SLICE_BYTES {
             slice = 0;
@@ -93,10 +88,9 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
         }
     }
     if !writer.is_empty() {
-        outputs.push(output(core, writer, sequence).await?);
+        outputs.push(output(core, writer, job).await?);
     }
-    install(core, plan, outputs);
-    Ok(())
+    install(core, job, outputs)
 }
 
 fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
@@ -104,13 +98,14 @@ fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
 }
 
 /// Uploads one piece of the result, and keeps its filter and index at hand.
-async fn output(core: &ShardCore, writer: SegmentWriter, sequence: u64) -> Result<Rc<Segment>> {
+async fn output(core: &ShardCore, writer: SegmentWriter, job: &Job) -> Result<Rc<Segment>> {
     let encoded = writer.finish()?;
-    let object = name::pack(core.shared.epoch, sequence, aquifer_io::random_u64())?;
+    let object = name::pack(core.shared.epoch, job.sequence, aquifer_io::random_u64())?;
     upload(core, &encoded, &object).await?;
     add(&core.counters.compacted_bytes, u64::from(encoded.bytes));
-    let mut entry = encoded.entry(sequence)?;
+    let mut entry = encoded.entry(job.sequence)?;
     entry.object = object;
+    entry.level = job.level;
     let segment = Rc::new(Segment::new(entry));
     core.cache_written(&segment, encoded);
     Ok(segment)
@@ -135,10 +130,15 @@ async fn upload(
     }
 }
 
-fn install(core: &ShardCore, plan: &Plan, outputs: Vec<Rc<Segment>>) {
+fn install(core: &ShardCore, job: &Job, outputs: Vec<Rc<Segment>>) -> Result<()> {
     add(&core.counters.compactions, 1);
-    let merged: Vec<u64> = plan.runs.iter().map(|run| run.sequence).collect();
-    // Flushes may have put newer runs on top in the meantime; the picked ones are still neighbours.
-    let next = core.version().with_merged(&merged, outputs);
+    let change = job.change(outputs);
+    // Flushes may have put newer tiers on top in the meantime.
+    let before = core.version();
+    let next = before.with_change(&change)?;
+    let checked = invariants::of_change(&before, &change, &next, None)
+        .and_then(|()| invariants::of_version(&next, &core.groups));
+    checked.map_err(|what| Error::new(ErrorKind::Corrupt, format!("version invariant violated: {what}")))?;
     core.set_version(next);
+    Ok(())
 }

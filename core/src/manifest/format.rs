@@ -34,17 +34,19 @@
 //!               32      8  sequence: higher is newer
 //!               40      2  first key group that it counts for here
 //!               42      2  end of these, exclusive
-//!               44      4  zero
+//!               44      1  level: 0 for a tier, 1 for the leveled bottom
+//!               45      3  zero
 //!               48      8  entries
 //!               56      8  deletions among them
 //!               64      4  bytes of its smallest key, then of its largest
 //!               72      -  smallest key, largest key (engine keys, of the segment as a whole)
 //! ```
-//! Segments stand newest first. Segments of one sequence are one sorted run, cut into pieces: their keys do not overlap.
+//! Segments stand newest first: tiers by falling sequence, then the bottom level. Segments of level 0 with one sequence are one sorted
+//! run, cut into pieces, and so are all segments of level 1, whatever their sequences: the keys of one run's segments do not overlap.
 
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
-use crate::limits::{CHECKPOINT_METADATA_BYTES_MAX, MANIFEST_SEGMENTS_MAX};
+use crate::limits::{CHECKPOINT_METADATA_BYTES_MAX, LEVEL_MAX, MANIFEST_SEGMENTS_MAX};
 use crate::segment::footer::FOOTER_BYTES;
 use aquifer_remote::ObjectName;
 use std::collections::HashMap;
@@ -69,6 +71,8 @@ pub(crate) struct SegmentEntry {
     pub(crate) footer_crc: u32,
     pub(crate) tag: u64,
     pub(crate) sequence: u64,
+    /// 0: a tier. 1: the leveled bottom, older than every tier.
+    pub(crate) level: u8,
     /// Key groups that count here; entries of others are skipped.
     pub(crate) groups: Range<u16>,
     pub(crate) entries: u64,
@@ -152,7 +156,7 @@ impl Manifest {
             body.extend_from_slice(&segment.sequence.to_le_bytes());
             body.extend_from_slice(&segment.groups.start.to_le_bytes());
             body.extend_from_slice(&segment.groups.end.to_le_bytes());
-            body.extend_from_slice(&[0; 4]);
+            body.extend_from_slice(&[segment.level, 0, 0, 0]);
             body.extend_from_slice(&segment.entries.to_le_bytes());
             body.extend_from_slice(&segment.tombstones.to_le_bytes());
             body.extend_from_slice(&stored_u32(segment.smallest.len()).to_le_bytes());
@@ -284,11 +288,14 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
     let (tail_bytes, footer_crc) = (fields.u32()?, fields.u32()?);
     let (tag, sequence) = (fields.u64()?, fields.u64()?);
     let groups = fields.u16()?..fields.u16()?;
-    fields.bytes(4)?;
+    let [level, _, _, _] = fields.array()?;
     let (entries, tombstones) = (fields.u64()?, fields.u64()?);
     let (smallest, largest) = (fields.u32()? as usize, fields.u32()? as usize);
     let (smallest, largest) = (Box::from(fields.bytes(smallest)?), Box::from(fields.bytes(largest)?));
-    let sound = tail_bytes as usize >= FOOTER_BYTES && tail_bytes <= bytes && smallest <= largest;
+    let sound = tail_bytes as usize >= FOOTER_BYTES
+        && tail_bytes <= bytes
+        && smallest <= largest
+        && level <= LEVEL_MAX;
     offset.checked_add(u64::from(bytes)).filter(|_| sound)?;
     Some(SegmentEntry {
         object,
@@ -298,6 +305,7 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
         footer_crc,
         tag,
         sequence,
+        level,
         groups,
         entries,
         tombstones,
@@ -319,6 +327,7 @@ pub(crate) mod tests {
             footer_crc: 7,
             tag: n,
             sequence: 10 - n,
+            level: 0,
             groups: 0..64,
             entries: 12,
             tombstones: 1,

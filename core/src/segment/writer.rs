@@ -49,6 +49,7 @@ impl EncodedSegment {
             footer_crc: self.footer_crc,
             tag: self.tag,
             sequence,
+            level: 0,
             groups: group(&self.smallest)..group(&self.largest) + 1,
             entries: self.entries,
             tombstones: self.tombstones,
