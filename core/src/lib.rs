@@ -70,6 +70,7 @@ mod engine;
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::Client;
+pub use compact::budget::CompactionBudget;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use key::key_group;
@@ -80,5 +81,6 @@ pub use limits::{
 pub use options::{Compression, Options};
 pub use request::Reply;
 pub use shard::Shard;
+pub use shard::pressure::WriteWait;
 pub use shard::scan::ScanPage;
 pub use stats::{EngineStats, ShardStats};

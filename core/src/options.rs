@@ -1,5 +1,6 @@
 //! How an engine is opened: plain data with defaults and one `validate`.
 
+use crate::compact::budget::CompactionBudget;
 use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
@@ -37,6 +38,8 @@ pub struct Options {
     pub io: BackendChoice,
     /// Compression of new data blocks.
     pub compression: Compression,
+    /// What compaction may take of the machine.
+    pub compaction: CompactionBudget,
     /// Seed of everything random: shards, names, jitter. `None` seeds from the operating system.
     pub seed: Option<u64>,
 }
@@ -52,6 +55,7 @@ impl Default for Options {
             local_dir: None,
             io: BackendChoice::Auto,
             compression: Compression::Zstd { level: 1 },
+            compaction: CompactionBudget::default(),
             seed: None,
         }
     }
@@ -74,6 +78,7 @@ impl Options {
                 self.shard_count()
             )));
         }
+        self.compaction.validate()?;
         if self.disk_bytes > 0 && self.local_dir.is_none() {
             return Err(Error::invalid(
                 "disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0",

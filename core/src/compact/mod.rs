@@ -1,9 +1,12 @@
 //! Merges sorted runs, so that a read has few of them to look into, and drops what is dead.
 //!
-//! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says; [`run`] carries it out. See decision 0008.
+//! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says; [`work`] carries it out, in slices within a
+//! [`budget`]; [`run`] is the shard's task around them. See decision 0008.
 
+pub(crate) mod budget;
 mod job;
 #[cfg(test)]
 mod model;
 mod pick;
 pub(crate) mod run;
+mod work;

@@ -1,37 +1,65 @@
-//! Carries merges out, one at a time a shard, in slices between which reads run.
+//! The compaction task of a shard: picks a job, carries it out or lets another process do so, and makes its change.
 //!
-//! Inputs are read in windows straight from the DFS, past the cache, so that a merge does not push out what is hot. Outputs are cut so
-//! that what is in memory at once stays within the shard's budget, uploaded one by one, and take their inputs' place together. The
-//! next checkpoint makes that durable; until then the last manifest still names the inputs, which are never deleted here.
+//! One job at a time on the shard's own thread. A job changes the version when it is done, whole; the next checkpoint makes that durable,
+//! and until then the last manifest still names the inputs, which are never deleted here. At close the task is dropped between two
+//! slices: nothing of its job is installed.
 
+use super::budget::{CompactionBudget, Throttle};
 use super::job::Job;
-use super::pick::{Situation, pick};
+use super::pick::{Situation, debt_bytes, pick};
+use super::work::{self, Mandate, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::group_prefix;
-use crate::limits::{COMPACTION_PAUSE_MS, COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
-use crate::name;
-use crate::segment::writer::{EncodedSegment, SegmentWriter};
-use crate::shard::blocks::BlockSource;
-use crate::shard::merge::{Merge, Run, RunCursor};
+use crate::limits::COMPACTION_PAUSE_MS;
 use crate::shard::{ShardCore, add};
-use crate::version::{Segment, SortedRun, invariants};
-use aquifer_remote::Content;
+use crate::version::{SegmentId, invariants};
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Merged bytes between two chances for reads to run.
-const SLICE_BYTES: usize = 64 * 1024;
+/// What compaction keeps of a shard.
+#[derive(Debug)]
+pub(crate) struct CompactionState {
+    pub(crate) budget: CompactionBudget,
+    pub(crate) uploads: Throttle,
+    pub(crate) disk: Throttle,
+    /// Inputs of the job under way.
+    busy: RefCell<HashSet<SegmentId>>,
+    /// Bytes of the segment that the last full memtable became.
+    unit_bytes: Cell<u64>,
+}
+
+impl CompactionState {
+    pub(crate) fn new(budget: CompactionBudget, shards: usize, memtable_bytes: usize) -> Self {
+        Self {
+            budget,
+            uploads: Throttle::new(budget.upload_bytes_per_s, shards),
+            disk: Throttle::new(budget.disk_bytes_per_s, shards),
+            busy: RefCell::new(HashSet::new()),
+            unit_bytes: Cell::new(memtable_bytes as u64 * 3 / 4),
+        }
+    }
+
+    /// A full memtable became a segment of `bytes`. The unit follows slowly, so that size classes do not jump.
+    pub(crate) fn full_memtable_flushed(&self, bytes: u64) {
+        self.unit_bytes.set(((3 * self.unit_bytes.get() + bytes) / 4).max(1));
+    }
+}
 
 /// The compaction task: runs as long as its shard.
 pub(crate) async fn run(core: Rc<ShardCore>) {
     let mut pause_ms = COMPACTION_PAUSE_MS.0;
     loop {
-        let plan = core.runs_changed.wait(|| pick(&core.version(), &situation(&core))).await;
-        if core.shared.is_stopped() {
-            return;
-        }
-        match carry_out(&core, &plan).await {
+        let picked = || {
+            // A shard that stopped wakes up to end.
+            if core.shared.is_stopped() {
+                Some(None)
+            } else {
+                pick(&core.version(), &situation(&core)).map(Some)
+            }
+        };
+        let Some(job) = core.runs_changed.wait(picked).await else { return };
+        match carry_out(&core, &job).await {
             Ok(()) => pause_ms = COMPACTION_PAUSE_MS.0,
             // Nothing was changed. Reads go on with the inputs; an input that is corrupt is reported to whoever reads it.
             Err(_) => {
@@ -43,102 +71,48 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
     }
 }
 
-fn situation(core: &ShardCore) -> Situation {
+/// What a pick for this shard depends on, now.
+pub(crate) fn situation(core: &ShardCore) -> Situation {
     Situation {
         groups: core.groups.clone(),
-        unit_bytes: core.budget.memtable_bytes_max as u64 * 3 / 4,
+        unit_bytes: core.compaction.unit_bytes.get(),
         now_ms: aquifer_io::unix_time_ms(),
-        busy: HashSet::new(),
+        busy: core.compaction.busy.borrow().clone(),
         covers: Vec::new(),
     }
 }
 
+/// Bytes that compaction is behind by.
+pub(crate) fn debt(core: &ShardCore) -> u64 {
+    debt_bytes(&core.version(), &situation(core))
+}
+
 async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
     if !job.is_merge() {
-        return install(core, job, Vec::new());
+        return install(core, job, Outcome::default());
     }
-    let share = core.budget.memtable_bytes_max / 2 / job.inputs.len().max(1);
-    let window_bytes = share.clamp(COMPACTION_WINDOW_BYTES.0, COMPACTION_WINDOW_BYTES.1);
-    let mut inputs = Vec::with_capacity(job.inputs.len());
-    let (from, to) = (group_prefix(job.groups.start), group_prefix(job.groups.end));
-    for segments in &job.inputs {
-        let run = SortedRun { level: 0, sequence: 0, segments: Rc::from(segments.as_slice()) };
-        let source = BlockSource::windows(window_bytes);
-        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, &run, source, &from, &to).await?)));
-    }
-    let mut merge = Merge::new(inputs);
-    let mut outputs = Vec::new();
-    let mut writer = new_writer(core)?;
-    let mut slice = 0;
-    loop {
-        let pushed = merge.next(core, |key, slot| {
-            slice += key.len() + slot.map_or(0, <[u8]>::len);
-            if slot.is_some() || !job.reaches_bottom { writer.push(key, slot) } else { Ok(()) }
-        });
-        match pushed.await? {
-            None => break,
-            Some(pushed) => pushed?,
-        }
-        if writer.memory_bytes() >= core.budget.memtable_bytes_max / 2 {
-            outputs.push(output(core, std::mem::replace(&mut writer, new_writer(core)?), job).await?);
-        }
-        if slice >= SLICE_BYTES {
-            slice = 0;
-            aquifer_io::yield_now().await;
-        }
-    }
-    if !writer.is_empty() {
-        outputs.push(output(core, writer, job).await?);
-    }
-    install(core, job, outputs)
+    let check = || core.shared.check_writable();
+    let mandate = Mandate { epoch: core.shared.epoch, job, check: &check };
+    let outcome = work::carry_out(core, &mandate).await?;
+    install(core, job, outcome)
 }
 
-fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
-    SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)
-}
-
-/// Uploads one piece of the result, and keeps its filter and index at hand.
-async fn output(core: &ShardCore, writer: SegmentWriter, job: &Job) -> Result<Rc<Segment>> {
-    let encoded = writer.finish()?;
-    let object = name::pack(core.shared.epoch, job.sequence, aquifer_io::random_u64())?;
-    upload(core, &encoded, &object).await?;
-    add(&core.counters.compacted_bytes, u64::from(encoded.bytes));
-    let mut entry = encoded.entry(job.sequence)?;
-    entry.object = object;
-    entry.level = job.level;
-    let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded);
-    Ok(segment)
-}
-
-async fn upload(
-    core: &ShardCore,
-    encoded: &EncodedSegment,
-    object: &aquifer_remote::ObjectName,
-) -> Result<()> {
-    let mut pause_ms = UPLOAD_PAUSE_MS.0;
-    loop {
-        core.shared.check_writable()?;
-        match core.shared.remote.put(object, Content::from(encoded.chunks.clone())).await.map_err(Error::from)
-        {
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
-                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn install(core: &ShardCore, job: &Job, outputs: Vec<Rc<Segment>>) -> Result<()> {
-    add(&core.counters.compactions, 1);
-    let change = job.change(outputs);
+/// Makes the change of a job that is done.
+///
+/// # Errors
+/// `Busy` if its inputs are not there any more; `Corrupt` if an invariant would not hold. Nothing is changed then.
+pub(crate) fn install(core: &ShardCore, job: &Job, outcome: Outcome) -> Result<()> {
+    let merged = job.is_merge().then_some(outcome.merged);
+    let change = job.change(outcome.outputs);
     // Flushes may have put newer tiers on top in the meantime.
     let before = core.version();
     let next = before.with_change(&change)?;
-    let checked = invariants::of_change(&before, &change, &next, None)
+    let checked = invariants::of_change(&before, &change, &next, merged)
         .and_then(|()| invariants::of_version(&next, &core.groups));
-    checked.map_err(|what| Error::new(ErrorKind::Corrupt, format!("version invariant violated: {what}")))?;
+    checked.map_err(|what| {
+        Error::new(ErrorKind::Corrupt, format!("version invariant violated, nothing was changed: {what}"))
+    })?;
+    add(&core.counters.compactions, 1);
     core.set_version(next);
     Ok(())
 }

@@ -12,9 +12,11 @@ pub(crate) mod blocks;
 mod flush;
 mod lookup;
 pub(crate) mod merge;
+pub(crate) mod pressure;
 pub(crate) mod scan;
 
 use crate::compact;
+use crate::compact::run::CompactionState;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::key::{engine_key, key_group};
@@ -33,6 +35,7 @@ use blocks::CachedBlock;
 use bytes::Bytes;
 use flush::FlushQueue;
 use lookup::Now;
+use pressure::Pressure;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -61,6 +64,8 @@ pub(crate) struct ShardCore {
     /// Told when runs came or went: what compaction waits for.
     pub(crate) runs_changed: LocalNotify,
     pub(crate) counters: Counters,
+    pub(crate) compaction: CompactionState,
+    pub(crate) pressure: Pressure,
     /// What the memory tier of the cache has now: its part of the budget less the SSD tier's index.
     cache_share: Cell<usize>,
 }
@@ -106,6 +111,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
     })
     .await
     .map_err(|error| Error::new(crate::ErrorKind::Local, error.to_string()))?;
+    let shards = shared.route.shards();
     Ok(Rc::new(ShardCore {
         id,
         groups: shared.route.groups(id),
@@ -119,6 +125,8 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         progress: LocalNotify::default(),
         runs_changed: LocalNotify::default(),
         counters: Counters::default(),
+        compaction: CompactionState::new(options.compaction, shards, budget.memtable_bytes_max),
+        pressure: Pressure::default(),
         cache_share: Cell::new(budget.cache_bytes),
     }))
 }
@@ -224,6 +232,11 @@ impl ShardCore {
     /// Memtables together may take half of the write budget; the rest is the segment under upload, and compaction.
     fn has_room(&self) -> bool {
         self.memtable.borrow().bytes() + self.version().frozen_bytes() < 2 * self.budget.memtable_bytes_max
+    }
+
+    /// Reads served so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.counters.reads_immediate.get() + self.counters.reads_waited.get()
     }
 
     pub(crate) fn version(&self) -> Rc<Version> {

@@ -7,7 +7,7 @@ use super::{Change, Segment, Version, intersection};
 use crate::key::group_of;
 use crate::limits::LEVEL_MAX;
 use crate::manifest::format::SegmentEntry;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// What is wrong, in one line.
@@ -33,10 +33,22 @@ pub(crate) fn of_version(version: &Version, groups: &Range<u16>) -> Checked {
     Ok(())
 }
 
-/// Everything that must hold of one change of compaction. `dropped` counts entries that its merge left out.
-pub(crate) fn of_change(before: &Version, change: &Change, after: &Version, dropped: Option<u64>) -> Checked {
-    if let Some(dropped) = dropped {
-        entries_add_up(change, dropped)?;
+/// What a merge counted: the keys that it met, and those of them that it wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Merged {
+    pub(crate) keys: u64,
+    pub(crate) kept: u64,
+}
+
+/// Everything that must hold of one change of compaction; `merged` if it was a merge.
+pub(crate) fn of_change(
+    before: &Version,
+    change: &Change,
+    after: &Version,
+    merged: Option<Merged>,
+) -> Checked {
+    if let Some(merged) = merged {
+        entries_add_up(change, merged)?;
     }
     if cfg!(debug_assertions) {
         no_input_is_left_behind(change, after)?;
@@ -167,18 +179,28 @@ pub(crate) fn segments_stay_inside(version: &Version, groups: &Range<u16>) -> Ch
     Ok(())
 }
 
-/// What a merge took in, less what it dropped, is what it gave out.
-pub(crate) fn entries_add_up(change: &Change, dropped: u64) -> Checked {
+/// What a merge met, less what it dropped, is what it wrote; and it met every entry of its inputs, each key once a run at most.
+pub(crate) fn entries_add_up(change: &Change, merged: Merged) -> Checked {
     let out: u64 = change.added.iter().map(|segment| segment.facts.entries).sum();
     let most: u64 = change.removed.iter().map(|(segment, _)| segment.facts.entries).sum();
-    // A clipped input gives a part of its entries: exact where none is clipped, a bound where one is.
-    let clipped = change.removed.iter().any(|(segment, groups)| {
-        let span = segment.span_in(&(0..u16::MAX));
-        intersection(&segment.groups(), groups) != span
-    });
-    let fits =
-        if clipped { out.saturating_add(dropped) <= most } else { out.saturating_add(dropped) == most };
-    if fits { Ok(()) } else { Err(format!("{most} entries in, {dropped} dropped, {out} out")) }
+    // A clipped input gives a part of its entries: then their number is a bound, not a count.
+    let clipped = change
+        .removed
+        .iter()
+        .any(|(segment, groups)| intersection(&segment.groups(), groups) != segment.span_in(&(0..u16::MAX)));
+    let runs: HashSet<_> =
+        change.removed.iter().map(|(segment, _)| (segment.entry.level, segment.entry.sequence)).collect();
+    let met_all = clipped || merged.keys.saturating_mul(runs.len() as u64) >= most;
+    if out == merged.kept && merged.kept <= merged.keys && merged.keys <= most && met_all {
+        Ok(())
+    } else {
+        Err(format!(
+            "{most} entries in {} runs, {} keys met, {} kept, {out} entries out",
+            runs.len(),
+            merged.keys,
+            merged.kept
+        ))
+    }
 }
 
 /// After a merge nothing of its inputs' key groups is left, else old writes would come back.

@@ -178,7 +178,8 @@ pub(crate) struct SortedRun {
 }
 
 impl SortedRun {
-    fn new(mut segments: Vec<Rc<Segment>>) -> Option<Self> {
+    /// The run of these segments; `None` without any.
+    pub(crate) fn new(mut segments: Vec<Rc<Segment>>) -> Option<Self> {
         segments.sort_by(|a, b| a.from.cmp(&b.from));
         let level = segments.first()?.entry.level;
         let sequence = segments.iter().map(|segment| segment.entry.sequence).max()?;

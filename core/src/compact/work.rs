@@ -1,0 +1,168 @@
+//! Carries a merge out: reads its inputs, writes and uploads its outputs. Changes no version.
+//!
+//! Inputs are read in windows straight from the DFS, past the cache, so that a merge does not push out what is hot. Outputs are cut so
+//! that what is in memory at once stays within the shard's budget, at key-group borders once they are half as large as they may be, and
+//! uploaded one by one. A merge that ends early leaves objects that nothing names, and no more.
+
+use super::budget::Slices;
+use super::job::Job;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{group_of, group_prefix};
+use crate::limits::{COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
+use crate::name;
+use crate::segment::writer::{EncodedSegment, SegmentWriter};
+use crate::shard::blocks::BlockSource;
+use crate::shard::merge::{Merge, Run, RunCursor};
+use crate::shard::{ShardCore, add};
+use crate::version::invariants::Merged;
+use crate::version::{Segment, SortedRun};
+use aquifer_remote::Content;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What a merge wrote.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) outputs: Vec<Rc<Segment>>,
+    pub(crate) merged: Merged,
+}
+
+/// Where the epoch in the names of outputs and the right to go on come from: the shard's own engine, or a job of another process.
+pub(crate) struct Mandate<'a> {
+    pub(crate) epoch: u64,
+    pub(crate) job: &'a Job,
+    /// An error once the work is not wanted any more.
+    pub(crate) check: &'a dyn Fn() -> Result<()>,
+}
+
+/// A merge under way.
+struct Work<'a> {
+    core: &'a ShardCore,
+    mandate: &'a Mandate<'a>,
+    writer: SegmentWriter,
+    /// Group of the last key written.
+    group: Option<u16>,
+    cuts: Vec<u16>,
+    output_bytes_max: usize,
+    outcome: Outcome,
+}
+
+/// Carries `mandate` out on the shard's thread, in slices between which reads run.
+///
+/// # Errors
+/// What the inputs or the DFS say, and whatever the mandate's check says.
+pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result<Outcome> {
+    let mut work = Work {
+        core,
+        mandate,
+        writer: new_writer(core)?,
+        group: None,
+        cuts: mandate.job.cuts(),
+        output_bytes_max: core.budget.memtable_bytes_max / 2,
+        outcome: Outcome::default(),
+    };
+    let mut merge = Merge::new(open_inputs(core, mandate.job).await?);
+    let mut slices = Slices::new();
+    loop {
+        let at_bottom = mandate.job.reaches_bottom;
+        let mut cut = false;
+        // What must be cut before a key is only known with the key: it is copied out.
+        let next = merge
+            .next(core, |key, slot| {
+                cut = work.must_cut(key);
+                let keep = slot.is_some() || !at_bottom;
+                keep.then(|| (Box::<[u8]>::from(key), slot.map(Box::<[u8]>::from)))
+            })
+            .await?;
+        let Some(kept) = next else { break };
+        work.outcome.merged.keys += 1;
+        let mut bytes = 32;
+        if let Some((key, slot)) = kept {
+            bytes += key.len() + slot.as_deref().map_or(0, <[u8]>::len);
+            if cut {
+                work.close_output().await?;
+                slices.restart();
+            }
+            work.push(&key, slot.as_deref())?;
+        }
+        if slices.is_full(bytes) {
+            (mandate.check)()?;
+            slices.pause(core.compaction.budget.cpu_percent, || core.reads()).await;
+        }
+    }
+    work.close_output().await?;
+    Ok(work.outcome)
+}
+
+async fn open_inputs(core: &ShardCore, job: &Job) -> Result<Vec<Run>> {
+    let share = core.budget.memtable_bytes_max / 2 / job.inputs.len().max(1);
+    let window_bytes = share.clamp(COMPACTION_WINDOW_BYTES.0, COMPACTION_WINDOW_BYTES.1);
+    let (from, to) = (group_prefix(job.groups.start), group_prefix(job.groups.end));
+    let mut inputs = Vec::with_capacity(job.inputs.len());
+    for segments in &job.inputs {
+        let Some(run) = SortedRun::new(segments.clone()) else { continue };
+        let source = BlockSource::windows(window_bytes);
+        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, &run, source, &from, &to).await?)));
+    }
+    Ok(inputs)
+}
+
+fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
+    SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)
+}
+
+impl Work<'_> {
+    /// Whether the open output ends before `key`: it is full, or half full at a border of key groups, or must not reach over a hole.
+    fn must_cut(&self, key: &[u8]) -> bool {
+        let Some((last, group)) = self.group.zip(group_of(key)) else { return false };
+        let bytes = self.writer.memory_bytes();
+        let hole = self.cuts.iter().any(|&cut| last < cut && cut <= group);
+        !self.writer.is_empty()
+            && (hole
+                || bytes >= self.output_bytes_max
+                || (last != group && bytes >= self.output_bytes_max / 2))
+    }
+
+    fn push(&mut self, key: &[u8], slot: Option<&[u8]>) -> Result<()> {
+        self.group = group_of(key);
+        self.outcome.merged.kept += 1;
+        self.writer.push(key, slot)
+    }
+
+    /// Uploads what is open, and keeps its filter and index at hand.
+    async fn close_output(&mut self) -> Result<()> {
+        if self.writer.is_empty() {
+            return Ok(());
+        }
+        let writer = std::mem::replace(&mut self.writer, new_writer(self.core)?);
+        let encoded = writer.finish()?;
+        let job = self.mandate.job;
+        let object = name::pack(self.mandate.epoch, job.sequence, aquifer_io::random_u64())?;
+        self.core.compaction.uploads.wait(u64::from(encoded.bytes)).await;
+        self.upload(&encoded, &object).await?;
+        add(&self.core.counters.compacted_bytes, u64::from(encoded.bytes));
+        let mut entry = encoded.entry(job.sequence)?;
+        (entry.object, entry.level) = (object, job.level);
+        let segment = Rc::new(Segment::new(entry));
+        if self.core.compaction.disk.try_take(u64::from(encoded.bytes)) {
+            self.core.cache_written(&segment, encoded);
+        }
+        self.outcome.outputs.push(segment);
+        Ok(())
+    }
+
+    async fn upload(&self, encoded: &EncodedSegment, object: &aquifer_remote::ObjectName) -> Result<()> {
+        let mut pause_ms = UPLOAD_PAUSE_MS.0;
+        loop {
+            (self.mandate.check)()?;
+            let put = self.core.shared.remote.put(object, Content::from(encoded.chunks.clone()));
+            match put.await.map_err(Error::from) {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
+                    pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
