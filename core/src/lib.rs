@@ -71,6 +71,8 @@ pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::Client;
 pub use compact::budget::CompactionBudget;
+pub use compact::remote::RemoteCompaction;
+pub use compact::worker::{WorkerOptions, WorkerReport, compact_store};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use key::key_group;

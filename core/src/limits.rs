@@ -61,6 +61,10 @@ pub(crate) const BOTTOM_NEXT_UNITS: u64 = 32;
 pub(crate) const COMPACTION_JOB_BYTES: u64 = 128 * 1024 * 1024;
 /// Bytes that a merge reads at once of each run: least, and most.
 pub(crate) const COMPACTION_WINDOW_BYTES: (usize, usize) = (32 * 1024, 1024 * 1024);
+/// Jobs of one shard that may be offered to other processes at once.
+pub(crate) const COMPACTION_OFFERS_MAX: usize = 4;
+/// Workers that one job may lose before the owner does it.
+pub(crate) const COMPACTION_CLAIMS_MAX: u32 = 4;
 /// Pause of compaction after a failure: first, and most.
 pub(crate) const COMPACTION_PAUSE_MS: (u64, u64) = (1_000, 30_000);
 

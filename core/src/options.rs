@@ -1,6 +1,7 @@
 //! How an engine is opened: plain data with defaults and one `validate`.
 
 use crate::compact::budget::CompactionBudget;
+use crate::compact::remote::RemoteCompaction;
 use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
@@ -40,6 +41,8 @@ pub struct Options {
     pub compression: Compression,
     /// What compaction may take of the machine.
     pub compaction: CompactionBudget,
+    /// Compaction by other processes: `None` offers them nothing.
+    pub remote_compaction: Option<RemoteCompaction>,
     /// Seed of everything random: shards, names, jitter. `None` seeds from the operating system.
     pub seed: Option<u64>,
 }
@@ -56,6 +59,7 @@ impl Default for Options {
             io: BackendChoice::Auto,
             compression: Compression::Zstd { level: 1 },
             compaction: CompactionBudget::default(),
+            remote_compaction: None,
             seed: None,
         }
     }
@@ -79,6 +83,7 @@ impl Options {
             )));
         }
         self.compaction.validate()?;
+        self.remote_compaction.as_ref().map_or(Ok(()), RemoteCompaction::validate)?;
         if self.disk_bytes > 0 && self.local_dir.is_none() {
             return Err(Error::invalid(
                 "disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0",

@@ -1,12 +1,15 @@
 //! Merges sorted runs, so that a read has few of them to look into, and drops what is dead.
 //!
 //! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says; [`work`] carries it out, in slices within a
-//! [`budget`]; [`run`] is the shard's task around them. See decision 0008.
+//! [`budget`]; [`run`] is the shard's task around them. [`offer`], [`remote`] and [`worker`] let other processes do the work. See decision 0008.
 
 pub(crate) mod budget;
 mod job;
 #[cfg(test)]
 mod model;
+mod offer;
 mod pick;
+pub(crate) mod remote;
 pub(crate) mod run;
 mod work;
+pub(crate) mod worker;

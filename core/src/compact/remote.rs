@@ -124,7 +124,7 @@ impl Offered {
         if !folder.is_free() {
             if quiet >= self.lease && folder.claims > 0 {
                 let void = self.name(&offer::void(folder.claims - 1))?;
-                passing(self.remote.put_if_absent(&void, Content::from(Vec::new())).await)?;
+                passing(self.remote.put_if_absent(&void, Content::from(Vec::<u8>::new())).await)?;
             }
             return Ok(false);
         }
@@ -149,7 +149,9 @@ impl Offered {
 fn passing<T>(outcome: Result<T, aquifer_remote::RemoteError>) -> Result<Option<T>> {
     match outcome {
         Ok(done) => Ok(Some(done)),
-        Err(error) if matches!(error.kind(), RemoteErrorKind::Unavailable | RemoteErrorKind::InDoubt) => Ok(None),
+        Err(error) if matches!(error.kind(), RemoteErrorKind::Unavailable | RemoteErrorKind::InDoubt) => {
+            Ok(None)
+        }
         Err(error) => Err(Error::from(error)),
     }
 }

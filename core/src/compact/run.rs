@@ -1,19 +1,22 @@
 //! The compaction task of a shard: picks a job, carries it out or lets another process do so, and makes its change.
 //!
-//! One job at a time on the shard's own thread. A job changes the version when it is done, whole; the next checkpoint makes that durable,
+//! One job at a time on the shard's own thread; others may be with other processes meanwhile. A job changes the version when it is done, whole; the next checkpoint makes that durable,
 //! and until then the last manifest still names the inputs, which are never deleted here. At close the task is dropped between two
 //! slices: nothing of its job is installed.
 
 use super::budget::{CompactionBudget, Throttle};
 use super::job::Job;
+use super::offer::Offer;
 use super::pick::{Situation, debt_bytes, pick};
+use super::remote::{self, Ending, Offered, RemoteCompaction};
 use super::work::{self, Mandate, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::COMPACTION_PAUSE_MS;
+use crate::limits::{COMPACTION_OFFERS_MAX, COMPACTION_PAUSE_MS};
+use crate::options::Options;
 use crate::shard::{ShardCore, add};
 use crate::version::{SegmentId, invariants};
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,16 +26,24 @@ pub(crate) struct CompactionState {
     pub(crate) budget: CompactionBudget,
     pub(crate) uploads: Throttle,
     pub(crate) disk: Throttle,
-    /// Inputs of the job under way.
+    pub(crate) remote: Option<RemoteCompaction>,
+    /// Inputs of jobs that are offered or came back.
     busy: RefCell<HashSet<SegmentId>>,
+    offers: Cell<usize>,
+    /// Jobs that no other process did.
+    returned: RefCell<VecDeque<Job>>,
     /// Bytes of the segment that the last full memtable became.
     unit_bytes: Cell<u64>,
 }
 
 impl CompactionState {
-    pub(crate) fn new(budget: CompactionBudget, shards: usize, memtable_bytes: usize) -> Self {
+    pub(crate) fn new(options: &Options, shards: usize, memtable_bytes: usize) -> Self {
+        let budget = options.compaction;
         Self {
             budget,
+            remote: options.remote_compaction,
+            offers: Cell::new(0),
+            returned: RefCell::new(VecDeque::new()),
             uploads: Throttle::new(budget.upload_bytes_per_s, shards),
             disk: Throttle::new(budget.disk_bytes_per_s, shards),
             busy: RefCell::new(HashSet::new()),
@@ -71,6 +82,58 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
     }
 }
 
+/// Whether another process may do this job.
+fn is_offered(core: &ShardCore, job: &Job) -> bool {
+    let compaction = &core.compaction;
+    job.is_merge()
+        && compaction.offers.get() < COMPACTION_OFFERS_MAX
+        && compaction.remote.is_some_and(|remote| job.input_bytes() >= remote.offer_bytes_min)
+}
+
+/// Offers a job, by a task of its own: the shard goes on with what the job does not touch.
+fn offer(core: &Rc<ShardCore>, job: Job) {
+    core.compaction.busy.borrow_mut().extend(job.segments().map(|segment| segment.id()));
+    core.compaction.offers.set(core.compaction.offers.get() + 1);
+    let core = Rc::clone(core);
+    drop(aquifer_io::spawn_local(async move {
+        let ending = offered(&core, &job).await;
+        core.compaction.offers.set(core.compaction.offers.get() - 1);
+        match ending {
+            Ok(Ending::Done(outcome)) => {
+                let installed = install(&core, &job, outcome);
+                add(&core.counters.compaction_errors, u64::from(installed.is_err()));
+                release(&core, &job);
+            }
+            // It stays busy until the shard itself has done it.
+            Ok(Ending::Returned) => core.compaction.returned.borrow_mut().push_back(job),
+            Err(_) => {
+                add(&core.counters.compaction_errors, 1);
+                release(&core, &job);
+            }
+        }
+        core.runs_changed.notify();
+    }));
+}
+
+async fn offered(core: &ShardCore, job: &Job) -> Result<Ending> {
+    let Some(remote) = core.compaction.remote else { return Ok(Ending::Returned) };
+    let offer = Offer {
+        epoch: core.shared.epoch,
+        key_groups: core.shared.route.key_groups(),
+        job: job.clone(),
+        compression: core.shared.compression,
+        now_ms: aquifer_io::unix_time_ms(),
+    };
+    let offered = Offered::put(&core.shared.remote, &offer, remote.lease).await?;
+    offered.ending(job, || core.shared.check_writable()).await
+}
+
+/// The inputs of a job that was offered may be picked again.
+fn release(core: &ShardCore, job: &Job) {
+    let mut busy = core.compaction.busy.borrow_mut();
+    job.segments().for_each(|segment| drop(busy.remove(&segment.id())));
+}
+
 /// What a pick for this shard depends on, now.
 pub(crate) fn situation(core: &ShardCore) -> Situation {
     Situation {
@@ -92,7 +155,13 @@ async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
         return install(core, job, Outcome::default());
     }
     let check = || core.shared.check_writable();
-    let mandate = Mandate { epoch: core.shared.epoch, job, check: &check };
+    let mandate = Mandate {
+        epoch: core.shared.epoch,
+        job,
+        compression: core.shared.compression,
+        now_ms: aquifer_io::unix_time_ms(),
+        check: &check,
+    };
     let outcome = work::carry_out(core, &mandate).await?;
     install(core, job, outcome)
 }

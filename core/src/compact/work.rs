@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{group_of, group_prefix};
 use crate::limits::{COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
+use crate::options::Compression;
 use crate::segment::writer::{EncodedSegment, SegmentWriter};
 use crate::shard::blocks::BlockSource;
 use crate::shard::merge::{Merge, Run, RunCursor};
@@ -31,6 +32,9 @@ pub(crate) struct Outcome {
 pub(crate) struct Mandate<'a> {
     pub(crate) epoch: u64,
     pub(crate) job: &'a Job,
+    pub(crate) compression: Compression,
+    /// Entries that expire by this moment are dropped, in the store's time domain.
+    pub(crate) now_ms: u64,
     /// An error once the work is not wanted any more.
     pub(crate) check: &'a dyn Fn() -> Result<()>,
 }
@@ -55,7 +59,7 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
     let mut work = Work {
         core,
         mandate,
-        writer: new_writer(core)?,
+        writer: new_writer(mandate)?,
         group: None,
         cuts: mandate.job.cuts(),
         output_bytes_max: core.budget.memtable_bytes_max / 2,
@@ -107,8 +111,8 @@ async fn open_inputs(core: &ShardCore, job: &Job) -> Result<Vec<Run>> {
     Ok(inputs)
 }
 
-fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
-    SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)
+fn new_writer(mandate: &Mandate<'_>) -> Result<SegmentWriter> {
+    SegmentWriter::new(aquifer_io::random_u64(), mandate.compression)
 }
 
 impl Work<'_> {
@@ -134,7 +138,7 @@ impl Work<'_> {
         if self.writer.is_empty() {
             return Ok(());
         }
-        let writer = std::mem::replace(&mut self.writer, new_writer(self.core)?);
+        let writer = std::mem::replace(&mut self.writer, new_writer(self.mandate)?);
         let encoded = writer.finish()?;
         let job = self.mandate.job;
         let object = name::pack(self.mandate.epoch, job.sequence, aquifer_io::random_u64())?;

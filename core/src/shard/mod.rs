@@ -125,7 +125,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         progress: LocalNotify::default(),
         runs_changed: LocalNotify::default(),
         counters: Counters::default(),
-        compaction: CompactionState::new(options.compaction, shards, budget.memtable_bytes_max),
+        compaction: CompactionState::new(&options, shards, budget.memtable_bytes_max),
         pressure: Pressure::default(),
         cache_share: Cell::new(budget.cache_bytes),
     }))
