@@ -16,6 +16,9 @@ pub(crate) enum Op<'a> {
         operator: u32,
         /// Operands of several writes, combined, are one operand.
         operand: &'a [u8],
+        /// When it was written, in milliseconds of the store's time domain; of combined operands, when the oldest was. What had expired by
+        /// then is not what the operand stands on: a merge does what reading, combining and putting at that moment would have done.
+        written_ms: u64,
     },
 }
 
@@ -24,7 +27,7 @@ pub(crate) enum Op<'a> {
 pub(crate) struct Entry<'a> {
     pub(crate) op: Op<'a>,
     /// From this moment on the key counts as deleted, in milliseconds of the store's time domain; [`NEVER`] if it lives for ever.
-    /// Of several merged writes the newest one's counts. Deletions never expire.
+    /// Of combined operands the newest one's counts. Deletions never expire.
     pub(crate) expires_ms: u64,
 }
 

@@ -46,8 +46,10 @@ mod options;
 
 mod entry;
 mod key;
+mod key_ref;
 mod merge_operator;
 mod name;
+mod resolve;
 
 mod mailbox;
 mod notify;
@@ -73,6 +75,7 @@ pub use client::Client;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use key::key_group;
+pub use key_ref::{Key, KeyRange};
 pub use limits::{
     CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX, SCAN_ENTRIES_MAX,
     VALUE_BYTES_MAX,
