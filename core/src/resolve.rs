@@ -42,9 +42,9 @@ pub(crate) enum Base<'a> {
 }
 
 impl Resolver {
-    /// For a read at `now_ms` of the store's time domain..
-    pub(crate) const fn new(now_ms: u64) -> Self {
-        Self { waiting: Vec::new(), expires_ms: None, alive_ms: now_ms, scratch: Vec::new() }
+    /// Before any write.
+    pub(crate) const fn new() -> Self {
+        Self { waiting: Vec::new(), expires_ms: None, alive_ms: None, scratch: Vec::new() }
     }
 
     /// Whether older writes are needed although a newer one was found.
@@ -85,7 +85,10 @@ impl Resolver {
                 if chain.is_empty() {
                     Ok(ControlFlow::Continue(()))
                 } else {
-                    Err(Error::new(ErrorKind::Corrupt, "a chain of writes to one key is damaged: restore an older checkpoint"))
+                    Err(Error::new(
+                        ErrorKind::Corrupt,
+                        "a chain of writes to one key is damaged: restore an older checkpoint",
+                    ))
                 }
             }
         }
@@ -158,13 +161,24 @@ enum FoldedKind {
 }
 
 impl Folded<'_> {
+    /// The same, with bytes of its own.
+    pub(crate) fn into_owned(self) -> Folded<'static> {
+        Folded {
+            kind: self.kind,
+            payload: Cow::Owned(self.payload.into_owned()),
+            expires_ms: self.expires_ms,
+        }
+    }
+
     /// As segments store it.
     pub(crate) fn entry(&self) -> Entry<'_> {
         let payload = &*self.payload;
         let op = match self.kind {
             FoldedKind::Put => Op::Put(payload),
             FoldedKind::Delete => Op::Delete,
-            FoldedKind::Merge { operator, written_ms } => Op::Merge { operator, operand: payload, written_ms },
+            FoldedKind::Merge { operator, written_ms } => {
+                Op::Merge { operator, operand: payload, written_ms }
+            }
             FoldedKind::Chain => Op::Chain(payload),
         };
         Entry { op, expires_ms: self.expires_ms }
@@ -201,7 +215,9 @@ pub(crate) fn fold<'a>(
     match newest.op {
         Op::Put(_) => return Some(Folded::from(*newest)),
         Op::Delete => return deletion(),
-        Op::Merge { .. } | Op::Chain(_) if older.is_empty() && !is_last => return Some(Folded::from(*newest)),
+        Op::Merge { .. } | Op::Chain(_) if older.is_empty() && !is_last => {
+            return Some(Folded::from(*newest));
+        }
         Op::Merge { .. } | Op::Chain(_) => {}
     }
     let chain = || Folded {

@@ -1,7 +1,8 @@
 //! Writes as they travel from callers to shards.
 
+use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::key_ref::{Key, KeyRange};
+use crate::key_ref::{EngineRange, Key, KeyRange};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX, VALUE_BYTES_MAX};
 use crate::merge_operator::MergeOperators;
 use std::time::Duration;
@@ -21,10 +22,14 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// The moment it stands for at `now_ms`.
-    pub(crate) fn at_ms(self, now_ms: u64) -> Result<u64> {
+    /// The moment it stands for. The present is asked for only if it counts.
+    pub(crate) fn at_ms(self, now_ms: impl FnOnce() -> u64) -> Result<u64> {
+        if self == Self::Never {
+            return Ok(crate::entry::NEVER);
+        }
+        let now_ms = now_ms();
         let at_ms = match self {
-            Self::Never => return Ok(crate::entry::NEVER),
+            Self::Never => crate::entry::NEVER,
             Self::After(duration) => {
                 now_ms.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
             }
@@ -42,11 +47,20 @@ impl Expiry {
 /// A write to one key, or to a range of keys, that is not yet applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
-    Put { value: Box<[u8]>, expiry: Expiry },
+    Put {
+        value: Box<[u8]>,
+        expiry: Expiry,
+    },
     Delete,
-    Merge { operator: u32, operand: Box<[u8]>, expiry: Expiry },
+    Merge {
+        operator: u32,
+        operand: Box<[u8]>,
+        expiry: Expiry,
+    },
     /// From its key up to, not including, `to`.
-    DeleteRange { to: Box<[u8]> },
+    DeleteRange {
+        to: Box<[u8]>,
+    },
 }
 
 impl Write {
@@ -63,9 +77,9 @@ impl Write {
     ) -> Result<Self> {
         check_value(operand)?;
         let (id, found) = operators.named(operator)?;
-        found
-            .check(operand)
-            .map_err(|why| Error::invalid(format!("merge operator {operator:?} cannot take this operand: {why}")))?;
+        found.check(operand).map_err(|why| {
+            Error::invalid(format!("merge operator {operator:?} cannot take this operand: {why}"))
+        })?;
         Ok(Self::Merge { operator: id, operand: Box::from(operand), expiry })
     }
 
@@ -82,7 +96,7 @@ impl Write {
     /// Refuses an expiry that has passed.
     pub(crate) fn check_expiry(&self, now_ms: u64) -> Result<()> {
         match self {
-            Self::Put { expiry, .. } | Self::Merge { expiry, .. } => expiry.at_ms(now_ms).map(drop),
+            Self::Put { expiry, .. } | Self::Merge { expiry, .. } => expiry.at_ms(|| now_ms).map(drop),
             Self::Delete | Self::DeleteRange { .. } => Ok(()),
         }
     }
@@ -124,6 +138,26 @@ pub(crate) struct OwnedKey {
     pub(crate) anchor: Option<Box<[u8]>>,
     pub(crate) group: Option<u16>,
     pub(crate) bytes: Box<[u8]>,
+}
+
+impl Item {
+    /// Its key group, its engine key and the write; no write for an empty range.
+    pub(crate) fn resolve(&self, shared: &Shared) -> Result<(u16, Box<[u8]>, Option<Write>)> {
+        let (key, write) = match self {
+            Self::Put { key, value, expiry } => (key, Write::put(value, *expiry)?),
+            Self::Delete { key } => (key, Write::Delete),
+            Self::Merge { key, operator, operand, expiry } => {
+                (key, Write::merge(&shared.operators, operator, operand, *expiry)?)
+            }
+            Self::DeleteRange { range } => {
+                let EngineRange { group, from, to } = range.engine_range(shared.route)?;
+                let write = (from < to).then_some(Write::DeleteRange { to });
+                return Ok((group, from, write));
+            }
+        };
+        let (group, key) = key.as_key().engine_key(shared.route)?;
+        Ok((group, key, Some(write)))
+    }
 }
 
 impl WriteBatch {
@@ -193,11 +227,16 @@ mod tests {
 
     #[test]
     fn a_time_to_live_ends_after_now_or_is_refused_with_both_moments() {
-        assert_eq!(Expiry::Never.at_ms(5).unwrap(), crate::entry::NEVER);
-        assert_eq!(Expiry::After(Duration::from_secs(1)).at_ms(5).unwrap(), 1005);
-        assert_eq!(Expiry::At(6).at_ms(5).unwrap(), 6);
-        for past in [Expiry::At(5), Expiry::At(0), Expiry::After(Duration::ZERO), Expiry::After(Duration::from_micros(9))] {
-            let error = past.at_ms(5).unwrap_err().to_string();
+        assert_eq!(Expiry::Never.at_ms(|| 5).unwrap(), crate::entry::NEVER);
+        assert_eq!(Expiry::After(Duration::from_secs(1)).at_ms(|| 5).unwrap(), 1005);
+        assert_eq!(Expiry::At(6).at_ms(|| 5).unwrap(), 6);
+        for past in [
+            Expiry::At(5),
+            Expiry::At(0),
+            Expiry::After(Duration::ZERO),
+            Expiry::After(Duration::from_micros(9)),
+        ] {
+            let error = past.at_ms(|| 5).unwrap_err().to_string();
             assert!(error.contains("now, 5 ms"), "{error}");
         }
     }

@@ -6,7 +6,8 @@ use super::{ShardCore, add};
 use crate::answer::CompareOutcome;
 use crate::entry::{Entry, Op};
 use crate::error::{Error, Result};
-use crate::limits::READS_IN_FLIGHT_MAX;
+use crate::limits::{READS_IN_FLIGHT_MAX, VALUE_BYTES_MAX};
+use crate::memtable::{Memtable, MergeWrite};
 use crate::request::{Keyed, ReplyTo};
 use crate::write::Write;
 use aquifer_io::Instant;
@@ -88,7 +89,8 @@ impl ShardCore {
         }
         let core = Rc::clone(self);
         let reads = batch.waits();
-        self.spawn_read(reads, async move { drop(reply.send(Ok(core.multi_get(batch, deadline).await))) }).await;
+        self.spawn_read(reads, async move { drop(reply.send(Ok(core.multi_get(batch, deadline).await))) })
+            .await;
     }
 
     /// Takes a write, after waiting for room if memtables and uploads take all of theirs.
@@ -133,9 +135,7 @@ impl ShardCore {
 
     /// Whether `key` has a write that is newer than `sequence`.
     fn written_since(&self, key: &[u8], sequence: u64) -> bool {
-        let newer = |memtable: &crate::memtable::Memtable| {
-            memtable.newest_write(key).is_some_and(|newest| newest > sequence)
-        };
+        let newer = |memtable: &Memtable| memtable.newest_write(key).is_some_and(|newest| newest > sequence);
         newer(&self.memtable.borrow()) || self.version().frozen.iter().any(|frozen| newer(&frozen.memtable))
     }
 
@@ -149,6 +149,7 @@ impl ShardCore {
             write.check_expiry(now_ms)?;
             bytes += self.check_size(key, write)?;
         }
+        self.check_merges(writes, bytes)?;
         if bytes > self.budget.memtable_bytes_max {
             return Err(Error::invalid(format!(
                 "the writes of a batch for one shard take {bytes} bytes, more than its memtable of {}: make smaller batches, or raise \
@@ -157,9 +158,24 @@ impl ShardCore {
             )));
         }
         for (key, write) in writes {
-            self.put_down(key, write, now_ms)?;
+            self.put_down(key, write, || now_ms)?;
         }
         self.freeze_if_full();
+        Ok(())
+    }
+
+    /// Refuses a batch of whose merges one could make a too long value: it must not fail half way.
+    fn check_merges(&self, writes: &[(Box<[u8]>, Write)], batch_bytes: usize) -> Result<()> {
+        let memtable = self.memtable.borrow();
+        let merges = writes.iter().filter(|(_, write)| matches!(write, Write::Merge { .. }));
+        for (key, _) in merges {
+            let bytes = memtable.payload_bytes(key) + batch_bytes;
+            if bytes > VALUE_BYTES_MAX {
+                return Err(Error::invalid(format!(
+                    "a merge of this batch could make a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are possible: make smaller batches"
+                )));
+            }
+        }
         Ok(())
     }
 
@@ -167,7 +183,7 @@ impl ShardCore {
     pub(crate) fn apply(&self, key: &[u8], write: &Write) -> Result<()> {
         self.check_size(key, write)?;
         self.shared.check_writable()?;
-        self.put_down(key, write, self.shared.now_ms())?;
+        self.put_down(key, write, || self.shared.now_ms())?;
         self.freeze_if_full();
         Ok(())
     }
@@ -184,7 +200,7 @@ impl ShardCore {
     }
 
     /// Into the memtable.
-    fn put_down(&self, key: &[u8], write: &Write, now_ms: u64) -> Result<()> {
+    fn put_down(&self, key: &[u8], write: &Write, now_ms: impl Fn() -> u64) -> Result<()> {
         let sequence = self.write_sequence.get() + 1;
         let held = self.snapshots.newest();
         let mut memtable = self.memtable.borrow_mut();
@@ -195,11 +211,12 @@ impl ShardCore {
             }
             Write::Delete => memtable.write(key, Entry::delete(), sequence, held),
             Write::Merge { operator, operand, expiry } => {
-                let op = Op::Merge { operator: *operator, operand, written_ms: now_ms };
-                let entry = Entry { op, expires_ms: expiry.at_ms(now_ms)? };
-                memtable.merge(key, entry, sequence, held, &self.shared.operators);
+                let now_ms = now_ms();
+                let expires_ms = expiry.at_ms(|| now_ms)?;
+                let merge = MergeWrite { operator: *operator, operand, expires_ms, now_ms };
+                memtable.merge(key, &merge, sequence, held, &self.shared.operators)?;
             }
-            Write::DeleteRange { to } => memtable.delete_range(key, to, sequence),
+            Write::DeleteRange { to } => memtable.delete_range(key, to, sequence, held),
         }
         self.write_sequence.set(sequence);
         add(&self.counters.writes, 1);

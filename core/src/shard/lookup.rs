@@ -6,7 +6,7 @@ use crate::answer::{Answer, Source};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_of;
-use crate::memtable::Memtable;
+use crate::memtable::{Found, Memtable};
 use crate::resolve::{Base, Resolver};
 use crate::segment::data::DataBlock;
 use crate::segment::filter;
@@ -132,7 +132,11 @@ impl ShardCore {
         Ok(Answer { value: resolver.finish(base, &self.shared.operators)?, source })
     }
 
-    fn feed<'a>(&self, resolver: &mut Resolver, entry: Entry<'a>) -> Result<ControlFlow<Base<'a>>> {
+    pub(crate) fn feed<'a>(
+        &self,
+        resolver: &mut Resolver,
+        entry: Entry<'a>,
+    ) -> Result<ControlFlow<Base<'a>>> {
         resolver.feed(entry, || self.shared.now_ms(), &self.shared.operators)
     }
 
@@ -144,12 +148,17 @@ impl ShardCore {
         at: u64,
         resolver: &mut Resolver,
     ) -> Result<Option<Base<'a>>> {
-        for entry in memtable.versions(key, at) {
-            if let ControlFlow::Break(base) = self.feed(resolver, entry)? {
-                return Ok(Some(base));
+        match memtable.get(key, at) {
+            None => Ok(None),
+            Some(Found::RangeDeleted { .. }) => Ok(Some(Base::Nothing)),
+            Some(Found::Entry { entry, .. }) => {
+                if let ControlFlow::Break(base) = self.feed(resolver, entry)? {
+                    return Ok(Some(base));
+                }
+                // A range deletion below the operands ends the search as well.
+                Ok(memtable.is_range_deleted(key, at).then_some(Base::Nothing))
             }
         }
-        Ok(memtable.deleted_at(key, at).map(|_| Base::Nothing))
     }
 }
 
@@ -185,5 +194,7 @@ fn look<'a>(
     handle: BlockHandle,
     key: &[u8],
 ) -> Result<Option<Entry<'a>>> {
-    block.get(key, &segment.place(u64::from(handle.offset)))
+    Ok(block
+        .get(key, &segment.place(u64::from(handle.offset)))?
+        .map(|slot| slot.map_or(Entry::delete(), Entry::put)))
 }

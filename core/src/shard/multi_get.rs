@@ -46,7 +46,7 @@ impl ShardCore {
         match deadline {
             None => drop(all.await),
             Some(deadline) => {
-                let time = pin!(aquifer_io::sleep(deadline.saturating_duration_since(aquifer_io::now())));
+                let time = pin!(aquifer_io::sleep(deadline.duration_since(aquifer_io::now())));
                 match select(all, time).await {
                     // Loads go on for whoever else wants their blocks, and for the cache.
                     Either::Left(_) | Either::Right(_) => {}

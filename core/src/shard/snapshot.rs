@@ -39,7 +39,8 @@ impl Snapshots {
 
     fn refresh(&self) {
         let held = self.held.borrow();
-        self.newest.set(held.values().filter(|pinned| pinned.with_memtable.get()).map(|pinned| pinned.at).max());
+        self.newest
+            .set(held.values().filter(|pinned| pinned.with_memtable.get()).map(|pinned| pinned.at).max());
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -122,7 +123,10 @@ impl ShardCore {
     pub(crate) fn view_of(&self, snapshot: u64) -> Result<View> {
         let held = self.snapshots.held.borrow();
         let pinned = held.get(&snapshot).ok_or_else(|| {
-            Error::invalid(format!("shard {} does not hold this snapshot: it is of another engine, or was dropped", self.id))
+            Error::invalid(format!(
+                "shard {} does not hold this snapshot: it is of another engine, or was dropped",
+                self.id
+            ))
         })?;
         Ok(View {
             version: Rc::clone(&pinned.version.borrow()),
