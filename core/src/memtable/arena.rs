@@ -147,12 +147,12 @@ impl Arena {
 
     /// The bytes from `slot` on, to the end of its chunk.
     #[inline]
-    pub(super) fn from(&self, slot: Address) -> &[u8] {
+    pub(super) fn slot(&self, slot: Address) -> &[u8] {
         &self.chunks[slot.chunk()][slot.offset()..]
     }
 
     #[inline]
-    pub(super) fn from_mut(&mut self, slot: Address) -> &mut [u8] {
+    pub(super) fn slot_mut(&mut self, slot: Address) -> &mut [u8] {
         &mut self.chunks[slot.chunk()][slot.offset()..]
     }
 
@@ -203,7 +203,7 @@ impl Arena {
     /// Takes a slot of class `found`, or what class `wanted` needs of it.
     fn take_free(&mut self, wanted: usize, found: usize) -> (Address, usize) {
         let slot = self.free[found];
-        let next = Address(u32_at(self.from(slot), 0));
+        let next = Address(u32_at(self.slot(slot), 0));
         self.free[found] = next;
         if next.is_none() {
             self.classes_free &= !(1 << found);
@@ -233,7 +233,7 @@ impl Arena {
         let next = std::mem::replace(&mut self.free[class], slot);
         self.classes_free |= 1 << class;
         self.free_bytes += class_units(class) * UNIT_BYTES;
-        put_u32(self.from_mut(slot), 0, next.0);
+        put_u32(self.slot_mut(slot), 0, next.0);
     }
 }
 
@@ -283,7 +283,8 @@ mod tests {
         let mut arena = Arena::default();
         let mut random = fastrand::Rng::with_seed(7);
         let mut held: Vec<(Address, usize, u8)> = Vec::new();
-        for round in 0..30_000 {
+        for round in 0..30_000u32 {
+            let fill = round.to_le_bytes()[0];
             if random.usize(..100) < 52 || held.is_empty() {
                 let wanted = if random.usize(..500) == 0 {
                     random.usize(30_000..90_000)
@@ -292,11 +293,11 @@ mod tests {
                 };
                 let (slot, has) = arena.allocate(wanted);
                 assert!(has >= wanted);
-                arena.from_mut(slot)[..has].fill(round as u8);
-                held.push((slot, has, round as u8));
+                arena.slot_mut(slot)[..has].fill(fill);
+                held.push((slot, has, fill));
             } else {
                 let (slot, has, fill) = held.swap_remove(random.usize(..held.len()));
-                assert!(arena.from(slot)[..has].iter().all(|&byte| byte == fill));
+                assert!(arena.slot(slot)[..has].iter().all(|&byte| byte == fill));
                 arena.free(slot, has);
             }
         }

@@ -48,7 +48,6 @@ impl<'a> Cursor<'a> {
 
     /// The next entry in ascending order.
     #[inline]
-    #[expect(clippy::should_implement_trait, reason = "a cursor also goes back")]
     pub(crate) fn next(&mut self) -> Option<Visible<'a>> {
         loop {
             let key = self.table.tree.next(&mut self.gap)?;

@@ -26,7 +26,6 @@ impl Default for Index {
 
 /// The part of a hash: bits that the part's own table, which looks at the lowest and the highest, does not use.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "masked to the number of parts")]
 fn part(hash: u64) -> usize {
     (hash >> 40) as usize % PARTS
 }

@@ -158,7 +158,7 @@ fn apply(table: &mut Table, model: &mut Model, operators: &MergeOperators, step:
     let (sequence, held) = (model.sequence, model.held());
     match step {
         Step::Put { key, bytes, expires_ms } => {
-            let value = vec![sequence as u8; bytes];
+            let value = vec![sequence.to_le_bytes()[0]; bytes];
             let entry = Entry { op: Op::Put(&value), expires_ms };
             table.write(&key, entry, sequence, held);
             model.put(&key, Owned::of(&entry));
@@ -232,9 +232,9 @@ fn check(table: &Table, model: &Model, bound: &[u8], at: u64) {
         let border =
             visible.partition_point(|v| if after { v.0.as_slice() <= bound } else { v.0.as_slice() < bound });
         if after {
-            cursor.seek_after(bound)
+            cursor.seek_after(bound);
         } else {
-            cursor.seek_before(bound)
+            cursor.seek_before(bound);
         }
         let mut back = cursor;
         assert_eq!(cursor.next().map(owned), visible.get(border).cloned());

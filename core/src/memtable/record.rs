@@ -90,7 +90,7 @@ impl Arena {
     /// Stores a key without a version.
     pub(super) fn add_key(&mut self, key: &[u8]) -> Address {
         let (slot, _) = self.allocate(KEY_HEADER_BYTES + key.len());
-        let bytes = self.from_mut(slot);
+        let bytes = self.slot_mut(slot);
         put_u32(bytes, 0, Address::NONE.0);
         put_u32(bytes, 4, stored_u32(key.len()));
         bytes[KEY_HEADER_BYTES..KEY_HEADER_BYTES + key.len()].copy_from_slice(key);
@@ -99,7 +99,7 @@ impl Arena {
 
     #[inline]
     pub(super) fn key(&self, key: Address) -> &[u8] {
-        let bytes = self.from(key);
+        let bytes = self.slot(key);
         let length = u32_at(bytes, 4) as usize;
         &bytes[KEY_HEADER_BYTES..KEY_HEADER_BYTES + length]
     }
@@ -107,16 +107,16 @@ impl Arena {
     /// The newest version of a key.
     #[inline]
     pub(super) fn newest(&self, key: Address) -> Address {
-        Address(u32_at(self.from(key), 0))
+        Address(u32_at(self.slot(key), 0))
     }
 
     fn set_newest(&mut self, key: Address, version: Address) {
-        put_u32(self.from_mut(key), 0, version.0);
+        put_u32(self.slot_mut(key), 0, version.0);
     }
 
     #[inline]
     pub(super) fn version(&self, version: Address) -> Version<'_> {
-        let bytes = self.from(version);
+        let bytes = self.slot(version);
         let header = Header::read(bytes);
         let at = header.payload_at();
         let payload = &bytes[at..at + header.length];
@@ -166,7 +166,7 @@ impl Arena {
     pub(super) fn replace_newest(&mut self, key: Address, entry: &Entry<'_>, sequence: u64) {
         let slot = self.newest(key);
         let (header, older) = {
-            let bytes = self.from(slot);
+            let bytes = self.slot(slot);
             (Header::read(bytes), Address(u32_at(bytes, 0)))
         };
         let grew = header.flags & GREW;
@@ -192,18 +192,18 @@ impl Arena {
     /// Adds bytes to the payload of the newest version of `key`, which doubles its slot when it is full.
     pub(super) fn extend_newest(&mut self, key: Address, more: &[u8], expires_ms: u64, sequence: u64) {
         let mut slot = self.newest(key);
-        let header = Header::read(self.from(slot));
+        let header = Header::read(self.slot(slot));
         let at = header.payload_at();
         let (end, needed) = (at + header.length, at + header.length + more.len());
         if needed > header.slot_bytes {
             let (larger, larger_bytes) = self.allocate(needed.max(header.slot_bytes * 2));
             self.copy(slot, larger, end);
             self.free(slot, header.slot_bytes);
-            put_u32(self.from_mut(larger), 4, stored_u32(larger_bytes));
+            put_u32(self.slot_mut(larger), 4, stored_u32(larger_bytes));
             self.set_newest(key, larger);
             slot = larger;
         }
-        let bytes = self.from_mut(slot);
+        let bytes = self.slot_mut(slot);
         bytes[end..needed].copy_from_slice(more);
         put_u64(bytes, 8, sequence);
         put_u32(bytes, 16, stored_u32(needed - at) | header.flags << LENGTH_BITS);
@@ -214,19 +214,19 @@ impl Arena {
 
     /// Whether [`Self::extend_newest`] can store `expires_ms`.
     pub(super) fn newest_has_room_for_expiry(&self, key: Address, expires_ms: u64) -> bool {
-        expires_ms == NEVER || Header::read(self.from(self.newest(key))).flags & HAS_EXPIRY != 0
+        expires_ms == NEVER || Header::read(self.slot(self.newest(key))).flags & HAS_EXPIRY != 0
     }
 
     /// Frees all versions of `key` but the newest.
     pub(super) fn drop_older(&mut self, key: Address) {
         let newest = self.newest(key);
-        let mut next = Address(u32_at(self.from(newest), 0));
+        let mut next = Address(u32_at(self.slot(newest), 0));
         if next.is_none() {
             return;
         }
-        put_u32(self.from_mut(newest), 0, Address::NONE.0);
+        put_u32(self.slot_mut(newest), 0, Address::NONE.0);
         while !next.is_none() {
-            let bytes = self.from(next);
+            let bytes = self.slot(next);
             let (older, slot_bytes) = (Address(u32_at(bytes, 0)), Header::read(bytes).slot_bytes);
             self.free(next, slot_bytes);
             next = older;
@@ -244,7 +244,7 @@ impl Arena {
     ) {
         let payload = entry.payload();
         let at = payload_at(flags);
-        let bytes = self.from_mut(slot);
+        let bytes = self.slot_mut(slot);
         put_u32(bytes, 0, older.0);
         put_u32(bytes, 4, stored_u32(slot_bytes));
         put_u64(bytes, 8, sequence);

@@ -86,7 +86,7 @@ struct Split {
 }
 
 /// Ordered addresses of keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tree {
     leaves: Pool<Leaf>,
     inners: Pool<Inner>,
@@ -94,12 +94,6 @@ pub(super) struct Tree {
     /// Inner levels above the leaves.
     height: usize,
     last_leaf: u32,
-}
-
-impl Default for Tree {
-    fn default() -> Self {
-        Self { leaves: Pool::default(), inners: Pool::default(), root: 0, height: 0, last_leaf: 0 }
-    }
 }
 
 impl Tree {
