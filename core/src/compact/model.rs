@@ -95,7 +95,7 @@ impl Store {
         let map = std::mem::take(&mut self.memtable);
         self.written.flushed += map.len() as u64 * self.entry_bytes;
         let segment = self.segment(map, 0, self.sequence);
-        self.version = self.version.with_flushed(self.sequence, segment);
+        self.version = self.version.with_flushed(self.sequence, Some(segment));
         self.check();
     }
 

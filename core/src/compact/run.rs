@@ -122,7 +122,7 @@ async fn offered(core: &ShardCore, job: &Job) -> Result<Ending> {
         key_groups: core.shared.route.key_groups(),
         job: job.clone(),
         compression: core.shared.compression,
-        now_ms: aquifer_io::unix_time_ms(),
+        now_ms: core.shared.now_ms(),
     };
     let offered = Offered::put(&core.shared.remote, &offer, remote.lease).await?;
     offered.ending(job, || core.shared.check_writable()).await
@@ -139,7 +139,7 @@ pub(crate) fn situation(core: &ShardCore) -> Situation {
     Situation {
         groups: core.groups.clone(),
         unit_bytes: core.compaction.unit_bytes.get(),
-        now_ms: aquifer_io::unix_time_ms(),
+        now_ms: core.shared.now_ms(),
         busy: core.compaction.busy.borrow().clone(),
         covers: Vec::new(),
     }
@@ -159,7 +159,7 @@ async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
         epoch: core.shared.epoch,
         job,
         compression: core.shared.compression,
-        now_ms: aquifer_io::unix_time_ms(),
+        now_ms: core.shared.now_ms(),
         check: &check,
     };
     let outcome = work::carry_out(core, &mandate).await?;

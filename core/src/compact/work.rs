@@ -11,9 +11,10 @@ use crate::key::{group_of, group_prefix};
 use crate::limits::{COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
 use crate::options::Compression;
+use crate::resolve::fold;
 use crate::segment::writer::{EncodedSegment, SegmentWriter};
 use crate::shard::blocks::BlockSource;
-use crate::shard::merge::{Merge, Run, RunCursor};
+use crate::shard::merge::{Merge, Run, RunCursor, Writes};
 use crate::shard::{ShardCore, add};
 use crate::version::invariants::Merged;
 use crate::version::{Segment, SortedRun};
@@ -44,6 +45,8 @@ struct Work<'a> {
     core: &'a ShardCore,
     mandate: &'a Mandate<'a>,
     writer: SegmentWriter,
+    /// An output that was cut and waits for its upload.
+    full: Option<SegmentWriter>,
     /// Group of the last key written.
     group: Option<u16>,
     cuts: Vec<u16>,
@@ -60,40 +63,35 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
         core,
         mandate,
         writer: new_writer(mandate)?,
+        full: None,
         group: None,
         cuts: mandate.job.cuts(),
         output_bytes_max: core.budget.memtable_bytes_max / 2,
         outcome: Outcome::default(),
     };
-    let mut merge = Merge::new(open_inputs(core, mandate.job).await?);
+    let mut merge = Merge::new(open_inputs(core, mandate.job).await?, false);
     let mut slices = Slices::new();
     loop {
-        let at_bottom = mandate.job.reaches_bottom;
-        let mut cut = false;
-        // What must be cut before a key is only known with the key: it is copied out.
+        let mut bytes = 32;
+        // An output is closed between two keys: what comes first after the cut is carried over.
         let next = merge
-            .next(core, |key, slot| {
-                cut = work.must_cut(key);
-                let keep = slot.is_some() || !at_bottom;
-                keep.then(|| (Box::<[u8]>::from(key), slot.map(Box::<[u8]>::from)))
+            .next(core, |writes| {
+                bytes += writes.key.len();
+                bytes += writes.entries.iter().map(|entry| entry.payload().len()).sum::<usize>();
+                work.take(&writes)
             })
             .await?;
-        let Some(kept) = next else { break };
-        work.outcome.merged.keys += 1;
-        let mut bytes = 32;
-        if let Some((key, slot)) = kept {
-            bytes += key.len() + slot.as_deref().map_or(0, <[u8]>::len);
-            if cut {
-                work.close_output().await?;
-                slices.restart();
-            }
-            work.push(&key, slot.as_deref())?;
+        let Some(taken) = next else { break };
+        if taken? {
+            work.close_output().await?;
+            slices.restart();
         }
         if slices.is_full(bytes) {
             (mandate.check)()?;
             slices.pause(core.compaction.budget.cpu_percent, || core.reads()).await;
         }
     }
+    work.full = Some(std::mem::replace(&mut work.writer, new_writer(mandate)?));
     work.close_output().await?;
     Ok(work.outcome)
 }
@@ -116,6 +114,25 @@ fn new_writer(mandate: &Mandate<'_>) -> Result<SegmentWriter> {
 }
 
 impl Work<'_> {
+    /// Takes what the inputs say of one key; `true` if outputs were cut before it: then what was open is to be uploaded.
+    fn take(&mut self, writes: &Writes<'_>) -> Result<bool> {
+        self.outcome.merged.keys += 1;
+        let is_last = self.mandate.job.reaches_bottom || writes.is_deleted_below;
+        let operators = &self.core.shared.operators;
+        let Some(folded) = fold(writes.entries, is_last, self.mandate.now_ms, operators) else {
+            return Ok(false);
+        };
+        let cut = self.must_cut(writes.key);
+        if cut {
+            let next = new_writer(self.mandate)?;
+            self.full = Some(std::mem::replace(&mut self.writer, next));
+        }
+        self.group = group_of(writes.key);
+        self.outcome.merged.kept += 1;
+        self.writer.push(writes.key, &folded.entry())?;
+        Ok(cut)
+    }
+
     /// Whether the open output ends before `key`: it is full, or half full at a border of key groups, or must not reach over a hole.
     fn must_cut(&self, key: &[u8]) -> bool {
         let Some((last, group)) = self.group.zip(group_of(key)) else { return false };
@@ -127,18 +144,9 @@ impl Work<'_> {
                 || (last != group && bytes >= self.output_bytes_max / 2))
     }
 
-    fn push(&mut self, key: &[u8], slot: Option<&[u8]>) -> Result<()> {
-        self.group = group_of(key);
-        self.outcome.merged.kept += 1;
-        self.writer.push(key, slot)
-    }
-
-    /// Uploads what is open, and keeps its filter and index at hand.
+    /// Uploads the output that was cut, and keeps its filter and index at hand.
     async fn close_output(&mut self) -> Result<()> {
-        if self.writer.is_empty() {
-            return Ok(());
-        }
-        let writer = std::mem::replace(&mut self.writer, new_writer(self.mandate)?);
+        let Some(writer) = self.full.take().filter(|writer| !writer.is_empty()) else { return Ok(()) };
         let encoded = writer.finish()?;
         let job = self.mandate.job;
         let object = name::pack(self.mandate.epoch, job.sequence, aquifer_io::random_u64())?;

@@ -11,6 +11,7 @@ use crate::descriptor;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use crate::merge_operator::MergeOperator;
 use crate::name;
 use crate::options::{Options, ShardBudget};
 use crate::shard::{self, ShardCore, ShardStart};
@@ -18,12 +19,13 @@ use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
 use futures_channel::oneshot;
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Options of [`compact_store`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WorkerOptions {
     /// Budget in bytes for everything the worker holds in memory; at least 4 MiB. The larger, the larger the segments it writes.
     pub memory_bytes: u64,
@@ -37,6 +39,8 @@ pub struct WorkerOptions {
     pub idle_max: Option<Duration>,
     /// Name by which its claims say who it is, for people: at most 255 bytes.
     pub name: String,
+    /// Merge operators beside the built-in ones: those of the store's engine. Operands of an unknown one are kept as they are.
+    pub merge_operators: Vec<Arc<dyn MergeOperator>>,
     /// Seed of everything random. `None` seeds from the operating system.
     pub seed: Option<u64>,
 }
@@ -51,8 +55,25 @@ impl Default for WorkerOptions {
             beat: Duration::from_secs(5),
             idle_max: None,
             name: "worker".to_owned(),
+            merge_operators: Vec::new(),
             seed: None,
         }
+    }
+}
+
+impl fmt::Debug for WorkerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operators: Vec<_> = self.merge_operators.iter().map(|operator| operator.name()).collect();
+        f.debug_struct("WorkerOptions")
+            .field("memory_bytes", &self.memory_bytes)
+            .field("io", &self.io)
+            .field("poll", &self.poll)
+            .field("beat", &self.beat)
+            .field("idle_max", &self.idle_max)
+            .field("name", &self.name)
+            .field("merge_operators", &operators)
+            .field("seed", &self.seed)
+            .finish()
     }
 }
 
