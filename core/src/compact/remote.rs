@@ -52,8 +52,9 @@ impl RemoteCompaction {
 }
 
 const LEASE_LEAST: Duration = Duration::from_millis(100);
-/// Looks into the folder for each lease.
+/// Looks into the folder for each lease, and the longest pause between two.
 const LOOKS_PER_LEASE: u32 = 8;
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
 const LIST_PAGE_ENTRIES: usize = 1000;
 
 /// A job that is offered.
@@ -91,7 +92,7 @@ impl Offered {
         let mut changed = aquifer_io::now();
         loop {
             check()?;
-            aquifer_io::sleep(self.lease / LOOKS_PER_LEASE).await;
+            aquifer_io::sleep((self.lease / LOOKS_PER_LEASE).min(LOOK_PAUSE_MAX)).await;
             let folder = match look(&self.remote, &self.folder).await {
                 Ok(folder) => folder,
                 // Whoever is at work does not see the DFS either: the lease begins anew.

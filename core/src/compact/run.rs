@@ -131,7 +131,9 @@ async fn offered(core: &ShardCore, job: &Job) -> Result<Ending> {
 /// The inputs of a job that was offered may be picked again.
 fn release(core: &ShardCore, job: &Job) {
     let mut busy = core.compaction.busy.borrow_mut();
-    job.segments().for_each(|segment| drop(busy.remove(&segment.id())));
+    for segment in job.segments() {
+        busy.remove(&segment.id());
+    }
 }
 
 /// What a pick for this shard depends on, now.

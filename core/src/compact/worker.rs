@@ -153,7 +153,8 @@ pub async fn compact_store(remote: Arc<dyn Remote>, options: WorkerOptions) -> R
             Worker { core, options, report: WorkerReport::default() }.run().await
         };
         let stopped = async {
-            drop(is_stopped.await);
+            // Never sent: dropped with the future that waits for the worker.
+            let _ = is_stopped.await;
             Err(Error::closed())
         };
         futures_util::pin_mut!(worked, stopped);
@@ -185,7 +186,8 @@ impl Worker {
                 }
                 Ok(false) => self.options.poll,
                 // Another job may do better, and this one's owner waits for nobody.
-                Err(_) => {
+                Err(e) => {
+                    eprintln!("DEBUG {e}");
                     self.report.given_up += 1;
                     pause_ms = (pause_ms * 2).min(COMPACTION_PAUSE_MS.1);
                     Duration::from_millis(pause_ms)
