@@ -5,12 +5,14 @@
 //! next checkpoint makes that durable; until then the last manifest still names the inputs, which are never deleted here.
 
 use super::pick::pick;
+use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
-use crate::segment::writer::{EncodedSegment, SegmentWriter};
-use crate::shard::blocks::BlockSource;
+use crate::segment::encoded::EncodedSegment;
+use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::shard::merge::{Merge, Run, RunCursor};
+use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
 use crate::version::{Segment, SortedRun, Version};
 use aquifer_remote::Content;
@@ -78,7 +80,8 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
     loop {
         let pushed = merge.next(core, |key, slot| {
             slice += key.len() + slot.map_or(0, <[u8]>::len);
-            if slot.is_some() || !plan.reaches_bottom { writer.push(key, slot) } else { Ok(()) }
+            let entry = slot.map_or(Entry::delete(), Entry::put);
+            if slot.is_some() || !plan.reaches_bottom { writer.push(key, &entry) } else { Ok(()) }
         });
         match pushed.await? {
             None => break,
@@ -100,7 +103,8 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
 }
 
 fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
-    SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)
+    let options = WriterOptions { compression: core.shared.compression, ..WriterOptions::default() };
+    SegmentWriter::new(aquifer_io::random_u64(), options)
 }
 
 /// Uploads one piece of the result, and keeps its filter and index at hand.

@@ -6,12 +6,14 @@
 
 use super::{ShardCore, add};
 use crate::checkpoint::{BarrierPart, FreshSegment};
+use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::UPLOAD_PAUSE_MS;
 use crate::manifest::format::SegmentEntry;
 use crate::name;
 use crate::notify::LocalNotify;
-use crate::segment::writer::{EncodedSegment, SegmentWriter};
+use crate::segment::encoded::EncodedSegment;
+use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::version::{Frozen, Segment};
 use aquifer_remote::Content;
 use futures_channel::oneshot;
@@ -114,10 +116,13 @@ async fn flush_for_checkpoint(
 
 /// Frames a memtable as a segment, in slices, so that reads run in between.
 async fn encode(core: &ShardCore, frozen: &Frozen) -> Result<EncodedSegment> {
-    let mut writer = SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)?;
+    let mut writer = SegmentWriter::new(
+        aquifer_io::random_u64(),
+        WriterOptions { compression: core.shared.compression, ..WriterOptions::default() },
+    )?;
     let mut slice = 0;
     for (key, slot) in frozen.memtable.range_from(Bound::Unbounded) {
-        writer.push(key, slot)?;
+        writer.push(key, &slot.map_or(Entry::delete(), Entry::put))?;
         slice += key.len() + slot.map_or(0, <[u8]>::len);
         if slice >= SLICE_BYTES {
             slice = 0;

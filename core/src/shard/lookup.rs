@@ -2,12 +2,13 @@
 //! the key pass; newest first.
 
 use super::{ShardCore, add};
+use crate::entry::Op;
 use crate::error::Result;
 use crate::key::group_of;
 use crate::segment::data::DataBlock;
 use crate::segment::filter;
-use crate::segment::index::BlockHandle;
-use crate::segment::meta::SegmentMeta;
+use crate::segment::head::SegmentHead;
+use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::{Segment, SortedRun, Version};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -83,18 +84,22 @@ impl ShardCore {
 
     fn search_now(&self, run: &SortedRun, key: &[u8], hash: u64) -> Result<Option<Found>> {
         let Some(segment) = holder(run, key) else { return Ok(Some(Found::Nothing)) };
-        let Some(meta) = self.meta_now(segment) else { return Ok(None) };
-        let Some(handle) = candidate(&meta, key, hash) else { return Ok(Some(Found::Nothing)) };
-        let Some(block) = self.data_now(segment, handle) else { return Ok(None) };
-        look(&block, segment, handle, key).map(Some)
+        let Some(head) = self.head_now(segment) else { return Ok(None) };
+        let Some(partition) = partition_of(&head, key) else { return Ok(Some(Found::Nothing)) };
+        let Some(meta) = self.partition_now(segment, &partition) else { return Ok(None) };
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return Ok(Some(Found::Nothing)) };
+        let Some(block) = self.data_now(segment, &handle) else { return Ok(None) };
+        Ok(Some(look(&block, key, hash)))
     }
 
     async fn search(&self, run: &SortedRun, key: &[u8], hash: u64) -> Result<Found> {
         let Some(segment) = holder(run, key) else { return Ok(Found::Nothing) };
-        let meta = self.meta(segment).await?;
-        let Some(handle) = candidate(&meta, key, hash) else { return Ok(Found::Nothing) };
-        let block = self.data(segment, handle).await?;
-        look(&block, segment, handle, key)
+        let head = self.head(segment).await?;
+        let Some(partition) = partition_of(&head, key) else { return Ok(Found::Nothing) };
+        let (meta, along) = self.partition_and_data(segment, partition).await?;
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return Ok(Found::Nothing) };
+        let block = self.data_or(segment, &head, handle, &along).await?;
+        Ok(look(&block, key, hash))
     }
 }
 
@@ -104,13 +109,24 @@ fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segment>> {
     run.find(key).filter(|segment| segment.entry.groups.contains(&group))
 }
 
-/// The one block that may hold the key, if the filter lets it pass.
-fn candidate(meta: &SegmentMeta, key: &[u8], hash: u64) -> Option<BlockHandle> {
-    if meta.may_contain(hash) { meta.block(meta.seek(key)) } else { None }
+/// The one partition that may hold the key.
+fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<PartitionHandle> {
+    head.partition(head.seek(key)?)
 }
 
-fn look(block: &DataBlock, segment: &Segment, handle: BlockHandle, key: &[u8]) -> Result<Found> {
+/// The one block that may hold the key, if the filter lets it pass.
+fn candidate(
+    meta: &PartitionMeta,
+    partition: &PartitionHandle,
+    key: &[u8],
+    hash: u64,
+) -> Option<BlockHandle> {
+    if meta.may_contain(hash) { meta.block(meta.seek(key)?, partition.offset) } else { None }
+}
+
+fn look(block: &DataBlock, key: &[u8], hash: u64) -> Found {
     // The value is copied out: a small value must not keep a whole block in memory.
-    let found = block.get(key, &segment.place(u64::from(handle.offset)))?;
-    Ok(found.map_or(Found::Nothing, |slot| Found::Slot(slot.map(Bytes::copy_from_slice))))
+    block.get(key, hash).map_or(Found::Nothing, |entry| {
+        Found::Slot((entry.op != Op::Delete).then(|| Bytes::copy_from_slice(entry.payload())))
+    })
 }

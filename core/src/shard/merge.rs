@@ -1,11 +1,11 @@
 //! Several sorted runs as one: the newest write of each key, in key order.
 
 use super::ShardCore;
-use super::blocks::BlockSource;
+use super::segment_cursor::SegmentCursor;
+use super::source::BlockSource;
+use crate::entry::Op;
 use crate::error::Result;
 use crate::key::group_prefix;
-use crate::segment::data::Cursor;
-use crate::segment::meta::SegmentMeta;
 use crate::version::{Segment, SortedRun};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
@@ -23,12 +23,8 @@ pub(crate) struct RunCursor {
 
 /// A segment under a cursor.
 struct OpenSegment {
-    segment: Rc<Segment>,
-    meta: Rc<SegmentMeta>,
-    position: usize,
-    offset: u32,
     /// Stands on an entry.
-    block: Cursor,
+    cursor: SegmentCursor,
     end: Box<[u8]>,
 }
 
@@ -72,7 +68,8 @@ impl RunCursor {
 
     /// Key and value of the current entry; `None` at the end.
     pub(crate) fn current(&self) -> Option<(&[u8], Option<&[u8]>)> {
-        self.open.as_ref().map(|open| (open.block.key(), open.block.value()))
+        let (key, entry) = self.open.as_ref()?.cursor.current()?;
+        Some((key, (entry.op != Op::Delete).then_some(entry.payload())))
     }
 }
 
@@ -87,31 +84,19 @@ impl OpenSegment {
         let from = if *from < *segment.from { segment.from.clone() } else { Box::from(from) };
         let last = group_prefix(segment.entry.groups.end);
         let end = Box::from(if end < last.as_slice() { end } else { last.as_slice() });
-        let meta = core.meta(&segment).await?;
-        let position = meta.seek(&from);
-        let Some((handle, block)) = source.block(core, &segment, &meta, position).await? else {
-            return Ok(None);
-        };
-        let block = block.seek(&from, &segment.place(u64::from(handle.offset)))?;
-        let open = Self { segment, meta, position, offset: handle.offset, block, end };
+        let cursor = SegmentCursor::seek(core, segment, source, &from).await?;
+        let open = Self { cursor, end };
         Ok(open.is_inside().then_some(open))
     }
 
     fn is_inside(&self) -> bool {
-        self.block.is_valid() && self.block.key() < &*self.end
+        self.cursor.current().is_some_and(|(key, _)| key < &*self.end)
     }
 
     /// Goes to the next entry; `false` at the segment's end, or where its entries stop to count.
     async fn advance(&mut self, core: &ShardCore, source: &mut BlockSource) -> Result<bool> {
-        let place = self.segment.place(u64::from(self.offset));
-        if !self.block.advance(&place)? {
-            self.position += 1;
-            let Some((handle, block)) = source.block(core, &self.segment, &self.meta, self.position).await?
-            else {
-                return Ok(false);
-            };
-            self.offset = handle.offset;
-            self.block = block.seek(&[], &self.segment.place(u64::from(handle.offset)))?;
+        if !self.cursor.advance_now() {
+            self.cursor.advance(core, source).await?;
         }
         Ok(self.is_inside())
     }

@@ -13,6 +13,8 @@ mod flush;
 mod lookup;
 pub(crate) mod merge;
 pub(crate) mod scan;
+mod segment_cursor;
+pub(crate) mod source;
 
 use crate::compact;
 use crate::engine::Shared;

@@ -1,8 +1,8 @@
 //! Pages of one key group in key order.
 
 use super::ShardCore;
-use super::blocks::BlockSource;
 use super::merge::{CopiedEntry, Merge, Run, RunCursor};
+use super::source::BlockSource;
 use crate::error::Result;
 use crate::key::{GROUP_BYTES, group_prefix, user_key};
 use crate::limits::SCAN_PAGE_BYTES;
