@@ -5,6 +5,7 @@ use crate::key::group_prefix;
 use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtable;
 use crate::segment::Place;
+use crate::shard::blocks::HeadPin;
 use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,6 +26,8 @@ pub(crate) struct Segment {
     pub(crate) object_id: u64,
     /// First key that may be found in it here: its smallest, or where its key groups begin.
     pub(crate) from: Box<[u8]>,
+    /// Its head, while the cache has it.
+    pub(crate) head: HeadPin,
 }
 
 impl Segment {
@@ -32,7 +35,7 @@ impl Segment {
         let object_id = xxh3_64(entry.object.as_str().as_bytes());
         let clip = group_prefix(entry.groups.start);
         let from = if *entry.smallest < *clip.as_slice() { Box::from(clip) } else { entry.smallest.clone() };
-        Self { entry, object_id, from }
+        Self { entry, object_id, from, head: HeadPin::default() }
     }
 
     /// Where byte `offset` of this segment lies in its object.
@@ -159,9 +162,10 @@ pub(crate) mod tests {
             footer_crc: 0,
             tag: sequence,
             sequence,
+            level: 0,
             groups,
-            entries: 1,
-            tombstones: 0,
+            counts: crate::segment::counts::Counts { entries: 1, ..Default::default() },
+            range_deletes: 0,
             smallest: engine_key(smallest.0, smallest.1).unwrap(),
             largest: engine_key(largest.0, largest.1).unwrap(),
         }

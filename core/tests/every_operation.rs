@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failure anywhere fails the test")]
 
 use aquifer::{
-    Client, CompareOutcome, Engine, ErrorKind, Expiry, Key, KeyRange, MultiGetOptions, Options, ScanOptions, Snapshot,
-    Source, TtlTime, WriteBatch,
+    Client, CompareOutcome, Engine, ErrorKind, Expiry, Key, KeyRange, MultiGetOptions, Options, ScanOptions,
+    Snapshot, Source, TtlTime, WriteBatch,
 };
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
@@ -34,7 +34,13 @@ enum Step {
     Batch(Vec<Change>),
     Get(ModelKey),
     MultiGet(Vec<ModelKey>),
-    Scan { group: u16, from: Vec<u8>, to: Vec<u8>, reverse: bool, page: usize },
+    Scan {
+        group: u16,
+        from: Vec<u8>,
+        to: Vec<u8>,
+        reverse: bool,
+        page: usize,
+    },
     /// Whether the expectation is met, and what to put.
     Compare(ModelKey, bool, Option<Vec<u8>>),
     Snapshot,
@@ -117,7 +123,13 @@ impl Model {
         state.get(key).filter(|(_, expires_ms)| *expires_ms > self.now_ms).map(|(held, _)| held.clone())
     }
 
-    fn merge(&mut self, key: &ModelKey, expires_ms: u64, operand: &[u8], combine: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    fn merge(
+        &mut self,
+        key: &ModelKey,
+        expires_ms: u64,
+        operand: &[u8],
+        combine: impl Fn(&[u8]) -> Option<Vec<u8>>,
+    ) {
         let held = match self.alive(&self.state, key) {
             None => Held::Bytes(operand.to_vec()),
             Some(Held::Bytes(older)) => combine(&older).map_or(Held::Broken, Held::Bytes),
@@ -150,9 +162,18 @@ impl Model {
     }
 
     /// What a scan gives; `None` if it meets a merge that cannot be made.
-    fn scan(&self, state: &State, group: u16, from: &[u8], to: &[u8], reverse: bool) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    fn scan(
+        &self,
+        state: &State,
+        group: u16,
+        from: &[u8],
+        to: &[u8],
+        reverse: bool,
+    ) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut entries = Vec::new();
-        for key in state.keys().filter(|(g, key)| *g == group && key.as_slice() >= from && key.as_slice() < to) {
+        for key in
+            state.keys().filter(|(g, key)| *g == group && key.as_slice() >= from && key.as_slice() < to)
+        {
             match self.alive(state, key) {
                 Some(Held::Bytes(value)) => entries.push((key.1.clone(), value)),
                 Some(Held::Broken) => return None,
@@ -251,7 +272,8 @@ impl Run {
                 check(found, self.model.alive(&self.model.state, key), key);
             }
             Step::MultiGet(keys) => {
-                let answers = self.client.multi_get(keys.iter().map(named), &MultiGetOptions::default()).await.unwrap();
+                let answers =
+                    self.client.multi_get(keys.iter().map(named), &MultiGetOptions::default()).await.unwrap();
                 assert_eq!(answers.len(), keys.len());
                 for (key, answer) in keys.iter().zip(answers) {
                     let expected = self.model.alive(&self.model.state, key);

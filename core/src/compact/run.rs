@@ -9,9 +9,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
 use crate::resolve::fold;
-use crate::segment::writer::{EncodedSegment, SegmentWriter};
-use crate::shard::blocks::BlockSource;
-use crate::shard::merge::{Merge, Run, RunCursor};
+use crate::segment::encoded::EncodedSegment;
+use crate::segment::writer::{SegmentWriter, WriterOptions};
+use crate::shard::merge::{Merge, Run};
+use crate::shard::run_cursor::RunCursor;
+use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
 use crate::version::{Segment, SortedRun, Version};
 use aquifer_remote::Content;
@@ -70,7 +72,7 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
     let mut inputs = Vec::with_capacity(plan.runs.len());
     for run in &plan.runs {
         let source = BlockSource::windows(window_bytes);
-        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, run, source, &[], &KEY_END).await?)));
+        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, run, source, &[], &KEY_END, false).await?)));
     }
     let mut merge = Merge::new(inputs, false);
     let mut outputs = Vec::new();
@@ -106,7 +108,8 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
 }
 
 fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
-    SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)
+    let options = WriterOptions { compression: core.shared.compression, ..WriterOptions::default() };
+    SegmentWriter::new(aquifer_io::random_u64(), options)
 }
 
 /// Uploads one piece of the result, and keeps its filter and index at hand.

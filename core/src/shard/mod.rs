@@ -17,8 +17,11 @@ mod lookup;
 pub(crate) mod merge;
 mod multi_get;
 mod order;
+pub(crate) mod run_cursor;
 pub(crate) mod scan;
+mod segment_cursor;
 mod snapshot;
+pub(crate) mod source;
 
 use crate::compact;
 use crate::engine::Shared;
