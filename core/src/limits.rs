@@ -36,6 +36,10 @@ pub(crate) const MAILBOX_BATCH: usize = 256;
 pub(crate) const READS_IN_FLIGHT_MAX: usize = 1024;
 /// Raw bytes after which a data block is closed. A single larger entry makes a larger block.
 pub(crate) const BLOCK_RAW_BYTES: usize = 4096;
+/// What a writer may choose instead: least, and most.
+pub(crate) const BLOCK_RAW_BYTES_RANGE: (usize, usize) = (4096, 64 * 1024);
+/// Raw bytes of data blocks after which a partition is closed.
+pub(crate) const PARTITION_RAW_BYTES: usize = 64 * 1024;
 /// Largest raw or stored payload that a block header may announce: one entry of maximal key and value, and its framing.
 pub(crate) const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
 /// Entries between two restart points of a data block.
@@ -44,6 +48,8 @@ pub(crate) const RESTART_INTERVAL: usize = 16;
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// Largest manifest that is read, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Levels that segments of a manifest may be on: 0 is the newest.
+pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.
 pub(crate) const MANIFEST_SEGMENTS_MAX: usize = 256 * 1024;
 /// Tries to claim an epoch while other processes claim one at the same time.
@@ -85,5 +91,5 @@ const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= 2 * COMPA
 const _: () = assert!(COMPACTION_INPUTS_MAX > COMPACTION_RUNS_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX as usize);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
-const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 72 < MANIFEST_BYTES_MAX / 2);
+const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);
 const _: () = assert!(KEY_GROUPS_MAX <= 32_768, "group numbers and their exclusive end fit two bytes");

@@ -12,13 +12,17 @@ use crate::limits::{COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
 use crate::options::Compression;
 use crate::resolve::fold;
-use crate::segment::writer::{EncodedSegment, SegmentWriter};
-use crate::shard::blocks::BlockSource;
-use crate::shard::merge::{Merge, Run, RunCursor, Writes};
+use crate::segment::encoded::EncodedSegment;
+use crate::segment::ranges::RangeDeletes;
+use crate::segment::writer::{SegmentWriter, WriterOptions};
+use crate::shard::merge::{Merge, Run, Writes};
+use crate::shard::run_cursor::RunCursor;
+use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
 use crate::version::invariants::Merged;
-use crate::version::{Segment, SortedRun};
+use crate::version::{Segment, SortedRun, intersection};
 use aquifer_remote::Content;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -45,8 +49,12 @@ struct Work<'a> {
     core: &'a ShardCore,
     mandate: &'a Mandate<'a>,
     writer: SegmentWriter,
-    /// An output that was cut and waits for its upload.
-    full: Option<SegmentWriter>,
+    /// Outputs that were cut and wait for their upload.
+    full: VecDeque<SegmentWriter>,
+    /// What the inputs delete by ranges, where they count; nothing if the merge reaches the bottom.
+    ranges: RangeDeletes,
+    /// Where the open output begins: range deletions from here on belong to it.
+    lower: Box<[u8]>,
     /// Group of the last key written.
     group: Option<u16>,
     cuts: Vec<u16>,
@@ -63,7 +71,9 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
         core,
         mandate,
         writer: new_writer(mandate)?,
-        full: None,
+        full: VecDeque::new(),
+        ranges: range_deletes(core, mandate.job).await?,
+        lower: Box::from(group_prefix(mandate.job.groups.start)),
         group: None,
         cuts: mandate.job.cuts(),
         output_bytes_max: core.budget.memtable_bytes_max / 2,
@@ -83,7 +93,7 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
             .await?;
         let Some(taken) = next else { break };
         if taken? {
-            work.close_output().await?;
+            work.upload_full().await?;
             slices.restart();
         }
         if slices.is_full(bytes) {
@@ -91,9 +101,25 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
             slices.pause(core.compaction.budget.cpu_percent, || core.reads()).await;
         }
     }
-    work.full = Some(std::mem::replace(&mut work.writer, new_writer(mandate)?));
-    work.close_output().await?;
+    work.cut(&group_prefix(mandate.job.groups.end), true)?;
+    work.upload_full().await?;
     Ok(work.outcome)
+}
+
+/// What a job's inputs delete by ranges, each where it counts. At the bottom there is nothing left to delete.
+async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
+    let mut ranges = Vec::new();
+    if job.reaches_bottom {
+        return Ok(RangeDeletes::default());
+    }
+    for segment in job.segments().filter(|segment| segment.facts.range_deletions > 0) {
+        let groups = intersection(&segment.entry.groups, &job.groups);
+        let (from, to) = (group_prefix(groups.start), group_prefix(groups.end));
+        let (head, _) = core.head(segment).await?;
+        let clipped = head.range_deletes().clipped(&from, &to);
+        ranges.extend(clipped.map(|(from, to)| Box::from(from)..Box::from(to)));
+    }
+    Ok(RangeDeletes::new(ranges))
 }
 
 async fn open_inputs(core: &ShardCore, job: &Job) -> Result<Vec<Run>> {
@@ -104,13 +130,14 @@ async fn open_inputs(core: &ShardCore, job: &Job) -> Result<Vec<Run>> {
     for segments in &job.inputs {
         let Some(run) = SortedRun::new(segments.clone()) else { continue };
         let source = BlockSource::windows(window_bytes);
-        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, &run, source, &from, &to).await?)));
+        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, &run, source, &from, &to, false).await?)));
     }
     Ok(inputs)
 }
 
 fn new_writer(mandate: &Mandate<'_>) -> Result<SegmentWriter> {
-    SegmentWriter::new(aquifer_io::random_u64(), mandate.compression)
+    let options = WriterOptions { compression: mandate.compression, ..WriterOptions::default() };
+    SegmentWriter::new(aquifer_io::random_u64(), options)
 }
 
 impl Work<'_> {
@@ -124,8 +151,7 @@ impl Work<'_> {
         };
         let cut = self.must_cut(writes.key);
         if cut {
-            let next = new_writer(self.mandate)?;
-            self.full = Some(std::mem::replace(&mut self.writer, next));
+            self.cut(writes.key, false)?;
         }
         self.group = group_of(writes.key);
         self.outcome.merged.kept += 1;
@@ -144,9 +170,51 @@ impl Work<'_> {
                 || (last != group && bytes >= self.output_bytes_max / 2))
     }
 
-    /// Uploads the output that was cut, and keeps its filter and index at hand.
-    async fn close_output(&mut self) -> Result<()> {
-        let Some(writer) = self.full.take().filter(|writer| !writer.is_empty()) else { return Ok(()) };
+    /// Ends the open output before `upper`, with the range deletions up to there. A part beyond a hole that has range deletions but
+    /// no entry becomes an output of its own; what lies between the last hole and `upper` belongs to the next one.
+    fn cut(&mut self, upper: &[u8], at_end: bool) -> Result<()> {
+        let next = new_writer(self.mandate)?;
+        let mut open = Some(std::mem::replace(&mut self.writer, next));
+        let holes = self.cuts.iter().map(|&cut| (cut, Box::from(group_prefix(cut))));
+        let mut borders: Vec<(u16, Box<[u8]>)> =
+            holes.filter(|(_, border)| *self.lower < **border && **border <= *upper).collect();
+        if at_end || borders.is_empty() {
+            borders.push((u16::MAX, Box::from(upper)));
+        }
+        for (group, border) in borders {
+            let holds_open = self.group.is_none_or(|last| last < group);
+            let mut writer = match open.take_if(|_| holds_open) {
+                Some(writer) => writer,
+                None => new_writer(self.mandate)?,
+            };
+            for (from, to) in self.ranges.clipped(&self.lower, &border) {
+                writer.push_range_delete(from, to);
+            }
+            if !writer.is_empty() {
+                self.full.push_back(writer);
+            }
+            self.lower = border;
+        }
+        // Its entries lie beyond the last hole.
+        if let Some(mut writer) = open.filter(|writer| !writer.is_empty()) {
+            for (from, to) in self.ranges.clipped(&self.lower, upper) {
+                writer.push_range_delete(from, to);
+            }
+            self.full.push_back(writer);
+            self.lower = Box::from(upper);
+        }
+        Ok(())
+    }
+
+    /// Uploads what was cut, and keeps filter and index at hand.
+    async fn upload_full(&mut self) -> Result<()> {
+        while let Some(writer) = self.full.pop_front() {
+            self.upload_one(writer).await?;
+        }
+        Ok(())
+    }
+
+    async fn upload_one(&mut self, writer: SegmentWriter) -> Result<()> {
         let encoded = writer.finish()?;
         let job = self.mandate.job;
         let object = name::pack(self.mandate.epoch, job.sequence, aquifer_io::random_u64())?;

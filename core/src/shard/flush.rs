@@ -11,7 +11,8 @@ use crate::limits::UPLOAD_PAUSE_MS;
 use crate::manifest::format::SegmentEntry;
 use crate::name;
 use crate::notify::LocalNotify;
-use crate::segment::writer::{EncodedSegment, SegmentWriter};
+use crate::segment::encoded::EncodedSegment;
+use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::version::{Frozen, Segment};
 use aquifer_remote::Content;
 use futures_channel::oneshot;
@@ -112,7 +113,10 @@ async fn flush_for_checkpoint(
 
 /// Frames what `at` sees of a memtable as a segment, in slices, so that reads run in between.
 async fn encode(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<EncodedSegment> {
-    let mut writer = SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)?;
+    let mut writer = SegmentWriter::new(
+        aquifer_io::random_u64(),
+        WriterOptions { compression: core.shared.compression, ..WriterOptions::default() },
+    )?;
     let mut slice = 0;
     let mut cursor = frozen.memtable.cursor(at);
     while let Some(visible) = cursor.next() {

@@ -10,8 +10,8 @@ use crate::memtable::{Found, Memtable};
 use crate::resolve::{Base, Resolver};
 use crate::segment::data::DataBlock;
 use crate::segment::filter;
-use crate::segment::index::BlockHandle;
-use crate::segment::meta::SegmentMeta;
+use crate::segment::head::SegmentHead;
+use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::{Segment, SortedRun, Version};
 use aquifer_cache::Tier;
 use std::ops::ControlFlow;
@@ -35,6 +35,15 @@ pub(crate) enum Now<T> {
     Known(T),
     /// The next step needs SSD or DFS.
     Waits(Box<Pending>),
+}
+
+/// What memory has of the block that may hold a key.
+enum InMemory {
+    Block(Rc<DataBlock>),
+    /// The segment does not hold the key.
+    Nothing,
+    /// It may, and memory cannot tell.
+    Missing,
 }
 
 /// A lookup that stopped before run `next` of its version.
@@ -73,21 +82,22 @@ impl ShardCore {
         let hash = filter::hash(key);
         for (next, run) in version.runs.iter().enumerate() {
             let Some(segment) = holder(run, key) else { continue };
-            let Some(meta) = self.meta_now(segment) else {
+            let Some(head) = self.head_now(segment) else {
                 return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
             };
-            if let Some(handle) = candidate(&meta, key, hash) {
-                let Some(block) = self.data_now(segment, handle) else {
-                    return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
-                };
-                if let Some(entry) = look(&block, segment, handle, key)?
-                    && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
-                {
-                    add(&self.counters.reads_immediate, 1);
-                    return take(self, resolver, base, Source::Memory).map(Now::Known);
+            match self.block_now(segment, &head, key, hash) {
+                InMemory::Nothing => {}
+                InMemory::Missing => return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver))),
+                InMemory::Block(block) => {
+                    if let Some(entry) = block.get(key, hash)
+                        && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+                    {
+                        add(&self.counters.reads_immediate, 1);
+                        return take(self, resolver, base, Source::Memory).map(Now::Known);
+                    }
                 }
             }
-            if meta.is_deleted(key) {
+            if head.range_deletes().covers(key) {
                 break;
             }
         }
@@ -110,22 +120,46 @@ impl ShardCore {
         let Pending { version, next, hash, mut resolver, mut source } = *pending;
         for run in version.runs.iter().skip(next) {
             let Some(segment) = holder(run, key) else { continue };
-            let (meta, tier) = self.meta(segment).await?;
+            let (head, tier) = self.head(segment).await?;
             source = source.max(of_tier(tier));
-            if let Some(handle) = candidate(&meta, key, hash) {
-                let (block, tier) = self.data(segment, handle).await?;
-                source = source.max(of_tier(tier));
-                if let Some(entry) = look(&block, segment, handle, key)?
-                    && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
-                {
-                    return self.answer(resolver, base, source);
-                }
+            if let Some(block) = self.block_of(segment, &head, key, hash, &mut source).await?
+                && let Some(entry) = block.get(key, hash)
+                && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+            {
+                return self.answer(resolver, base, source);
             }
-            if meta.is_deleted(key) {
+            if head.range_deletes().covers(key) {
                 break;
             }
         }
         self.answer(resolver, Base::Nothing, source)
+    }
+
+    /// The one block of a segment that may hold the key, if memory can tell.
+    #[inline]
+    fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
+        let Some(partition) = partition_of(head, key) else { return InMemory::Nothing };
+        let Some(meta) = self.partition_now(segment, &partition) else { return InMemory::Missing };
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
+        self.data_now(segment, &handle).map_or(InMemory::Missing, InMemory::Block)
+    }
+
+    /// The one block of a segment that may hold the key; `source` learns where it came from.
+    async fn block_of(
+        &self,
+        segment: &Rc<Segment>,
+        head: &Rc<SegmentHead>,
+        key: &[u8],
+        hash: u64,
+        source: &mut Source,
+    ) -> Result<Option<Rc<DataBlock>>> {
+        let Some(partition) = partition_of(head, key) else { return Ok(None) };
+        let (meta, along, tier) = self.partition_and_data(segment, partition).await?;
+        *source = (*source).max(of_tier(tier));
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return Ok(None) };
+        let (block, tier) = self.data_or(segment, head, handle, &along).await?;
+        *source = (*source).max(of_tier(tier));
+        Ok(Some(block))
     }
 
     fn answer(&self, resolver: Resolver, base: Base<'_>, source: Source) -> Result<Answer> {
@@ -183,18 +217,17 @@ fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segment>> {
     run.find(key).filter(|segment| segment.entry.groups.contains(&group))
 }
 
-/// The one block that may hold the key, if the filter lets it pass.
-fn candidate(meta: &SegmentMeta, key: &[u8], hash: u64) -> Option<BlockHandle> {
-    if meta.may_contain(hash) { meta.block(meta.seek(key)) } else { None }
+/// The one partition that may hold the key.
+fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<PartitionHandle> {
+    head.partition(head.seek(key)?)
 }
 
-fn look<'a>(
-    block: &'a DataBlock,
-    segment: &Segment,
-    handle: BlockHandle,
+/// The one block that may hold the key, if the filter lets it pass.
+fn candidate(
+    meta: &PartitionMeta,
+    partition: &PartitionHandle,
     key: &[u8],
-) -> Result<Option<Entry<'a>>> {
-    Ok(block
-        .get(key, &segment.place(u64::from(handle.offset)))?
-        .map(|slot| slot.map_or(Entry::delete(), Entry::put)))
+    hash: u64,
+) -> Option<BlockHandle> {
+    if meta.may_contain(hash) { meta.block(meta.seek(key)?, partition.offset) } else { None }
 }

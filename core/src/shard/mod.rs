@@ -18,8 +18,11 @@ pub(crate) mod merge;
 mod multi_get;
 mod order;
 pub(crate) mod pressure;
+pub(crate) mod run_cursor;
 pub(crate) mod scan;
+mod segment_cursor;
 mod snapshot;
+pub(crate) mod source;
 
 use crate::compact;
 use crate::compact::run::CompactionState;

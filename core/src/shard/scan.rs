@@ -1,9 +1,10 @@
 //! Pages of a range of keys, ascending or descending.
 
 use super::ShardCore;
-use super::blocks::BlockSource;
 use super::lookup::View;
-use super::merge::{Copied, Merge, Run, RunCursor};
+use super::merge::{Copied, Merge, Run};
+use super::run_cursor::RunCursor;
+use super::source::BlockSource;
 use crate::error::{Error, Result};
 use crate::key::user_key;
 use crate::key_ref::EngineRange;
@@ -89,7 +90,7 @@ impl ShardCore {
         for run in &view.version.runs {
             let source = BlockSource::Cache;
             runs.push(Run::Segments(Box::new(
-                RunCursor::seek(self, run, source, &range.from, &range.to).await?,
+                RunCursor::seek(self, run, source, &range.from, &range.to, reverse).await?,
             )));
         }
         let mut merge = Merge::new(runs, reverse);

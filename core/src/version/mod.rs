@@ -13,11 +13,12 @@ pub(crate) mod invariants;
 
 pub(crate) use change::Change;
 
-use crate::key::{group_of, group_prefix};
+use crate::key::{GROUP_BYTES, group_of, group_prefix};
 use crate::limits::LEVEL_MAX;
 use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtable;
 use crate::segment::Place;
+use crate::shard::blocks::HeadPin;
 use std::ops::Range;
 use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -50,7 +51,13 @@ pub(crate) struct Facts {
 
 impl Facts {
     fn of(entry: &SegmentEntry) -> Self {
-        Self { entries: entry.entries, tombstones: entry.tombstones, ..Self::default() }
+        Self {
+            entries: entry.counts.entries,
+            tombstones: entry.counts.tombstones,
+            expiring: entry.counts.expiring,
+            expiry_ms_max: entry.counts.expiry_ms_max,
+            range_deletions: u64::from(entry.range_deletes),
+        }
     }
 
     /// Nothing in it is alive at `now_ms`, and nothing in it deletes anything but keys that it names.
@@ -63,7 +70,7 @@ impl Facts {
 }
 
 /// A segment that this shard reads, clipped to its key groups.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) entry: SegmentEntry,
     /// The object's identity for the cache: names are never reused.
@@ -71,6 +78,8 @@ pub(crate) struct Segment {
     /// First key that may be found in it here: its smallest, or where its key groups begin.
     pub(crate) from: Box<[u8]>,
     pub(crate) facts: Facts,
+    /// Its head, while the cache has it.
+    pub(crate) head: HeadPin,
 }
 
 impl Segment {
@@ -79,7 +88,7 @@ impl Segment {
         let clip = group_prefix(entry.groups.start);
         let from = if *entry.smallest < *clip.as_slice() { Box::from(clip) } else { entry.smallest.clone() };
         let facts = Facts::of(&entry);
-        Self { entry, object_id, from, facts }
+        Self { entry, object_id, from, facts, head: HeadPin::default() }
     }
 
     pub(crate) fn id(&self) -> SegmentId {
@@ -105,7 +114,9 @@ impl Segment {
     fn span(&self) -> Range<u16> {
         let first = group_of(&self.entry.smallest).unwrap_or_default();
         let last = group_of(&self.entry.largest).unwrap_or(u16::MAX);
-        first..last.saturating_add(1)
+        // A bare group is the end of a range deletion: nothing of that group is in it.
+        let bare = self.facts.range_deletions > 0 && self.entry.largest.len() == GROUP_BYTES && first < last;
+        first..if bare { last } else { last.saturating_add(1) }
     }
 
     /// Key groups of which something may be found in it here.
@@ -160,7 +171,8 @@ impl Segment {
     /// Whether every key of this one is below every key of `other`, as both count here.
     pub(crate) fn is_below(&self, other: &Self) -> bool {
         let (to, included) = self.to();
-        if included { to < other.from } else { to <= other.from }
+        // The largest key of a segment with range deletions may be the end of one, which is not in it any more.
+        if included && self.facts.range_deletions == 0 { to < other.from } else { to <= other.from }
     }
 }
 
@@ -336,8 +348,8 @@ pub(crate) mod tests {
             sequence,
             level: 0,
             groups,
-            entries: 1,
-            tombstones: 0,
+            counts: crate::segment::counts::Counts { entries: 1, ..Default::default() },
+            range_deletes: 0,
             smallest: engine_key(smallest.0, smallest.1).unwrap(),
             largest: engine_key(largest.0, largest.1).unwrap(),
         }
