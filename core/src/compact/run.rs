@@ -59,18 +59,30 @@ impl CompactionState {
 
 /// The compaction task: runs as long as its shard.
 pub(crate) async fn run(core: Rc<ShardCore>) {
+    if core.id == 0 && core.compaction.remote.is_some() {
+        // What cannot be deleted now is deleted by the next owner.
+        drop(remote::clear_earlier(&core.shared.remote, core.shared.epoch).await);
+    }
     let mut pause_ms = COMPACTION_PAUSE_MS.0;
     loop {
         let picked = || {
-            // A shard that stopped wakes up to end.
             if core.shared.is_stopped() {
-                Some(None)
-            } else {
-                pick(&core.version(), &situation(&core)).map(Some)
+                // A shard that stopped wakes up to end.
+                return Some(None);
             }
+            let returned = core.compaction.returned.borrow_mut().pop_front().map(|job| (job, true));
+            returned.or_else(|| pick(&core.version(), &situation(&core)).map(|job| (job, false))).map(Some)
         };
-        let Some(job) = core.runs_changed.wait(picked).await else { return };
-        match carry_out(&core, &job).await {
+        let Some((job, was_offered)) = core.runs_changed.wait(picked).await else { return };
+        if !was_offered && is_offered(&core, &job) {
+            offer(&core, job);
+            continue;
+        }
+        let done = carry_out(&core, &job).await;
+        if was_offered {
+            release(&core, &job);
+        }
+        match done {
             Ok(()) => pause_ms = COMPACTION_PAUSE_MS.0,
             // Nothing was changed. Reads go on with the inputs; an input that is corrupt is reported to whoever reads it.
             Err(_) => {
@@ -95,10 +107,8 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
     core.compaction.busy.borrow_mut().extend(job.segments().map(|segment| segment.id()));
     core.compaction.offers.set(core.compaction.offers.get() + 1);
     let core = Rc::clone(core);
-    eprintln!("DEBUG offer {:?} {}", job.kind, job.inputs.len());
     drop(aquifer_io::spawn_local(async move {
         let ending = offered(&core, &job).await;
-        eprintln!("DEBUG ending {:?}", ending.as_ref().map(|_| ()));
         core.compaction.offers.set(core.compaction.offers.get() - 1);
         match ending {
             Ok(Ending::Done(outcome)) => {
@@ -108,9 +118,10 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
             }
             // It stays busy until the shard itself has done it.
             Ok(Ending::Returned) => core.compaction.returned.borrow_mut().push_back(job),
+            // The DFS refused, or the result is not what was asked for: the shard does it itself.
             Err(_) => {
                 add(&core.counters.compaction_errors, 1);
-                release(&core, &job);
+                core.compaction.returned.borrow_mut().push_back(job);
             }
         }
         core.runs_changed.notify();

@@ -186,8 +186,7 @@ impl Worker {
                 }
                 Ok(false) => self.options.poll,
                 // Another job may do better, and this one's owner waits for nobody.
-                Err(e) => {
-                    eprintln!("DEBUG {e}");
+                Err(_) => {
                     self.report.given_up += 1;
                     pause_ms = (pause_ms * 2).min(COMPACTION_PAUSE_MS.1);
                     Duration::from_millis(pause_ms)
@@ -209,7 +208,6 @@ impl Worker {
             Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(false),
             Err(error) => return Err(error),
         };
-        eprintln!("DEBUG free {}", free.len());
         if free.is_empty() {
             return Ok(false);
         }
