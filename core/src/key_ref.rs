@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::key::{GROUP_BYTES, Route, engine_key, group_prefix, key_group, put_engine_key};
+use crate::write::OwnedKey;
 use std::ops::{Bound, RangeBounds};
 
 /// A key as a caller names it: its bytes, and what decides its key group.
@@ -37,6 +38,15 @@ impl<'a> Key<'a> {
         self.bytes
     }
 
+    pub(crate) fn to_owned_key(self) -> OwnedKey {
+        let (anchor, group) = match self.group {
+            // Most keys are their own anchor.
+            Group::Hashed(anchor) => ((anchor != self.bytes).then(|| Box::from(anchor)), None),
+            Group::Given(group) => (None, Some(group)),
+        };
+        OwnedKey { anchor, group, bytes: Box::from(self.bytes) }
+    }
+
     /// Its key group in a store of `key_groups` groups, whether or not such a group exists.
     pub(crate) fn group(&self, key_groups: u16) -> u16 {
         match self.group {
@@ -61,6 +71,16 @@ impl<'a> Key<'a> {
         let group = self.checked_group(route)?;
         put_engine_key(group, self.bytes, out)?;
         Ok(group)
+    }
+}
+
+impl OwnedKey {
+    pub(crate) fn as_key(&self) -> Key<'_> {
+        let group = match self.group {
+            Some(group) => Group::Given(group),
+            None => Group::Hashed(self.anchor.as_deref().unwrap_or(&self.bytes)),
+        };
+        Key { group, bytes: &self.bytes }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Data blocks: sorted entries with prefix compression, and in memory a hash of their keys.
 //!
 //! ```text
-//! entry:   varint shared key bytes * 8 + kind + 4 if it expires      kind: 0 put, 1 deletion, 2 merge
+//! entry:   varint shared key bytes * 8 + kind + 4 if it expires      kind: 0 put, 1 deletion, 2 merge, 3 chain (see entry.rs)
 //!          varint further key bytes
 //!          varint bytes of value or operand                          (not of a deletion)
 //!          identity of the merge operator, 4 bytes, and moment of writing in milliseconds, 8 bytes    (of a merge)
@@ -19,7 +19,7 @@
 
 use super::{Place, filter};
 use crate::codec::{Reader, common_prefix, put_varint, stored_u32, u32_at};
-use crate::entry::{Entry, NEVER, Op};
+use crate::entry::{Entry, NEVER, Op, next_chained};
 use crate::error::Result;
 use crate::key::GROUP_BYTES;
 use crate::limits::{KEY_BYTES_MAX, RESTART_INTERVAL};
@@ -33,6 +33,7 @@ const ENTRY_BYTES_MIN: usize = 2;
 const KIND_PUT: u32 = 0;
 const KIND_DELETE: u32 = 1;
 const KIND_MERGE: u32 = 2;
+const KIND_CHAIN: u32 = 3;
 const KIND_MASK: u32 = 3;
 const EXPIRES: u32 = 4;
 const FLAG_BITS: u32 = 3;
@@ -61,6 +62,7 @@ impl Builder {
         let (kind, merge) = match entry.op {
             Op::Put(_) => (KIND_PUT, None),
             Op::Delete => (KIND_DELETE, None),
+            Op::Chain(_) => (KIND_CHAIN, None),
             Op::Merge { operator, written_ms, .. } => (KIND_MERGE, Some((operator, written_ms))),
         };
         let expires = entry.expires_ms != NEVER && kind != KIND_DELETE;
@@ -178,6 +180,12 @@ impl DataBlock {
             key.extend_from_slice(restart.get(..entry.shared).ok_or(at)?);
             key.extend_from_slice(entry.suffix);
             let ascends = number == 0 || before < key;
+            if let Op::Chain(mut chain) = entry.entry.op {
+                while next_chained(&mut chain).is_some() {}
+                if !chain.is_empty() {
+                    return Err(at);
+                }
+            }
             if !ascends || key.len() > KEY_BYTES_MAX + GROUP_BYTES {
                 return Err(at);
             }
@@ -359,6 +367,7 @@ fn parse<'a>(fields: &mut Reader<'a>) -> Option<Stored<'a>> {
         KIND_PUT => Op::Put(payload),
         KIND_DELETE if first & EXPIRES == 0 => Op::Delete,
         KIND_MERGE => Op::Merge { operator, operand: payload, written_ms },
+        KIND_CHAIN => Op::Chain(payload),
         _ => return None,
     };
     Some(Stored { shared: (first >> FLAG_BITS) as usize, suffix, entry: Entry { op, expires_ms } })

@@ -12,7 +12,7 @@ use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
-use aquifer_cache::{CacheKey, Cached, Class, LoadError};
+use aquifer_cache::{CacheKey, Cached, Class, LoadError, Tier};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -131,18 +131,18 @@ impl ShardCore {
         }
     }
 
-    /// A segment's head: one read of its tail if it is not in memory.
-    pub(crate) async fn head(&self, segment: &Rc<Segment>) -> Result<Rc<SegmentHead>> {
+    /// A segment's head, and where it came from: one read of its tail if it is not in memory.
+    pub(crate) async fn head(&self, segment: &Rc<Segment>) -> Result<(Rc<SegmentHead>, Tier)> {
         if let Some(head) = self.head_now(segment) {
-            return Ok(head);
+            return Ok((head, Tier::Memory));
         }
         let opened = Rc::clone(segment);
         let decode = move |tail: &Bytes| Ok(CachedBlock::Head(Rc::new(decode_head(&opened, tail)?)));
         let fetch = self.fetch(segment, head_key(segment));
         match self.load(Class::Meta, head_key(segment), decode, fetch).await? {
-            CachedBlock::Head(head) => {
+            (CachedBlock::Head(head), tier) => {
                 *segment.head.head.borrow_mut() = Rc::downgrade(&head);
-                Ok(head)
+                Ok((head, tier))
             }
             _ => Err(mixed_up(segment)),
         }
@@ -153,7 +153,7 @@ impl ShardCore {
         &self,
         segment: &Rc<Segment>,
         handle: PartitionHandle,
-    ) -> Result<Rc<PartitionMeta>> {
+    ) -> Result<(Rc<PartitionMeta>, Tier)> {
         let fetch = self.fetch(segment, partition_key(segment, &handle));
         self.partition_by(segment, handle, fetch).await
     }
@@ -163,7 +163,7 @@ impl ShardCore {
         &self,
         segment: &Rc<Segment>,
         handle: PartitionHandle,
-    ) -> Result<(Rc<PartitionMeta>, PartitionData)> {
+    ) -> Result<(Rc<PartitionMeta>, PartitionData, Tier)> {
         let kept = Rc::new(RefCell::new(Bytes::new()));
         let fetched = self.fetch(segment, extent_key(segment, handle.offset, handle.bytes()));
         let keep = Rc::clone(&kept);
@@ -175,8 +175,8 @@ impl ShardCore {
             *keep.borrow_mut() = both.slice(..at.min(both.len()));
             Ok(meta)
         };
-        let meta = self.partition_by(segment, handle, fetch).await?;
-        Ok((meta, PartitionData { offset: handle.offset, bytes: kept.take() }))
+        let (meta, tier) = self.partition_by(segment, handle, fetch).await?;
+        Ok((meta, PartitionData { offset: handle.offset, bytes: kept.take() }, tier))
     }
 
     async fn partition_by<F, Fut>(
@@ -184,7 +184,7 @@ impl ShardCore {
         segment: &Rc<Segment>,
         handle: PartitionHandle,
         fetch: F,
-    ) -> Result<Rc<PartitionMeta>>
+    ) -> Result<(Rc<PartitionMeta>, Tier)>
     where
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Bytes>> + 'static,
@@ -194,7 +194,7 @@ impl ShardCore {
             Ok(CachedBlock::Partition(Rc::new(decode_partition(&owner, &handle, stored)?)))
         };
         match self.load(Class::Meta, partition_key(segment, &handle), decode, fetch).await? {
-            CachedBlock::Partition(meta) => Ok(meta),
+            (CachedBlock::Partition(meta), tier) => Ok((meta, tier)),
             _ => Err(mixed_up(segment)),
         }
     }
@@ -205,7 +205,7 @@ impl ShardCore {
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         handle: BlockHandle,
-    ) -> Result<Rc<DataBlock>> {
+    ) -> Result<(Rc<DataBlock>, Tier)> {
         self.data_or(segment, head, handle, &PartitionData::default()).await
     }
 
@@ -216,7 +216,7 @@ impl ShardCore {
         head: &Rc<SegmentHead>,
         handle: BlockHandle,
         along: &PartitionData,
-    ) -> Result<Rc<DataBlock>> {
+    ) -> Result<(Rc<DataBlock>, Tier)> {
         let (owner, opened) = (Rc::clone(segment), Rc::clone(head));
         let decode = move |stored: &Bytes| {
             let block = decode_data(&owner, &opened, &handle, Access::Points, stored)?;
@@ -231,7 +231,7 @@ impl ShardCore {
             }
         };
         match self.load(Class::Data, data_key(segment, &handle), decode, fetch).await? {
-            CachedBlock::Data(block) => Ok(block),
+            (CachedBlock::Data(block), tier) => Ok((block, tier)),
             _ => Err(mixed_up(segment)),
         }
     }
@@ -286,15 +286,17 @@ impl ShardCore {
         key: CacheKey,
         decode: impl Fn(&Bytes) -> Result<CachedBlock> + 'static,
         fetch: F,
-    ) -> Result<CachedBlock>
+    ) -> Result<(CachedBlock, Tier)>
     where
         F: FnOnce() -> Fut + 'static,
         Fut: Future<Output = Result<Bytes>> + 'static,
     {
-        self.cache.get_or_load(class, key, decode, fetch).await.map_err(|error| match error {
-            LoadError::Source(error) => error,
-            LoadError::Stopped => Error::closed(),
-        })
+        let mut load = self.cache.get_or_load(class, key, decode, fetch);
+        match (&mut load).await {
+            Ok(block) => Ok((block, load.tier())),
+            Err(LoadError::Source(error)) => Err(error),
+            Err(LoadError::Stopped) => Err(Error::closed()),
+        }
     }
 }
 

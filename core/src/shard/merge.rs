@@ -1,149 +1,181 @@
-//! Several sorted runs as one: the newest write of each key, in key order.
+//! Several sorted runs as one: the writes of each key, newest first, in key order.
 
 use super::ShardCore;
 use super::segment_cursor::SegmentCursor;
 use super::source::BlockSource;
-use crate::entry::Op;
+use crate::entry::Entry;
 use crate::error::Result;
-use crate::key::group_prefix;
+use crate::key::{group_of, group_prefix};
+use crate::resolve::Folded;
+use crate::segment::head::SegmentHead;
 use crate::version::{Segment, SortedRun};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 
-/// Walks the entries of one sorted run in order, inside the key groups that count, a block at a time.
+/// Walks the entries of one sorted run in order, inside the key groups that count, a block at a time: ascending, or descending.
 pub(crate) struct RunCursor {
-    /// Pieces that are not open yet, in ascending order.
+    /// Pieces that are not open yet, in the order of the walk.
     rest: VecDeque<Rc<Segment>>,
     open: Option<OpenSegment>,
     source: BlockSource,
-    /// Engine keys from here on are not asked for.
+    /// Engine keys below `from`, or from `end` on, are not asked for.
+    from: Box<[u8]>,
     end: Box<[u8]>,
+    reverse: bool,
+    /// Pieces met so far that have range deletions: these reach beyond the last entry of their piece.
+    deleting: Vec<(Rc<Segment>, Rc<SegmentHead>)>,
 }
 
-/// A segment under a cursor.
+/// A segment under a cursor, and the keys of it that are asked for.
 struct OpenSegment {
-    /// Stands on an entry.
     cursor: SegmentCursor,
+    from: Box<[u8]>,
     end: Box<[u8]>,
 }
 
 impl RunCursor {
-    /// A cursor at the run's first entry at or above `from` that counts; `end` bounds it from above.
+    /// A cursor at the run's first entry from `from` to `end`, exclusive, that counts; at the last one if `reverse`.
     pub(crate) async fn seek(
         core: &ShardCore,
         run: &SortedRun,
         source: BlockSource,
         from: &[u8],
         end: &[u8],
+        reverse: bool,
     ) -> Result<Self> {
         let pieces =
             run.segments.iter().filter(|segment| *from <= *segment.entry.largest && *segment.from < *end);
-        let mut cursor = Self { rest: pieces.cloned().collect(), open: None, source, end: Box::from(end) };
-        cursor.open_next(core, from).await?;
+        let mut rest: VecDeque<_> = pieces.cloned().collect();
+        if reverse {
+            rest.make_contiguous().reverse();
+        }
+        let (from, end) = (Box::from(from), Box::from(end));
+        let mut cursor = Self { rest, open: None, source, from, end, reverse, deleting: Vec::new() };
+        cursor.open_next(core).await?;
         Ok(cursor)
     }
 
-    /// Opens the next piece that has an entry at or above `from`.
-    async fn open_next(&mut self, core: &ShardCore, from: &[u8]) -> Result<()> {
+    /// Opens the next piece that has an entry that is asked for.
+    async fn open_next(&mut self, core: &ShardCore) -> Result<()> {
         self.open = None;
         while let Some(segment) = self.rest.pop_front() {
             self.source.next_segment();
-            self.open = OpenSegment::seek(core, segment, &mut self.source, from, &self.end).await?;
-            if self.open.is_some() {
+            let open = self.open_segment(core, segment).await?;
+            if !open.cursor.head().range_deletes().is_empty() {
+                self.deleting.push((Rc::clone(open.cursor.segment()), Rc::clone(open.cursor.head())));
+            }
+            if open.is_inside() {
+                self.open = Some(open);
                 break;
             }
         }
         Ok(())
     }
 
+    async fn open_segment(&mut self, core: &ShardCore, segment: Rc<Segment>) -> Result<OpenSegment> {
+        let from = (&*self.from).max(&*segment.from);
+        let last = group_prefix(segment.entry.groups.end);
+        let end = (&*self.end).min(last.as_slice());
+        let (from, end): (Box<[u8]>, Box<[u8]>) = (Box::from(from), Box::from(end));
+        let cursor = if self.reverse {
+            SegmentCursor::seek_before(core, segment, &mut self.source, &end).await?
+        } else {
+            SegmentCursor::seek(core, segment, &mut self.source, &from).await?
+        };
+        Ok(OpenSegment { cursor, from, end })
+    }
+
     pub(crate) async fn advance(&mut self, core: &ShardCore) -> Result<()> {
-        if let Some(open) = &mut self.open
-            && !open.advance(core, &mut self.source).await?
-        {
-            self.open_next(core, &[]).await?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if self.reverse {
+            if !open.cursor.retreat_now() {
+                open.cursor.retreat(core, &mut self.source).await?;
+            }
+        } else if !open.cursor.advance_now() {
+            open.cursor.advance(core, &mut self.source).await?;
+        }
+        if !open.is_inside() {
+            self.open_next(core).await?;
         }
         Ok(())
     }
 
-    /// Key and value of the current entry; `None` at the end.
-    pub(crate) fn current(&self) -> Option<(&[u8], Option<&[u8]>)> {
-        let (key, entry) = self.open.as_ref()?.cursor.current()?;
-        Some((key, (entry.op != Op::Delete).then_some(entry.payload())))
+    /// Whether a range deletion hides what older runs say of `key`, which is not beyond where the cursor stands.
+    pub(crate) fn deletes(&self, key: &[u8]) -> bool {
+        self.deleting.iter().any(|(segment, head)| {
+            head.range_deletes().covers(key)
+                && group_of(key).is_some_and(|group| segment.entry.groups.contains(&group))
+        })
+    }
+
+    /// Key and entry that it stands on; `None` at the end.
+    pub(crate) fn current(&self) -> Option<(&[u8], Entry<'_>)> {
+        self.open.as_ref()?.cursor.current()
     }
 }
 
 impl OpenSegment {
-    async fn seek(
-        core: &ShardCore,
-        segment: Rc<Segment>,
-        source: &mut BlockSource,
-        from: &[u8],
-        end: &[u8],
-    ) -> Result<Option<Self>> {
-        let from = if *from < *segment.from { segment.from.clone() } else { Box::from(from) };
-        let last = group_prefix(segment.entry.groups.end);
-        let end = Box::from(if end < last.as_slice() { end } else { last.as_slice() });
-        let cursor = SegmentCursor::seek(core, segment, source, &from).await?;
-        let open = Self { cursor, end };
-        Ok(open.is_inside().then_some(open))
-    }
-
     fn is_inside(&self) -> bool {
-        self.cursor.current().is_some_and(|(key, _)| key < &*self.end)
-    }
-
-    /// Goes to the next entry; `false` at the segment's end, or where its entries stop to count.
-    async fn advance(&mut self, core: &ShardCore, source: &mut BlockSource) -> Result<bool> {
-        if !self.cursor.advance_now() {
-            self.cursor.advance(core, source).await?;
-        }
-        Ok(self.is_inside())
+        self.cursor.current().is_some_and(|(key, _)| *self.from <= *key && key < &*self.end)
     }
 }
 
 /// What a merge takes in: memtable entries that were copied out, or a sorted run of segments.
 pub(crate) enum Run {
-    Copied(std::vec::IntoIter<CopiedEntry>, Option<CopiedEntry>),
+    Copied(Copied),
     Segments(Box<RunCursor>),
 }
 
-/// An entry copied out of a memtable.
-pub(crate) type CopiedEntry = (Box<[u8]>, Option<Box<[u8]>>);
+/// What a memtable holds of a range, copied out: it may change while a merge waits.
+#[derive(Default)]
+pub(crate) struct Copied {
+    /// In the order of the merge.
+    pub(crate) entries: VecDeque<(Box<[u8]>, Folded<'static>)>,
+    /// In ascending order, without overlaps.
+    pub(crate) range_deletions: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
 
 impl Run {
-    pub(crate) fn copied(entries: Vec<CopiedEntry>) -> Self {
-        let mut rest = entries.into_iter();
-        let first = rest.next();
-        Self::Copied(rest, first)
-    }
-
-    fn current(&self) -> Option<(&[u8], Option<&[u8]>)> {
+    fn current(&self) -> Option<(&[u8], Entry<'_>)> {
         match self {
-            Self::Copied(_, entry) => entry.as_ref().map(|(key, slot)| (&**key, slot.as_deref())),
+            Self::Copied(copied) => copied.entries.front().map(|(key, entry)| (&**key, entry.entry())),
             Self::Segments(cursor) => cursor.current(),
         }
     }
 
     async fn advance(&mut self, core: &ShardCore) -> Result<()> {
         match self {
-            Self::Copied(rest, entry) => *entry = rest.next(),
+            Self::Copied(copied) => drop(copied.entries.pop_front()),
             Self::Segments(cursor) => cursor.advance(core).await?,
         }
         Ok(())
     }
+
+    /// Whether a range deletion of this run hides what older runs say of `key`.
+    fn deletes(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Copied(copied) => {
+                let next = copied.range_deletions.partition_point(|(from, _)| **from <= *key);
+                let last = next.checked_sub(1).and_then(|last| copied.range_deletions.get(last));
+                last.is_some_and(|(_, to)| *key < **to)
+            }
+            Self::Segments(cursor) => cursor.deletes(key),
+        }
+    }
 }
 
-/// A run in the heap: smallest key first, of equal keys the newest run first.
+/// A run in the heap: the next key first, of equal keys the newest run first.
 struct Ranked {
     run: Run,
     /// 0 is the newest.
     age: usize,
+    reverse: bool,
 }
 
 impl Ranked {
-    fn rank(&self) -> (Option<&[u8]>, usize) {
-        (self.run.current().map(|(key, _)| key), self.age)
+    fn key(&self) -> Option<&[u8]> {
+        self.run.current().map(|(key, _)| key)
     }
 }
 
@@ -160,52 +192,84 @@ impl PartialOrd for Ranked {
 }
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rank().cmp(&other.rank())
+        let keys = self.key().cmp(&other.key());
+        let keys = if self.reverse { keys.reverse() } else { keys };
+        keys.then(self.age.cmp(&other.age))
     }
 }
 
 /// The merge of runs given newest first.
 pub(crate) struct Merge {
     heap: BinaryHeap<Reverse<Ranked>>,
-    key: Vec<u8>,
+    /// Runs that have come to their end but whose range deletions still hide what is older.
+    ended: Vec<Ranked>,
+}
+
+/// What all runs say of one key.
+pub(crate) struct Writes<'a> {
+    pub(crate) key: &'a [u8],
+    /// Newest first; what a newer range deletion hides is left out.
+    pub(crate) entries: &'a [Entry<'a>],
+    /// A range deletion hides everything that is older than `entries`, below the merge as well.
+    pub(crate) is_deleted_below: bool,
 }
 
 impl Merge {
-    pub(crate) fn new(runs: Vec<Run>) -> Self {
-        let ranked = runs.into_iter().enumerate().map(|(age, run)| Reverse(Ranked { run, age }));
-        Self {
-            heap: ranked.filter(|Reverse(ranked)| ranked.run.current().is_some()).collect(),
-            key: Vec::new(),
+    /// Ascending, or descending if `reverse`: the runs must stand accordingly.
+    pub(crate) fn new(runs: Vec<Run>, reverse: bool) -> Self {
+        let mut merge = Self { heap: BinaryHeap::with_capacity(runs.len()), ended: Vec::new() };
+        for (age, run) in runs.into_iter().enumerate() {
+            merge.put_back(Ranked { run, age, reverse });
+        }
+        merge
+    }
+
+    fn put_back(&mut self, ranked: Ranked) {
+        if ranked.key().is_some() {
+            self.heap.push(Reverse(ranked));
+        } else {
+            self.ended.push(ranked);
         }
     }
 
-    /// The newest write of the next key, deletions included, handed to `visit`; `None` at the end.
+    /// What is said of the next key, handed to `visit`; `None` at the end.
     pub(crate) async fn next<T>(
         &mut self,
         core: &ShardCore,
-        visit: impl FnOnce(&[u8], Option<&[u8]>) -> T,
+        visit: impl FnOnce(Writes<'_>) -> T,
     ) -> Result<Option<T>> {
-        let visited = match self.heap.peek().and_then(|Reverse(top)| top.run.current()) {
-            None => return Ok(None),
-            Some((key, slot)) => {
-                self.key.clear();
-                self.key.extend_from_slice(key);
-                visit(key, slot)
-            }
-        };
-        // Step over this key in every run that has it.
-        while self
-            .heap
-            .peek()
-            .and_then(|Reverse(top)| top.run.current())
-            .is_some_and(|(key, _)| key == self.key)
+        let Some(Reverse(first)) = self.heap.pop() else { return Ok(None) };
+        let mut more = Vec::new();
+        while let Some(Reverse(next)) = self.heap.peek()
+            && next.key() == first.key()
         {
-            let Some(Reverse(mut top)) = self.heap.pop() else { break };
-            top.run.advance(core).await?;
-            if top.run.current().is_some() {
-                self.heap.push(Reverse(top));
-            }
+            more.extend(self.heap.pop().map(|Reverse(ranked)| ranked));
         }
-        Ok(Some(visited))
+        let visited = self.visit(&first, &more, visit);
+        for mut ranked in std::iter::once(first).chain(more) {
+            ranked.run.advance(core).await?;
+            self.put_back(ranked);
+        }
+        Ok(visited)
+    }
+
+    fn visit<T>(&self, first: &Ranked, more: &[Ranked], visit: impl FnOnce(Writes<'_>) -> T) -> Option<T> {
+        let (key, newest) = first.run.current()?;
+        // The newest run with a range deletion over the key: it hides what is older than it.
+        let others = self.heap.iter().map(|Reverse(ranked)| ranked).chain(&self.ended);
+        let deleting = others.chain(more).chain([first]).filter(|ranked| ranked.run.deletes(key));
+        let hidden_from = deleting.map(|ranked| ranked.age).min();
+        let is_seen = |ranked: &&Ranked| hidden_from.is_none_or(|age| ranked.age <= age);
+        let is_deleted_below = hidden_from.is_some();
+        let alone = [newest];
+        let several: Vec<Entry<'_>>;
+        let entries = if more.is_empty() {
+            if is_seen(&first) { alone.as_slice() } else { &[] }
+        } else {
+            let seen = std::iter::once(first).chain(more).filter(is_seen);
+            several = seen.filter_map(|ranked| ranked.run.current()).map(|(_, entry)| entry).collect();
+            several.as_slice()
+        };
+        Some(visit(Writes { key, entries, is_deleted_below }))
     }
 }
