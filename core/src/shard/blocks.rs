@@ -37,7 +37,7 @@ impl Cached for CachedBlock {
 }
 
 /// A segment's way to its head without a search in the cache. The cache counts the head and may forget it; then so does this.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HeadPin {
     head: RefCell<Weak<SegmentHead>>,
 }
