@@ -153,7 +153,7 @@ impl ShardCore {
         &self,
         segment: &Rc<Segment>,
         handle: PartitionHandle,
-    ) -> Result<Rc<PartitionMeta>> {
+    ) -> Result<(Rc<PartitionMeta>, Tier)> {
         let fetch = self.fetch(segment, partition_key(segment, &handle));
         self.partition_by(segment, handle, fetch).await.map(|(meta, _)| meta)
     }
