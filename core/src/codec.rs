@@ -79,6 +79,30 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..end)?.try_into().ok().map(u32::from_le_bytes)
 }
 
+/// How many bytes two keys begin with alike.
+#[inline]
+pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// The first eight bytes of a key as one number, zeros where it ends earlier: of two keys whose numbers differ, the smaller number is
+/// the smaller key's.
+#[inline]
+#[expect(
+    clippy::big_endian_bytes,
+    reason = "keys are compared as bytes: only big-endian numbers sort as numbers"
+)]
+pub(crate) fn prefix_u64(key: &[u8]) -> u64 {
+    match key.first_chunk::<8>() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut padded = [0; 8];
+            padded.iter_mut().zip(key).for_each(|(to, &from)| *to = from);
+            u64::from_be_bytes(padded)
+        }
+    }
+}
+
 /// A length that is bounded far below four gigabytes by the limits, as its stored width.
 #[expect(clippy::expect_used, reason = "a programmer error: limits.rs bounds every length that is stored")]
 pub(crate) fn stored_u32(length: usize) -> u32 {

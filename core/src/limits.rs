@@ -13,6 +13,19 @@ pub const CHECKPOINT_METADATA_BYTES_MAX: usize = 64 * 1024;
 /// Most entries of one page of a scan.
 pub const SCAN_ENTRIES_MAX: usize = 16 * 1024;
 
+/// Writes of one batch.
+pub const BATCH_WRITES_MAX: usize = 64 * 1024;
+/// Bytes of values of one batch.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Keys of one multi-get.
+pub const MULTI_GET_KEYS_MAX: usize = 64 * 1024;
+/// Snapshots of one shard that may be held at once, scans of several pages included.
+pub const SNAPSHOTS_MAX: usize = 1024;
+
+/// Keys of one shard on which operations may wait for room or for a block at once; the mailbox rests at more.
+pub(crate) const WAITING_KEYS_MAX: usize = 1024;
+/// Operations that may wait behind each other on all such keys of one shard; the mailbox rests at more.
+pub(crate) const WAITING_REQUESTS_MAX: usize = 16 * 1024;
 /// A page of a scan ends once its keys and values take this many bytes.
 pub(crate) const SCAN_PAGE_BYTES: usize = 1024 * 1024;
 /// Operations that may wait in one shard's mailbox; the next one is answered with `Busy`.
@@ -23,6 +36,10 @@ pub(crate) const MAILBOX_BATCH: usize = 256;
 pub(crate) const READS_IN_FLIGHT_MAX: usize = 1024;
 /// Raw bytes after which a data block is closed. A single larger entry makes a larger block.
 pub(crate) const BLOCK_RAW_BYTES: usize = 4096;
+/// What a writer may choose instead: least, and most.
+pub(crate) const BLOCK_RAW_BYTES_RANGE: (usize, usize) = (4096, 64 * 1024);
+/// Raw bytes of data blocks after which a partition is closed.
+pub(crate) const PARTITION_RAW_BYTES: usize = 64 * 1024;
 /// Largest raw or stored payload that a block header may announce: one entry of maximal key and value, and its framing.
 pub(crate) const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
 /// Entries between two restart points of a data block.
@@ -31,6 +48,8 @@ pub(crate) const RESTART_INTERVAL: usize = 16;
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// Largest manifest that is read, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Levels that segments of a manifest may be on: 0 is the newest.
+pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.
 pub(crate) const MANIFEST_SEGMENTS_MAX: usize = 256 * 1024;
 /// Tries to claim an epoch while other processes claim one at the same time.
@@ -55,5 +74,5 @@ pub(crate) const COMPACTION_PAUSE_MS: (u64, u64) = (1_000, 30_000);
 const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= COMPACTION_FAN_IN);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX as usize);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
-const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 72 < MANIFEST_BYTES_MAX / 2);
+const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);
 const _: () = assert!(KEY_GROUPS_MAX <= 32_768, "group numbers and their exclusive end fit two bytes");

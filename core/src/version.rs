@@ -5,6 +5,7 @@ use crate::key::group_prefix;
 use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtable;
 use crate::segment::Place;
+use crate::shard::blocks::HeadPin;
 use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,6 +13,8 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) sequence: u64,
+    /// Sequence of the last write that it took.
+    pub(crate) last_write: u64,
     pub(crate) memtable: Memtable,
 }
 
@@ -23,6 +26,8 @@ pub(crate) struct Segment {
     pub(crate) object_id: u64,
     /// First key that may be found in it here: its smallest, or where its key groups begin.
     pub(crate) from: Box<[u8]>,
+    /// Its head, while the cache has it.
+    pub(crate) head: HeadPin,
 }
 
 impl Segment {
@@ -30,7 +35,7 @@ impl Segment {
         let object_id = xxh3_64(entry.object.as_str().as_bytes());
         let clip = group_prefix(entry.groups.start);
         let from = if *entry.smallest < *clip.as_slice() { Box::from(clip) } else { entry.smallest.clone() };
-        Self { entry, object_id, from }
+        Self { entry, object_id, from, head: HeadPin::default() }
     }
 
     /// Where byte `offset` of this segment lies in its object.
@@ -92,11 +97,18 @@ impl Version {
         next
     }
 
-    /// With the frozen memtable `sequence` gone and its segment in place.
-    pub(crate) fn with_flushed(&self, sequence: u64, segment: Rc<Segment>) -> Self {
+    /// Whether the frozen memtable `sequence` is part of it.
+    pub(crate) fn has_frozen(&self, sequence: u64) -> bool {
+        self.frozen.iter().any(|frozen| frozen.sequence == sequence)
+    }
+
+    /// With the frozen memtable `sequence` gone and its segment, if it made one, in place.
+    pub(crate) fn with_flushed(&self, sequence: u64, segment: Option<Rc<Segment>>) -> Self {
         let mut next = self.clone();
         next.frozen.retain(|frozen| frozen.sequence != sequence);
-        next.insert(SortedRun { sequence, segments: Rc::from([segment]) });
+        if let Some(segment) = segment {
+            next.insert(SortedRun { sequence, segments: Rc::from([segment]) });
+        }
         next
     }
 
@@ -150,9 +162,10 @@ pub(crate) mod tests {
             footer_crc: 0,
             tag: sequence,
             sequence,
+            level: 0,
             groups,
-            entries: 1,
-            tombstones: 0,
+            counts: crate::segment::counts::Counts { entries: 1, ..Default::default() },
+            range_deletes: 0,
             smallest: engine_key(smallest.0, smallest.1).unwrap(),
             largest: engine_key(largest.0, largest.1).unwrap(),
         }

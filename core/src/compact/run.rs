@@ -6,11 +6,16 @@
 
 use super::pick::pick;
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::group_prefix;
 use crate::limits::{COMPACTION_PAUSE_MS, COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
-use crate::segment::writer::{EncodedSegment, SegmentWriter};
-use crate::shard::blocks::BlockSource;
-use crate::shard::merge::{Merge, Run, RunCursor};
+use crate::resolve::fold;
+use crate::segment::encoded::EncodedSegment;
+use crate::segment::ranges::RangeDeletes;
+use crate::segment::writer::{SegmentWriter, WriterOptions};
+use crate::shard::merge::{Merge, Run};
+use crate::shard::run_cursor::RunCursor;
+use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
 use crate::version::{Segment, SortedRun, Version};
 use aquifer_remote::Content;
@@ -69,22 +74,34 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
     let mut inputs = Vec::with_capacity(plan.runs.len());
     for run in &plan.runs {
         let source = BlockSource::windows(window_bytes);
-        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, run, source, &[], &KEY_END).await?)));
+        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, run, source, &[], &KEY_END, false).await?)));
     }
-    let mut merge = Merge::new(inputs);
+    let mut merge = Merge::new(inputs, false);
+    // What they delete of older runs has to go on doing so, piece by piece.
+    let ranges =
+        if plan.reaches_bottom { RangeDeletes::default() } else { range_deletes(core, plan).await? };
+    let mut ranges_from: Vec<u8> = Vec::new();
     let mut outputs = Vec::new();
     let mut writer = new_writer(core)?;
     let mut slice = 0;
     loop {
-        let pushed = merge.next(core, |key, slot| {
-            slice += key.len() + slot.map_or(0, <[u8]>::len);
-            if slot.is_some() || !plan.reaches_bottom { writer.push(key, slot) } else { Ok(()) }
+        let pushed = merge.next(core, |writes| {
+            slice +=
+                writes.key.len() + writes.entries.iter().map(|entry| entry.payload().len()).sum::<usize>();
+            let is_last = plan.reaches_bottom || writes.is_deleted_below;
+            match fold(writes.entries, is_last, core.shared.now_ms(), &core.shared.operators) {
+                Some(folded) => writer.push(writes.key, &folded.entry()),
+                None => Ok(()),
+            }
         });
         match pushed.await? {
             None => break,
             Some(pushed) => pushed?,
         }
         if writer.memory_bytes() >= core.budget.memtable_bytes_max / 2 {
+            let border = [writer.last_key(), &[0]].concat();
+            ranges.clipped(&ranges_from, &border).for_each(|(from, to)| writer.push_range_delete(from, to));
+            ranges_from = border;
             outputs.push(output(core, std::mem::replace(&mut writer, new_writer(core)?), sequence).await?);
         }
         if slice >= SLICE_BYTES {
@@ -92,6 +109,7 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
             aquifer_io::yield_now().await;
         }
     }
+    ranges.clipped(&ranges_from, &KEY_END).for_each(|(from, to)| writer.push_range_delete(from, to));
     if !writer.is_empty() {
         outputs.push(output(core, writer, sequence).await?);
     }
@@ -99,8 +117,24 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// Range deletions of all inputs, inside the key groups that count.
+async fn range_deletes(core: &ShardCore, plan: &Plan) -> Result<RangeDeletes> {
+    let mut ranges = Vec::new();
+    for segment in plan.runs.iter().flat_map(|run| run.segments.iter()) {
+        if segment.entry.range_deletes > 0 {
+            let groups = &segment.entry.groups;
+            let (from, to) = (group_prefix(groups.start), group_prefix(groups.end));
+            let (head, _) = core.head(segment).await?;
+            let clipped = head.range_deletes().clipped(&from, &to);
+            ranges.extend(clipped.map(|(from, to)| Box::from(from)..Box::from(to)));
+        }
+    }
+    Ok(RangeDeletes::new(ranges))
+}
+
 fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
-    SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)
+    let options = WriterOptions { compression: core.shared.compression, ..WriterOptions::default() };
+    SegmentWriter::new(aquifer_io::random_u64(), options)
 }
 
 /// Uploads one piece of the result, and keeps its filter and index at hand.

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  bytes  field
 //!      0      8  magic, the letters "AqManift"
-//!      8      4  format version: 1
+//!      8      4  format version: 2
 //!     12      4  zero
 //!     16      8  number of this manifest
 //!     24      8  epoch of its writer
@@ -28,36 +28,43 @@
 //!                0      4  position of its object in the list above
 //!                4      4  its bytes
 //!                8      8  its offset in the object
-//!               16      4  bytes of its tail: filter, index, properties, footer
+//!               16      4  bytes of its tail: dictionary, head, footer
 //!               20      4  CRC-32 of its footer
 //!               24      8  tag
 //!               32      8  sequence: higher is newer
 //!               40      2  first key group that it counts for here
 //!               42      2  end of these, exclusive
-//!               44      4  zero
-//!               48      8  entries
-//!               56      8  deletions among them
-//!               64      4  bytes of its smallest key, then of its largest
-//!               72      -  smallest key, largest key (engine keys, of the segment as a whole)
+//!               44      1  level, 0 to 15
+//!               45      3  zero
+//!               48     56  counts of its entries, of the segment as a whole (see segment/counts.rs)
+//!              104      4  range deletions
+//!              108      4  zero
+//!              112      4  bytes of its smallest key, then of its largest
+//!              120      -  smallest key, largest key (engine keys, range deletions included, of the segment as a whole)
 //! ```
 //! Segments stand newest first. Segments of one sequence are one sorted run, cut into pieces: their keys do not overlap.
 
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
-use crate::limits::{CHECKPOINT_METADATA_BYTES_MAX, MANIFEST_SEGMENTS_MAX};
+use crate::key::GROUP_BYTES;
+use crate::limits::{
+    CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
+};
+use crate::segment::counts::{COUNTS_BYTES, Counts};
 use crate::segment::footer::FOOTER_BYTES;
 use aquifer_remote::ObjectName;
 use std::collections::HashMap;
 use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"AqManift";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_CRC_AT: usize = 92;
 pub(crate) const HEADER_BYTES: usize = 96;
-const SEGMENT_BYTES: usize = 72;
+const SEGMENT_BYTES: usize = 120;
 const _: () = assert!(8 + 4 + 4 + 5 * 8 + 4 * 2 + 5 * 4 + 8 == HEADER_CRC_AT);
 const _: () = assert!(HEADER_CRC_AT + 4 == HEADER_BYTES);
-const _: () = assert!(2 * 4 + 8 + 2 * 4 + 2 * 8 + 2 * 2 + 4 + 2 * 8 + 2 * 4 == SEGMENT_BYTES);
+const _: () =
+    assert!(2 * 4 + 8 + 2 * 4 + 2 * 8 + 2 * 2 + 1 + 3 + COUNTS_BYTES + 4 + 4 + 2 * 4 == SEGMENT_BYTES);
 
 /// One segment as a manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +76,14 @@ pub(crate) struct SegmentEntry {
     pub(crate) footer_crc: u32,
     pub(crate) tag: u64,
     pub(crate) sequence: u64,
+    /// 0 is the newest.
+    pub(crate) level: u8,
     /// Key groups that count here; entries of others are skipped.
     pub(crate) groups: Range<u16>,
-    pub(crate) entries: u64,
-    pub(crate) tombstones: u64,
-    /// Engine keys of its first and last entry, clipped or not.
+    /// Of the segment as a whole, clipped or not.
+    pub(crate) counts: Counts,
+    pub(crate) range_deletes: u32,
+    /// Engine keys that no entry and no range deletion of it passes, clipped or not; `largest` may be a range deletion's exclusive end.
     pub(crate) smallest: Box<[u8]>,
     pub(crate) largest: Box<[u8]>,
 }
@@ -152,9 +162,10 @@ impl Manifest {
             body.extend_from_slice(&segment.sequence.to_le_bytes());
             body.extend_from_slice(&segment.groups.start.to_le_bytes());
             body.extend_from_slice(&segment.groups.end.to_le_bytes());
+            body.extend_from_slice(&[segment.level, 0, 0, 0]);
+            segment.counts.encode(&mut body);
+            body.extend_from_slice(&segment.range_deletes.to_le_bytes());
             body.extend_from_slice(&[0; 4]);
-            body.extend_from_slice(&segment.entries.to_le_bytes());
-            body.extend_from_slice(&segment.tombstones.to_le_bytes());
             body.extend_from_slice(&stored_u32(segment.smallest.len()).to_le_bytes());
             body.extend_from_slice(&stored_u32(segment.largest.len()).to_le_bytes());
             body.extend_from_slice(&segment.smallest);
@@ -185,7 +196,7 @@ impl Manifest {
         if tail.magic != MAGIC || tail.version != VERSION {
             return Err(corrupt(
                 0,
-                "a manifest of version 1",
+                &format!("a manifest of version {VERSION}"),
                 format!("{:02x?}, version {}", tail.magic, tail.version),
             ));
         }
@@ -284,12 +295,15 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
     let (tail_bytes, footer_crc) = (fields.u32()?, fields.u32()?);
     let (tag, sequence) = (fields.u64()?, fields.u64()?);
     let groups = fields.u16()?..fields.u16()?;
+    let [level, ..]: [u8; 4] = fields.array()?;
+    let counts = Counts::decode(fields)?;
+    let range_deletes = fields.u32()?;
     fields.bytes(4)?;
-    let (entries, tombstones) = (fields.u64()?, fields.u64()?);
     let (smallest, largest) = (fields.u32()? as usize, fields.u32()? as usize);
+    let keys_fit = smallest.max(largest) <= KEY_BYTES_MAX + GROUP_BYTES;
     let (smallest, largest) = (Box::from(fields.bytes(smallest)?), Box::from(fields.bytes(largest)?));
-    let sound = tail_bytes as usize >= FOOTER_BYTES && tail_bytes <= bytes && smallest <= largest;
-    offset.checked_add(u64::from(bytes)).filter(|_| sound)?;
+    let sound = tail_bytes as usize >= FOOTER_BYTES && tail_bytes <= bytes && smallest <= largest && keys_fit;
+    offset.checked_add(u64::from(bytes)).filter(|_| sound && level < MANIFEST_LEVELS_MAX)?;
     Some(SegmentEntry {
         object,
         offset,
@@ -298,9 +312,10 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
         footer_crc,
         tag,
         sequence,
+        level,
         groups,
-        entries,
-        tombstones,
+        counts,
+        range_deletes,
         smallest,
         largest,
     })
@@ -319,9 +334,10 @@ pub(crate) mod tests {
             footer_crc: 7,
             tag: n,
             sequence: 10 - n,
+            level: 3,
             groups: 0..64,
-            entries: 12,
-            tombstones: 1,
+            counts: Counts { entries: 12, tombstones: 1, raw_bytes: 700, ..Counts::default() },
+            range_deletes: 2,
             smallest: Box::from([0, 0, b'a'].as_slice()),
             largest: Box::from([0, 63, b'z'].as_slice()),
         };

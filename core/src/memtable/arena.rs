@@ -90,7 +90,8 @@ impl Default for Arena {
         Self {
             chunks: Vec::new(),
             vacant: Vec::new(),
-            current: 0,
+            // None yet: a large slot may well be the first chunk of all.
+            current: usize::MAX,
             filled: 0,
             free: [Address::NONE; CLASSES],
             classes_free: 0,
@@ -178,8 +179,10 @@ impl Arena {
 
     /// Begins a chunk with room for `bytes`.
     fn next_chunk(&mut self, bytes: usize) {
-        let (rest, start) = (self.room(), address(self.current, self.filled));
-        self.cut(start, rest / UNIT_BYTES);
+        let rest = self.room();
+        if rest > 0 {
+            self.cut(address(self.current, self.filled), rest / UNIT_BYTES);
+        }
         let share = (self.chunk_bytes / 8).next_multiple_of(CHUNK_BYTES.0);
         self.current = self.add_chunk(share.clamp(CHUNK_BYTES.0, CHUNK_BYTES.1).max(bytes)).chunk();
         self.filled = 0;

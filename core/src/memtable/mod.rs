@@ -18,15 +18,14 @@ mod index;
 mod merge;
 #[cfg(test)]
 mod model_test;
-mod old;
 mod ranges;
 mod record;
 mod slots;
 mod tree;
 
+pub(crate) use self::Table as Memtable;
 pub(crate) use cursor::{Cursor, Visible};
 pub(crate) use merge::MergeWrite;
-pub(crate) use old::{Memtable, Slot};
 pub(crate) use ranges::RangeDeletion;
 
 use crate::entry::Entry;
@@ -99,6 +98,18 @@ impl Table {
             (_, Some(sequence)) => Some(Found::RangeDeleted { sequence }),
             (_, None) => None,
         }
+    }
+
+    /// Whether a range deletion that `at` sees hides what older tables and segments say of `key`.
+    pub(crate) fn is_range_deleted(&self, key: &[u8], at: u64) -> bool {
+        self.ranges.covering(key, at).is_some()
+    }
+
+    /// Sequence of the newest write that concerns `key`.
+    pub(crate) fn newest_write(&self, key: &[u8]) -> Option<u64> {
+        self.get(key, u64::MAX).map(|found| match found {
+            Found::Entry { sequence, .. } | Found::RangeDeleted { sequence } => sequence,
+        })
     }
 
     /// Walks the entries that `at` sees, from the first key on.

@@ -3,8 +3,8 @@
 //! ```text
 //! key      newest version u32 │ bytes of the key u32 │ the key                                          never moves, never freed
 //! version  older version u32 │ bytes of the slot u32 │ sequence u64 │ bytes of payload and flags u32 │
-//!          ┊ expires_ms u64, with HAS_EXPIRY ┊ operator u32, of a merge ┊ the payload, with room to grow
-//! flags    the upper four bits: 0..2 put, delete or merge │ 2 HAS_EXPIRY │ 3 GREW
+//!          ┊ expires_ms u64, with HAS_EXPIRY ┊ written_ms u64 │ operator u32, of a merge ┊ the payload, with room to grow
+//! flags    the upper four bits: 0..2 put, delete, merge or chain │ 2 HAS_EXPIRY │ 3 GREW
 //! ```
 
 #![expect(
@@ -20,6 +20,7 @@ use crate::limits::VALUE_BYTES_MAX;
 const KEY_HEADER_BYTES: usize = 8;
 const VERSION_HEADER_BYTES: usize = 20;
 const EXPIRY_BYTES: usize = 8;
+const WRITTEN_BYTES: usize = 8;
 const OPERATOR_BYTES: usize = 4;
 
 const LENGTH_BITS: u32 = 28;
@@ -28,6 +29,7 @@ const KIND_MASK: u32 = 3;
 const PUT: u32 = 0;
 const DELETE: u32 = 1;
 const MERGE: u32 = 2;
+const CHAIN: u32 = 3;
 const HAS_EXPIRY: u32 = 4;
 /// The version outgrew a slot before: it grows by halves from now on, so that what it leaves behind stays below twice what it takes.
 const GREW: u32 = 8;
@@ -71,7 +73,7 @@ impl Header {
 fn payload_at(flags: u32) -> usize {
     VERSION_HEADER_BYTES
         + if flags & HAS_EXPIRY == 0 { 0 } else { EXPIRY_BYTES }
-        + if flags & KIND_MASK == MERGE { OPERATOR_BYTES } else { 0 }
+        + if flags & KIND_MASK == MERGE { WRITTEN_BYTES + OPERATOR_BYTES } else { 0 }
 }
 
 fn flags_of(entry: &Entry<'_>) -> u32 {
@@ -79,6 +81,7 @@ fn flags_of(entry: &Entry<'_>) -> u32 {
         Op::Put(_) => PUT,
         Op::Delete => DELETE,
         Op::Merge { .. } => MERGE,
+        Op::Chain(_) => CHAIN,
     };
     kind | if entry.expires_ms == NEVER { 0 } else { HAS_EXPIRY }
 }
@@ -120,7 +123,12 @@ impl Arena {
         let op = match header.flags & KIND_MASK {
             PUT => Op::Put(payload),
             DELETE => Op::Delete,
-            _ => Op::Merge { operator: u32_at(bytes, at - OPERATOR_BYTES), operand: payload },
+            MERGE => Op::Merge {
+                operator: u32_at(bytes, at - OPERATOR_BYTES),
+                operand: payload,
+                written_ms: u64_at(bytes, at - OPERATOR_BYTES - WRITTEN_BYTES),
+            },
+            _ => Op::Chain(payload),
         };
         let expires_ms =
             if header.flags & HAS_EXPIRY == 0 { NEVER } else { u64_at(bytes, VERSION_HEADER_BYTES) };
@@ -244,7 +252,8 @@ impl Arena {
         if flags & HAS_EXPIRY != 0 {
             put_u64(bytes, VERSION_HEADER_BYTES, entry.expires_ms);
         }
-        if let Op::Merge { operator, .. } = entry.op {
+        if let Op::Merge { operator, written_ms, .. } = entry.op {
+            put_u64(bytes, at - OPERATOR_BYTES - WRITTEN_BYTES, written_ms);
             put_u32(bytes, at - OPERATOR_BYTES, operator);
         }
         bytes[at..at + payload.len()].copy_from_slice(payload);

@@ -1,35 +1,36 @@
-//! A block: the unit that is checksummed, compressed and cached.
+//! A block: the unit that is checksummed and compressed.
 //!
 //! ```text
 //! offset  bytes  field
 //!      0      4  magic, the letters "AqBk"
-//!      4      1  kind: 1 data, 2 index, 3 filter, 4 properties
-//!      5      1  format version: 1
-//!      6      1  compression of the payload: 0 none, 1 zstd
+//!      4      1  kind: 1 data, 2 partition meta, 3 head, 4 dictionary
+//!      5      1  format version: 2
+//!      6      1  compression of the payload: 0 none, 1 zstd, 2 zstd with the segment's dictionary
 //!      7      1  zero
 //!      8      4  payload bytes as stored
 //!     12      4  payload bytes after decompression
 //!     16      4  CRC-32 of the stored payload
-//!     20      8  tag of the segment, a random number that the manifest names too
-//!     28      4  CRC-32 of bytes 0 to 28
-//!     32      -  payload
+//!     20      4  CRC-32 of bytes 0 to 20: the block's checksum, which its parent keeps too
+//!     24      -  payload
 //! ```
-//! The header's checksum is verified before any length of it is trusted, the payload's before it is decompressed.
+//! The parent's checksum covers the header, the header's covers the payload: both are verified before any length is trusted or anything
+//! is decompressed. Nothing in a block says which segment it is of, so that a merge can copy it into another one as it is; a block that
+//! is sound but of another place shows by the parent's checksum.
 
 use super::Place;
 use crate::codec::{Reader, stored_u32};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::BLOCK_BYTES_MAX;
 use crate::options::Compression;
 use bytes::Bytes;
 use std::cell::RefCell;
 
-pub(crate) const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 24;
 const MAGIC: [u8; 4] = *b"AqBk";
-const VERSION: u8 = 1;
-const HEADER_CRC_AT: usize = 28;
+const VERSION: u8 = 2;
+const HEADER_CRC_AT: usize = 20;
 
-const _: () = assert!(4 + 1 + 1 + 1 + 1 + 4 + 4 + 4 + 8 == HEADER_CRC_AT);
+const _: () = assert!(4 + 1 + 1 + 1 + 1 + 4 + 4 + 4 == HEADER_CRC_AT);
 const _: () = assert!(HEADER_CRC_AT + 4 == HEADER_BYTES);
 
 /// What a block holds.
@@ -37,36 +38,85 @@ const _: () = assert!(HEADER_CRC_AT + 4 == HEADER_BYTES);
 #[repr(u8)]
 pub(crate) enum Kind {
     Data = 1,
-    Index = 2,
-    Filter = 3,
-    Properties = 4,
+    Partition = 2,
+    Head = 3,
+    Dictionary = 4,
+}
+
+/// How a payload is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Packing {
+    Raw = 0,
+    Zstd = 1,
+    ZstdDictionary = 2,
+}
+
+/// A dictionary that the data blocks of a segment are compressed with.
+#[derive(Clone, Debug)]
+pub(crate) struct Dictionary {
+    bytes: Bytes,
+    /// Tells dictionaries of one thread apart.
+    hash: u64,
+}
+
+impl Dictionary {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        let hash = xxhash_rust::xxh3::xxh3_64(&bytes);
+        Self { bytes, hash }
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Whether blocks compressed with one can be read with the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
 }
 
 /// Compresses and frames payloads; keeps its zstd context from block to block.
 pub(crate) struct Encoder {
-    tag: u64,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    level: i32,
+    packing: Packing,
 }
 
-/// Length and payload checksum of a block that was written: what its parent keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Length and checksum of a block that was written: what its parent keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) bytes: u32,
     pub(crate) crc: u32,
 }
 
 impl Encoder {
-    pub(crate) fn new(tag: u64, compression: Compression) -> Result<Self> {
-        let zstd = match compression {
-            Compression::None => None,
-            Compression::Zstd { level } => Some(zstd::bulk::Compressor::new(level).map_err(|error| {
-                crate::Error::invalid(format!("zstd level {level} is not possible: {error}"))
-            })?),
+    pub(crate) fn new(compression: Compression) -> Result<Self> {
+        let (zstd, level) = match compression {
+            Compression::None => (None, 0),
+            Compression::Zstd { level } => {
+                let zstd = zstd::bulk::Compressor::new(level).map_err(|error| impossible(level, &error))?;
+                (Some(zstd), level)
+            }
         };
-        Ok(Self { tag, zstd })
+        Ok(Self { zstd, level, packing: Packing::Zstd })
     }
 
-    /// Appends the block to `out`. A payload that zstd does not shrink by an eighth is stored as it is.
+    /// From now on data blocks are compressed with `dictionary`. Without compression it changes nothing.
+    pub(crate) fn use_dictionary(&mut self, dictionary: &Dictionary) -> Result<()> {
+        if let Some(zstd) = &mut self.zstd {
+            zstd.set_dictionary(self.level, dictionary.bytes())
+                .map_err(|error| impossible(self.level, &error))?;
+            self.packing = Packing::ZstdDictionary;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn compresses(&self) -> bool {
+        self.zstd.is_some()
+    }
+
+    /// Appends the block to `out`. A payload that zstd does not shrink by an eighth is stored as it is; only data blocks are compressed.
     pub(crate) fn encode(&mut self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) -> Written {
         let packed = match (&mut self.zstd, kind) {
             (Some(zstd), Kind::Data) => {
@@ -75,45 +125,80 @@ impl Encoder {
             _ => None,
         };
         let payload = packed.as_deref().unwrap_or(raw);
-        let crc = crc32fast::hash(payload);
+        let packing = if packed.is_some() { self.packing } else { Packing::Raw };
         let start = out.len();
+        out.reserve(HEADER_BYTES + payload.len());
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[kind as u8, VERSION, u8::from(packed.is_some()), 0]);
+        out.extend_from_slice(&[kind as u8, VERSION, packing as u8, 0]);
         out.extend_from_slice(&stored_u32(payload.len()).to_le_bytes());
         out.extend_from_slice(&stored_u32(raw.len()).to_le_bytes());
+        out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
+        let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&crc.to_le_bytes());
-        out.extend_from_slice(&self.tag.to_le_bytes());
-        let header_crc = crc32fast::hash(out.get(start..).unwrap_or_default());
-        out.extend_from_slice(&header_crc.to_le_bytes());
         out.extend_from_slice(payload);
         Written { bytes: stored_u32(HEADER_BYTES + payload.len()), crc }
     }
 }
 
-/// What the parent says about a block.
+fn impossible(level: i32, error: &std::io::Error) -> Error {
+    Error::invalid(format!("zstd level {level} is not possible: {error}"))
+}
+
+/// What the parent says about a block, and what it needs to be read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Expected {
+pub(crate) struct Expected<'a> {
     pub(crate) kind: Kind,
-    pub(crate) tag: u64,
     pub(crate) crc: u32,
+    pub(crate) dictionary: Option<&'a Dictionary>,
+}
+
+/// A verified header.
+struct Header {
+    packing: u8,
+    raw_bytes: u32,
+}
+
+/// Verifies `stored`, the whole block as read from `place`, against itself and its parent, without decompressing it.
+pub(crate) fn verify(stored: &[u8], expected: Expected<'_>, place: &Place) -> Result<()> {
+    verified(stored, expected, place).map(drop)
 }
 
 /// Verifies `stored`, the whole block as read from `place`, against itself and its parent, and returns its raw payload.
-pub(crate) fn decode(stored: &Bytes, expected: Expected, place: &Place) -> Result<Bytes> {
-    let too_short = || place.corrupt("a block header of 32 bytes", format!("{} bytes", stored.len()));
-    let header = stored.first_chunk::<HEADER_BYTES>().ok_or_else(too_short)?;
+pub(crate) fn decode(stored: &Bytes, expected: Expected<'_>, place: &Place) -> Result<Bytes> {
+    let header = verified(stored, expected, place)?;
+    let payload = stored.slice(HEADER_BYTES..);
+    if header.packing == Packing::Raw as u8 && header.raw_bytes as usize == payload.len() {
+        return Ok(payload);
+    }
+    if header.packing == Packing::Zstd as u8 {
+        return decompress(&payload, header.raw_bytes, None, place);
+    }
+    if header.packing == Packing::ZstdDictionary as u8 && expected.dictionary.is_some() {
+        return decompress(&payload, header.raw_bytes, expected.dictionary, place);
+    }
+    Err(place.corrupt(
+        "compression 0, 1 or, with a dictionary, 2, and lengths that agree",
+        format!("compression {}", header.packing),
+    ))
+}
+
+fn verified(stored: &[u8], expected: Expected<'_>, place: &Place) -> Result<Header> {
+    let too_short = || place.corrupt("a block header of 24 bytes", format!("{} bytes", stored.len()));
+    let (header, payload) = stored.split_first_chunk::<HEADER_BYTES>().ok_or_else(too_short)?;
     let mut fields = Reader::new(header);
     let fixed: [u8; 8] = fields.array().ok_or_else(too_short)?;
     let payload_bytes = fields.u32().ok_or_else(too_short)?;
     let raw_bytes = fields.u32().ok_or_else(too_short)?;
+    let payload_crc = fields.u32().ok_or_else(too_short)?;
     let crc = fields.u32().ok_or_else(too_short)?;
-    let tag = fields.u64().ok_or_else(too_short)?;
-    let header_crc = fields.u32().ok_or_else(too_short)?;
     let computed = crc32fast::hash(header.split_at(HEADER_CRC_AT).0);
-    if computed != header_crc {
-        return Err(place.corrupt(format!("header checksum {header_crc:08x}"), format!("{computed:08x}")));
+    if computed != crc || crc != expected.crc {
+        return Err(place.corrupt(
+            format!("a block with checksum {:08x}", expected.crc),
+            format!("{crc:08x}, computed {computed:08x}"),
+        ));
     }
-    let [m0, m1, m2, m3, kind, version, compression, _] = fixed;
+    let [m0, m1, m2, m3, kind, version, packing, _] = fixed;
     if [m0, m1, m2, m3] != MAGIC || version != VERSION {
         return Err(place.corrupt(
             format!("a block of version {VERSION}"),
@@ -123,10 +208,6 @@ pub(crate) fn decode(stored: &Bytes, expected: Expected, place: &Place) -> Resul
     if kind != expected.kind as u8 {
         return Err(place.corrupt(format!("a {:?} block", expected.kind), format!("kind {kind}")));
     }
-    if tag != expected.tag {
-        return Err(place.corrupt(format!("segment {:016x}", expected.tag), format!("segment {tag:016x}")));
-    }
-    let payload = stored.slice(HEADER_BYTES..);
     if payload.len() != payload_bytes as usize {
         return Err(
             place.corrupt(format!("{payload_bytes} payload bytes"), format!("{} bytes", payload.len()))
@@ -135,34 +216,47 @@ pub(crate) fn decode(stored: &Bytes, expected: Expected, place: &Place) -> Resul
     if raw_bytes > BLOCK_BYTES_MAX {
         return Err(place.corrupt(format!("at most {BLOCK_BYTES_MAX} raw bytes"), raw_bytes));
     }
-    let computed = crc32fast::hash(&payload);
-    if computed != crc || crc != expected.crc {
-        return Err(place.corrupt(format!("checksum {:08x}", expected.crc), format!("{computed:08x}")));
+    let computed = crc32fast::hash(payload);
+    if computed != payload_crc {
+        return Err(place.corrupt(format!("payload checksum {payload_crc:08x}"), format!("{computed:08x}")));
     }
-    match compression {
-        0 if raw_bytes == payload_bytes => Ok(payload),
-        1 => decompress(&payload, raw_bytes, place),
-        other => {
-            Err(place.corrupt("compression 0 or 1 and lengths that agree", format!("compression {other}")))
-        }
-    }
+    Ok(Header { packing, raw_bytes })
 }
+
+type Decompressor = zstd::bulk::Decompressor<'static>;
 
 thread_local! {
     /// One zstd context a thread: a fresh one for each block would cost more than the block.
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    static PLAIN: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
+    /// One more that holds the dictionary used last, by its hash.
+    static WITH_DICTIONARY: RefCell<Option<(u64, Decompressor)>> = const { RefCell::new(None) };
 }
 
-fn decompress(payload: &[u8], raw_bytes: u32, place: &Place) -> Result<Bytes> {
-    let decompressed = DECOMPRESSOR.with_borrow_mut(|decompressor| {
-        let decompressor = match decompressor {
-            Some(decompressor) => decompressor,
-            None => decompressor.insert(zstd::bulk::Decompressor::new()?),
-        };
-        decompressor.decompress(payload, raw_bytes as usize)
-    });
+fn decompress(
+    payload: &[u8],
+    raw_bytes: u32,
+    dictionary: Option<&Dictionary>,
+    place: &Place,
+) -> Result<Bytes> {
+    let capacity = raw_bytes as usize;
+    let decompressed = match dictionary {
+        None => PLAIN.with_borrow_mut(|kept| {
+            let zstd = match kept {
+                Some(zstd) => zstd,
+                None => kept.insert(Decompressor::new()?),
+            };
+            zstd.decompress(payload, capacity)
+        }),
+        Some(dictionary) => WITH_DICTIONARY.with_borrow_mut(|kept| {
+            let zstd = match kept {
+                Some((hash, zstd)) if *hash == dictionary.hash => zstd,
+                _ => &mut kept.insert((dictionary.hash, Decompressor::with_dictionary(&dictionary.bytes)?)).1,
+            };
+            zstd.decompress(payload, capacity)
+        }),
+    };
     let raw = decompressed.map_err(|error| place.corrupt("a zstd frame", error))?;
-    if raw.len() != raw_bytes as usize {
+    if raw.len() != capacity {
         return Err(place.corrupt(format!("{raw_bytes} raw bytes"), format!("{} bytes", raw.len())));
     }
     Ok(Bytes::from(raw))
@@ -177,11 +271,11 @@ mod tests {
         Place { object: ObjectName::new("pack/test").unwrap(), offset: 4096 }
     }
 
-    fn encoded(compression: Compression, raw: &[u8]) -> (Bytes, Expected) {
+    fn encoded(compression: Compression, raw: &[u8]) -> (Bytes, Expected<'static>) {
         let mut out = Vec::new();
-        let written = Encoder::new(7, compression).unwrap().encode(Kind::Data, raw, &mut out);
+        let written = Encoder::new(compression).unwrap().encode(Kind::Data, raw, &mut out);
         assert_eq!(written.bytes as usize, out.len());
-        (Bytes::from(out), Expected { kind: Kind::Data, tag: 7, crc: written.crc })
+        (Bytes::from(out), Expected { kind: Kind::Data, crc: written.crc, dictionary: None })
     }
 
     #[test]
@@ -211,6 +305,7 @@ mod tests {
                     assert!(error.to_string().contains("pack/test at offset 4096"), "{error}");
                 }
                 assert!(decode(&stored.slice(..at), expected, &place()).is_err());
+                assert!(verify(&stored[..at], expected, &place()).is_err());
             }
         }
     }
@@ -218,11 +313,36 @@ mod tests {
     #[test]
     fn a_sound_block_of_another_place_is_refused() {
         let (stored, expected) = encoded(Compression::None, b"payload");
-        assert!(decode(&stored, Expected { tag: 8, ..expected }, &place()).is_err(), "of another segment");
         assert!(
-            decode(&stored, Expected { kind: Kind::Index, ..expected }, &place()).is_err(),
+            decode(&stored, Expected { kind: Kind::Head, ..expected }, &place()).is_err(),
             "of another kind"
         );
         assert!(decode(&stored, Expected { crc: 1, ..expected }, &place()).is_err(), "of another position");
+    }
+
+    #[test]
+    fn a_dictionary_shrinks_small_blocks_and_is_needed_to_read_them() {
+        let row =
+            |n: u32| format!("{{\"customer\":\"c-{n:06}\",\"state\":\"waiting\",\"amount\":{}}}", n * 37);
+        let dictionary = Dictionary::new(Bytes::from((0..20).map(row).collect::<String>()));
+        let raw = row(77);
+        let mut encoder = Encoder::new(Compression::Zstd { level: 3 }).unwrap();
+        let mut plain = Vec::new();
+        encoder.encode(Kind::Data, raw.as_bytes(), &mut plain);
+        encoder.use_dictionary(&dictionary).unwrap();
+        let mut out = Vec::new();
+        let written = encoder.encode(Kind::Data, raw.as_bytes(), &mut out);
+        assert!(out.len() < plain.len() * 3 / 4, "{} of {}", out.len(), plain.len());
+        let stored = Bytes::from(out);
+        let with = Expected { kind: Kind::Data, crc: written.crc, dictionary: Some(&dictionary) };
+        for _ in 0..2 {
+            assert_eq!(decode(&stored, with, &place()).unwrap(), raw.as_bytes());
+        }
+        assert!(decode(&stored, Expected { dictionary: None, ..with }, &place()).is_err());
+        let other = Dictionary::new(Bytes::from_static(b"something else altogether"));
+        assert!(!other.is_same(&dictionary));
+        let wrong = decode(&stored, Expected { dictionary: Some(&other), ..with }, &place());
+        assert_ne!(wrong.ok().as_deref(), Some(raw.as_bytes()));
+        assert_eq!(decode(&stored, with, &place()).unwrap(), raw.as_bytes());
     }
 }

@@ -1,46 +1,88 @@
-//! Data blocks: sorted entries with prefix compression and restart points.
+//! Data blocks: sorted entries with prefix compression, and in memory a hash of their keys.
 //!
 //! ```text
-//! entry:   varint shared key bytes | varint further key bytes | varint value bytes + 1 (0: deleted) | key bytes | value bytes
-//! payload: entry ... entry | restart offset, 4 bytes each ... | number of restarts, 4 bytes
+//! entry:   varint shared key bytes * 8 + kind + 4 if it expires      kind: 0 put, 1 deletion, 2 merge,
+//!                                                                                                 3 several writes
+//!          varint further key bytes
+//!          varint bytes of value or operand                          (not of a deletion)
+//!          identity of the merge operator, 4 bytes, and moment of writing in milliseconds, 8 bytes    (of a merge)
+//!          moment of expiry in milliseconds, 8 bytes                 (if it expires)
+//!          further key bytes | value or operand
+//! payload: entry ... entry | number of entries, 4 bytes
 //! ```
-//! Every 16th entry starts anew with nothing shared: a restart. A point lookup searches the restarts, then walks at most 16 entries.
-//! (After LevelDB's `doc/table_format.md`.)
+//! Every 16th entry is a restart: it shares nothing. The others share their first bytes with the restart before them, not with
+//! their neighbour as in LevelDB's `doc/table_format.md`: of sorted keys that costs under one byte an entry, and any entry can be
+//! read without the ones before it, forward, backward, or out of the blue.
+//!
+//! A block is checked entry by entry when it is decoded. That pass notes where each entry begins and, for point lookups, hashes the keys
+//! into a table of entry numbers (RocksDB's data-block hash index holds restart numbers; with one byte more an entry, in memory only,
+//! the walk from the restart goes away). After that no read of a block can fail.
 
-use super::Place;
-use crate::codec::{Reader, put_varint, stored_u32, u32_at};
+use super::{Place, filter};
+use crate::codec::{Reader, common_prefix, put_varint, stored_u32, u32_at};
+use crate::entry::{Entry, NEVER, Op, next_chained};
 use crate::error::Result;
-use crate::limits::RESTART_INTERVAL;
+use crate::key::GROUP_BYTES;
+use crate::limits::{KEY_BYTES_MAX, RESTART_INTERVAL};
 use bytes::Bytes;
 use std::cmp::Ordering;
+
+/// Where the number of entries stands, from the end.
+const COUNT_BYTES: usize = 4;
+/// A deletion with an empty key: two numbers of one byte.
+const ENTRY_BYTES_MIN: usize = 2;
+const KIND_PUT: u32 = 0;
+const KIND_DELETE: u32 = 1;
+const KIND_MERGE: u32 = 2;
+const KIND_CHAIN: u32 = 3;
+const KIND_MASK: u32 = 3;
+const EXPIRES: u32 = 4;
+const FLAG_BITS: u32 = 3;
+const _: () = assert!(KEY_BYTES_MAX + GROUP_BYTES < (u32::MAX >> FLAG_BITS) as usize);
+const _: () = assert!(RESTART_INTERVAL.is_power_of_two());
 
 /// Collects sorted entries into a payload.
 #[derive(Default)]
 pub(crate) struct Builder {
     payload: Vec<u8>,
-    restarts: Vec<u32>,
-    last_key: Vec<u8>,
+    restart_key: Vec<u8>,
     entries: usize,
 }
 
 impl Builder {
     /// Appends an entry; keys must come in strictly ascending order.
-    pub(crate) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        debug_assert!(self.entries == 0 || key > self.last_key.as_slice(), "keys ascend");
+    pub(crate) fn push(&mut self, key: &[u8], entry: &Entry<'_>) {
         let shared = if self.entries.is_multiple_of(RESTART_INTERVAL) {
-            self.restarts.push(stored_u32(self.payload.len()));
+            self.restart_key.clear();
+            self.restart_key.extend_from_slice(key);
             0
         } else {
-            common_prefix(&self.last_key, key)
+            common_prefix(&self.restart_key, key)
         };
         let suffix = key.get(shared..).unwrap_or_default();
-        put_varint(&mut self.payload, stored_u32(shared));
+        let (kind, merge) = match entry.op {
+            Op::Put(_) => (KIND_PUT, None),
+            Op::Delete => (KIND_DELETE, None),
+            Op::Chain(_) => (KIND_CHAIN, None),
+            Op::Merge { operator, written_ms, .. } => (KIND_MERGE, Some((operator, written_ms))),
+            Op::Chain(_) => (KIND_CHAIN, None),
+        };
+        let expires = entry.expires_ms != NEVER && kind != KIND_DELETE;
+        let flags = kind | if expires { EXPIRES } else { 0 };
+        put_varint(&mut self.payload, stored_u32(shared) << FLAG_BITS | flags);
         put_varint(&mut self.payload, stored_u32(suffix.len()));
-        put_varint(&mut self.payload, value.map_or(0, |value| stored_u32(value.len() + 1)));
+        if kind != KIND_DELETE {
+            put_varint(&mut self.payload, stored_u32(entry.payload().len()));
+        }
+        if let Some((operator, written_ms)) = merge {
+            self.payload.extend_from_slice(&operator.to_le_bytes());
+            self.payload.extend_from_slice(&written_ms.to_le_bytes());
+        }
+        if expires {
+            self.payload.extend_from_slice(&entry.expires_ms.to_le_bytes());
+        }
         self.payload.extend_from_slice(suffix);
-        self.payload.extend_from_slice(value.unwrap_or_default());
-        self.last_key.truncate(shared);
-        self.last_key.extend_from_slice(suffix);
+        self.payload.extend_from_slice(entry.payload());
         self.entries += 1;
     }
 
@@ -49,254 +91,286 @@ impl Builder {
     }
 
     pub(crate) fn payload_bytes(&self) -> usize {
-        self.payload.len() + self.restarts.len() * 4 + 4
+        self.payload.len() + COUNT_BYTES
     }
 
-    pub(crate) fn last_key(&self) -> &[u8] {
-        &self.last_key
-    }
-
-    /// Completes the payload, hands it to `write`, and begins the next block.
-    pub(crate) fn finish<T>(&mut self, write: impl FnOnce(&[u8]) -> T) -> T {
-        for restart in &self.restarts {
-            self.payload.extend_from_slice(&restart.to_le_bytes());
-        }
-        self.payload.extend_from_slice(&stored_u32(self.restarts.len()).to_le_bytes());
-        let out = write(&self.payload);
-        self.payload.clear();
-        self.restarts.clear();
-        self.last_key.clear();
+    /// The completed payload; the next entry begins the next block.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        self.payload.extend_from_slice(&stored_u32(self.entries).to_le_bytes());
         self.entries = 0;
-        out
+        std::mem::take(&mut self.payload)
     }
 }
 
-fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+/// Whether a block will be asked for single keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Point lookups and cursors: keys are hashed.
+    Points,
+    /// Cursors alone.
+    Scan,
 }
 
 /// A verified data block, ready to be searched.
 #[derive(Clone, Debug)]
 pub(crate) struct DataBlock {
     payload: Bytes,
-    entries_end: usize,
-    restarts: usize,
+    entries: usize,
+    /// Where each entry begins, in one or two of these numbers; then the buckets of the hash, each the number of an entry + 1, or 0:
+    /// one byte wide up to [`BYTE_BUCKETS_ENTRIES`] entries, else two.
+    table: Box<[u16]>,
+    /// Entries begin at offsets of more than 16 bits.
+    wide: bool,
+    /// Buckets, a power of two; 0 without a hash.
+    buckets: usize,
 }
 
-/// One entry as it is stored: its key is the first `shared` bytes of the entry before it, then `suffix`.
-struct Entry<'a> {
-    shared: usize,
-    suffix: &'a [u8],
-    value: Option<&'a [u8]>,
+/// Most entries whose numbers fit buckets of one byte, with 0 for an empty one.
+const BYTE_BUCKETS_ENTRIES: usize = 255;
+
+/// One entry as it is stored: its key is the first `shared` bytes of its restart's key, then `suffix`.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    pub(super) shared: usize,
+    pub(super) suffix: &'a [u8],
+    pub(super) entry: Entry<'a>,
 }
 
 impl DataBlock {
-    /// Checks the frame of a payload whose checksum was verified.
-    pub(crate) fn decode(payload: Bytes, place: &Place) -> Result<Self> {
-        let bad = || place.corrupt("a data block with its restarts", format!("{} bytes", payload.len()));
-        let count_at = payload.len().checked_sub(4).ok_or_else(bad)?;
-        let restarts = u32_at(&payload, count_at).ok_or_else(bad)? as usize;
-        let entries_end =
-            restarts.checked_mul(4).and_then(|bytes| count_at.checked_sub(bytes)).ok_or_else(bad)?;
-        if restarts == 0 {
-            return Err(bad());
+    /// Checks every entry of a payload whose checksum was verified.
+    pub(crate) fn decode(payload: Bytes, access: Access, place: &Place) -> Result<Self> {
+        let bad = |at: usize| place.plus(at as u64).corrupt("sorted entries and their number", "other bytes");
+        let entries_end = payload.len().checked_sub(COUNT_BYTES).ok_or_else(|| bad(0))?;
+        let entries = u32_at(&payload, entries_end).ok_or_else(|| bad(entries_end))? as usize;
+        if entries == 0 || entries > entries_end / ENTRY_BYTES_MIN {
+            return Err(bad(entries_end));
         }
-        Ok(Self { payload, entries_end, restarts })
+        let wide = payload.len() > usize::from(u16::MAX);
+        let buckets = match access {
+            Access::Points if entries <= usize::from(u16::MAX) => {
+                (entries + entries / 3 + 1).next_power_of_two()
+            }
+            _ => 0,
+        };
+        let mut block = Self { payload, entries, table: Box::default(), wide, buckets };
+        let mut filler = Filler::new(&block);
+        let end = block.walk(&mut filler).map_err(bad)?;
+        if end != entries_end {
+            return Err(bad(end));
+        }
+        block.table = filler.table;
+        Ok(block)
+    }
+
+    /// Reads all entries in order. Returns where they end, or where one is not sound.
+    fn walk(&self, filler: &mut Filler) -> Result<usize, usize> {
+        let entries_end = self.payload.len() - COUNT_BYTES;
+        let stored = self.payload.get(..entries_end).ok_or(0usize)?;
+        let mut fields = Reader::new(stored);
+        let mut restart: &[u8] = &[];
+        let (mut key, mut before) = (Vec::new(), Vec::new());
+        for number in 0..self.entries {
+            let at = fields.at();
+            let entry = parse(&mut fields).ok_or(at)?;
+            if number.is_multiple_of(RESTART_INTERVAL) {
+                restart = entry.suffix;
+                if entry.shared > 0 {
+                    return Err(at);
+                }
+            }
+            key.clear();
+            key.extend_from_slice(restart.get(..entry.shared).ok_or(at)?);
+            key.extend_from_slice(entry.suffix);
+            let ascends = number == 0 || before < key;
+            if let Op::Chain(mut chain) = entry.entry.op {
+                while next_chained(&mut chain).is_some() {}
+                if !chain.is_empty() {
+                    return Err(at);
+                }
+            }
+            if !ascends || key.len() > KEY_BYTES_MAX + GROUP_BYTES {
+                return Err(at);
+            }
+            filler.note(number, at, &key);
+            std::mem::swap(&mut key, &mut before);
+        }
+        Ok(fields.at())
+    }
+
+    /// Number of entries.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
     }
 
     /// Bytes it takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.payload.len() + size_of::<Self>()
+        self.payload.len() + size_of_val(&*self.table) + size_of::<Self>()
     }
 
-    /// The newest write to `key` in this block: `None` if there is none, `Some(None)` if it is a deletion.
-    ///
-    /// No key is put together on the way: the walk only tracks how many bytes the target shares with the entry before.
-    pub(crate) fn get(&self, key: &[u8], place: &Place) -> Result<Option<Option<&[u8]>>> {
-        let mut reader = self.entries_from(self.restart_before(key, place)?, place)?;
-        // Every entry passed so far is below `key`; it shares `matched` bytes with the last of them.
-        let mut matched = 0;
-        while reader.remaining() > 0 {
-            let entry = next_entry(&mut reader, place)?;
-            match entry.shared.cmp(&matched) {
-                // Its key goes on where the last one already was below the target.
-                Ordering::Greater => continue,
-                // It left the target's prefix, upwards, as keys ascend (or, at a restart, shares nothing by definition).
-                Ordering::Less if entry.shared > 0 => return Ok(None),
-                _ => {}
-            }
-            let rest =
-                key.get(entry.shared..).ok_or_else(|| place.corrupt("a shared key prefix", entry.shared))?;
-            match entry.suffix.cmp(rest) {
-                Ordering::Less => matched = entry.shared + common_prefix(entry.suffix, rest),
-                Ordering::Equal => return Ok(Some(entry.value)),
-                Ordering::Greater => return Ok(None),
-            }
+    /// What this block says about `key`, whose filter hash is `hash`; `None` if it says nothing.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8], hash: u64) -> Option<Entry<'_>> {
+        if self.buckets == 0 {
+            let number = self.lower_bound(key);
+            let stored = self.stored(number)?;
+            return (self.compare(number, &stored, key) == Ordering::Equal).then_some(stored.entry);
         }
-        Ok(None)
+        let mask = self.buckets - 1;
+        let mut bucket = home(hash) & mask;
+        // At most three quarters of the buckets are taken: there is an empty one.
+        loop {
+            let number = self.bucket(bucket).checked_sub(1)?;
+            let stored = self.stored(number)?;
+            // Another key of the same bucket may share more bytes with its restart than this key has.
+            if let Some((first, rest)) = key.split_at_checked(stored.shared)
+                && stored.suffix == rest
+                && (first.is_empty() || self.restart_key(number).get(..stored.shared) == Some(first))
+            {
+                return Some(stored.entry);
+            }
+            bucket = (bucket + 1) & mask;
+        }
     }
 
-    /// The last restart whose key is at most `key` (the first restart if none is).
-    fn restart_before(&self, key: &[u8], place: &Place) -> Result<usize> {
-        let (mut low, mut high) = (0, self.restarts);
-        while high - low > 1 {
+    /// Number of the first entry whose key is not below `key`; past the last if all are.
+    pub(crate) fn lower_bound(&self, key: &[u8]) -> usize {
+        let (mut low, mut high) = (0, self.entries);
+        while low < high {
             let middle = low + (high - low) / 2;
-            let mut reader = self.entries_from(middle, place)?;
-            let entry = next_entry(&mut reader, place)?;
-            if entry.suffix <= key {
-                low = middle;
+            let below = self
+                .stored(middle)
+                .is_some_and(|stored| self.compare(middle, &stored, key) == Ordering::Less);
+            if below {
+                low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        Ok(low)
+        low
     }
 
-    /// A reader of the entries from restart `restart` on.
-    fn entries_from(&self, restart: usize, place: &Place) -> Result<Reader<'_>> {
-        u32_at(&self.payload, self.entries_end + restart * 4)
-            .and_then(|at| self.payload.get(at as usize..self.entries_end))
-            .map(Reader::new)
-            .ok_or_else(|| place.corrupt("a restart inside the block", format!("restart {restart}")))
+    fn compare(&self, number: usize, stored: &Stored<'_>, key: &[u8]) -> Ordering {
+        let (first, rest) = key.split_at_checked(stored.shared).unwrap_or((key, &[]));
+        let shared = self.restart_key(number).get(..stored.shared).unwrap_or_default();
+        shared.cmp(first).then_with(|| stored.suffix.cmp(rest))
     }
 
-    /// A cursor at the first entry whose key is `from` or above.
-    pub(crate) fn seek(&self, from: &[u8], place: &Place) -> Result<Cursor> {
-        let restart = self.restart_before(from, place)?;
-        let at = u32_at(&self.payload, self.entries_end + restart * 4).unwrap_or(0) as usize;
-        let mut cursor = Cursor { block: self.clone(), at, key: Vec::new(), value: None, valid: false };
-        while cursor.advance(place)? {
-            if cursor.key.as_slice() >= from {
-                return Ok(cursor);
-            }
+    #[inline]
+    fn bucket(&self, bucket: usize) -> usize {
+        let first = self.offset_words();
+        if self.entries <= BYTE_BUCKETS_ENTRIES {
+            let pair = self.table.get(first + bucket / 2).copied().unwrap_or(0);
+            usize::from(pair >> (8 * (bucket % 2)) & 0xff)
+        } else {
+            usize::from(self.table.get(first + bucket).copied().unwrap_or(0))
         }
-        Ok(cursor)
+    }
+
+    #[inline]
+    fn offset_words(&self) -> usize {
+        if self.wide { 2 * self.entries } else { self.entries }
+    }
+
+    #[inline]
+    fn offset(&self, number: usize) -> Option<usize> {
+        if self.wide {
+            let low = usize::from(*self.table.get(2 * number)?);
+            Some(low | usize::from(*self.table.get(2 * number + 1)?) << 16)
+        } else {
+            self.table.get(number).map(|&offset| usize::from(offset))
+        }
+    }
+
+    /// The entry with this number; `None` past the last.
+    #[inline]
+    pub(super) fn stored(&self, number: usize) -> Option<Stored<'_>> {
+        if number >= self.entries {
+            return None;
+        }
+        parse(&mut Reader::new(self.payload.get(self.offset(number)?..)?))
+    }
+
+    /// Key of the restart that the entry with this number shares bytes with.
+    #[inline]
+    pub(super) fn restart_key(&self, number: usize) -> &[u8] {
+        self.stored(number & !(RESTART_INTERVAL - 1)).map_or(&[], |restart| restart.suffix)
     }
 }
 
-fn next_entry<'a>(reader: &mut Reader<'a>, place: &Place) -> Result<Entry<'a>> {
-    parse_entry(reader).ok_or_else(|| {
-        place.plus(reader.at() as u64).corrupt("an entry of a data block", "one that ends early")
-    })
+/// The bucket that a key is looked for first, before the mask.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "only low bits are kept")]
+fn home(hash: u64) -> usize {
+    (hash >> 20) as usize
 }
 
-fn parse_entry<'a>(reader: &mut Reader<'a>) -> Option<Entry<'a>> {
-    let shared = reader.varint()? as usize;
-    let suffix_bytes = reader.varint()? as usize;
-    let value_bytes = reader.varint()? as usize;
-    let suffix = reader.bytes(suffix_bytes)?;
-    let value = match value_bytes.checked_sub(1) {
-        None => None,
-        Some(bytes) => Some(reader.bytes(bytes)?),
+/// The table of a block while it is filled.
+struct Filler {
+    table: Box<[u16]>,
+    offset_words: usize,
+    wide: bool,
+    bytes: bool,
+    buckets: usize,
+}
+
+impl Filler {
+    fn new(block: &DataBlock) -> Self {
+        let bytes = block.entries <= BYTE_BUCKETS_ENTRIES;
+        let offset_words = block.offset_words();
+        let bucket_words = if bytes { block.buckets.div_ceil(2) } else { block.buckets };
+        Self {
+            table: vec![0; offset_words + bucket_words].into_boxed_slice(),
+            offset_words,
+            wide: block.wide,
+            bytes,
+            buckets: block.buckets,
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "halves of an offset; numbers below the bucket's width"
+    )]
+    fn note(&mut self, number: usize, at: usize, key: &[u8]) {
+        let (words, position) = if self.wide { (2, 2 * number) } else { (1, number) };
+        if let Some(slot) = self.table.get_mut(position..position + words) {
+            slot.iter_mut().enumerate().for_each(|(half, slot)| *slot = (at >> (16 * half)) as u16);
+        }
+        if self.buckets == 0 {
+            return;
+        }
+        let mask = self.buckets - 1;
+        let mut bucket = home(filter::hash(key)) & mask;
+        loop {
+            let (word, shift) = if self.bytes { (bucket / 2, 8 * (bucket % 2)) } else { (bucket, 0) };
+            let Some(slot) = self.table.get_mut(self.offset_words + word) else { return };
+            let taken = if self.bytes { *slot >> shift & 0xff } else { *slot };
+            if taken == 0 {
+                *slot |= ((number + 1) as u16) << shift;
+                return;
+            }
+            bucket = (bucket + 1) & mask;
+        }
+    }
+}
+
+/// One entry off the bytes; `None` if they end early or cannot be one.
+#[inline]
+fn parse<'a>(fields: &mut Reader<'a>) -> Option<Stored<'a>> {
+    let first = fields.varint()?;
+    let suffix_bytes = fields.varint()? as usize;
+    let kind = first & KIND_MASK;
+    let payload_bytes = if kind == KIND_DELETE { 0 } else { fields.varint()? as usize };
+    let (operator, written_ms) = if kind == KIND_MERGE { (fields.u32()?, fields.u64()?) } else { (0, 0) };
+    let expires_ms = if first & EXPIRES == 0 { NEVER } else { fields.u64()? };
+    let suffix = fields.bytes(suffix_bytes)?;
+    let payload = fields.bytes(payload_bytes)?;
+    let op = match kind {
+        KIND_PUT => Op::Put(payload),
+        KIND_DELETE if first & EXPIRES == 0 => Op::Delete,
+        KIND_MERGE => Op::Merge { operator, operand: payload, written_ms },
+        KIND_CHAIN => Op::Chain(payload),
+        _ => return None,
     };
-    Some(Entry { shared, suffix, value })
-}
-
-/// Walks the entries of one block in order.
-#[derive(Debug)]
-pub(crate) struct Cursor {
-    block: DataBlock,
-    at: usize,
-    key: Vec<u8>,
-    /// Where the current value lies in the payload; `None` before the first entry, after the last, and for deletions.
-    value: Option<(usize, usize)>,
-    valid: bool,
-}
-
-impl Cursor {
-    /// Goes to the next entry; `false` at the end, where the key is empty.
-    pub(crate) fn advance(&mut self, place: &Place) -> Result<bool> {
-        let rest = self.block.payload.get(self.at..self.block.entries_end).unwrap_or_default();
-        if rest.is_empty() {
-            self.key.clear();
-            self.value = None;
-            self.valid = false;
-            return Ok(false);
-        }
-        let mut reader = Reader::new(rest);
-        let entry = next_entry(&mut reader, place)?;
-        if entry.shared > self.key.len() {
-            return Err(place.corrupt(
-                "a shared key prefix",
-                format!("{} bytes of a key of {}", entry.shared, self.key.len()),
-            ));
-        }
-        self.key.truncate(entry.shared);
-        self.key.extend_from_slice(entry.suffix);
-        self.at += reader.at();
-        self.value = entry.value.map(|value| (self.at - value.len(), self.at));
-        self.valid = true;
-        Ok(true)
-    }
-
-    /// Whether it stands on an entry.
-    pub(crate) fn is_valid(&self) -> bool {
-        self.valid
-    }
-
-    /// Key of the current entry.
-    pub(crate) fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    /// Value of the current entry; `None` marks a deletion.
-    pub(crate) fn value(&self) -> Option<&[u8]> {
-        self.value.and_then(|(start, end)| self.block.payload.get(start..end))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use aquifer_remote::ObjectName;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    fn place() -> Place {
-        Place { object: ObjectName::new("pack/test").unwrap(), offset: 0 }
-    }
-
-    fn block(entries: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> DataBlock {
-        let mut builder = Builder::default();
-        for (key, value) in entries {
-            builder.push(key, value.as_deref());
-        }
-        builder.finish(|payload| DataBlock::decode(Bytes::copy_from_slice(payload), &place()).unwrap())
-    }
-
-    fn small_keys() -> impl Strategy<Value = Vec<u8>> {
-        prop::collection::vec(prop::sample::select(vec![0u8, 1, b'a', 255]), 0..7)
-    }
-
-    proptest! {
-        #[test]
-        fn answers_like_a_map(
-            entries in prop::collection::btree_map(small_keys(), prop::option::of(prop::collection::vec(any::<u8>(), 0..9)), 1..120),
-            asked in prop::collection::vec(small_keys(), 0..60),
-        ) {
-            let block = block(&entries);
-            for key in asked.iter().chain(entries.keys()) {
-                let expected = entries.get(key).map(Option::as_deref);
-                prop_assert_eq!(block.get(key, &place()).unwrap(), expected);
-                let mut cursor = block.seek(key, &place()).unwrap();
-                for (want_key, want_value) in entries.range(key.clone()..) {
-                    prop_assert_eq!(cursor.key(), want_key.as_slice());
-                    prop_assert_eq!(cursor.value(), want_value.as_deref());
-                    cursor.advance(&place()).unwrap();
-                }
-                prop_assert!(!cursor.is_valid());
-            }
-        }
-
-        #[test]
-        fn hostile_payloads_are_errors_never_panics(mut payload in prop::collection::vec(any::<u8>(), 0..300), restarts in 0u32..9) {
-            payload.extend_from_slice(&restarts.to_le_bytes());
-            if let Ok(block) = DataBlock::decode(Bytes::from(payload), &place()) {
-                let _ = block.get(b"key", &place());
-                if let Ok(mut cursor) = block.seek(b"", &place()) {
-                    while let Ok(true) = cursor.advance(&place()) {}
-                }
-            }
-        }
-    }
+    Some(Stored { shared: (first >> FLAG_BITS) as usize, suffix, entry: Entry { op, expires_ms } })
 }

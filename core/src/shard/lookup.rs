@@ -1,26 +1,48 @@
 //! Point lookups: memtable, frozen memtables, then of each sorted run the one segment that may hold the key, if its filter lets
-//! the key pass; newest first.
+//! the key pass; newest first, until the value is known.
 
 use super::{ShardCore, add};
+use crate::answer::{Answer, Source};
+use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_of;
-use crate::segment::data::DataBlock;
+use crate::memtable::{Found, Memtable};
+use crate::resolve::{Base, Resolver};
 use crate::segment::filter;
-use crate::segment::index::BlockHandle;
-use crate::segment::meta::SegmentMeta;
+use crate::segment::head::SegmentHead;
+use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::{Segment, SortedRun, Version};
-use bytes::Bytes;
+use aquifer_cache::Tier;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// Reads that may bring blocks into the cache between two looks at its memory.
 const BALANCE_READS: u64 = 256;
 
+/// What a read sees, fixed at one moment.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) version: Rc<Version>,
+    /// The newest write of a memtable that it sees.
+    pub(crate) at: u64,
+    /// Whether it sees the memtable that takes writes.
+    pub(crate) with_memtable: bool,
+}
+
 /// What can be said without waiting.
-pub(crate) enum Now {
-    /// The value, or that there is none.
-    Answer(Option<Bytes>),
+pub(crate) enum Now<T> {
+    Known(T),
     /// The next step needs SSD or DFS.
-    Waits(Pending),
+    Waits(Box<Pending>),
+}
+
+/// What memory has of the block that may hold a key.
+enum InMemory {
+    Block(Rc<DataBlock>),
+    /// The segment does not hold the key.
+    Nothing,
+    /// It may, and memory cannot tell.
+    Missing,
 }
 
 /// A lookup that stopped before run `next` of its version.
@@ -28,73 +50,163 @@ pub(crate) struct Pending {
     version: Rc<Version>,
     next: usize,
     hash: u64,
-}
-
-/// What one segment says about a key.
-enum Found {
-    Nothing,
-    Slot(Option<Bytes>),
+    resolver: Resolver,
+    source: Source,
 }
 
 impl ShardCore {
-    /// Answers from memory, or says where to go on.
-    pub(crate) fn get_now(&self, key: &[u8]) -> Result<Now> {
-        if let Some(slot) = self.memtable.borrow().get(key) {
-            add(&self.counters.reads_immediate, 1);
-            return Ok(Now::Answer(slot.map(Bytes::copy_from_slice)));
-        }
-        let version = self.version();
-        for frozen in &version.frozen {
-            if let Some(slot) = frozen.memtable.get(key) {
+    /// The value of `key` from memory, handed to `take`, or where to go on.
+    pub(crate) fn look_now<T>(
+        &self,
+        key: &[u8],
+        view: Option<&View>,
+        take: impl FnOnce(&Self, Resolver, Base<'_>, Source) -> Result<T>,
+    ) -> Result<Now<T>> {
+        let mut resolver = Resolver::new();
+        let at = view.map_or(u64::MAX, |view| view.at);
+        if view.is_none_or(|view| view.with_memtable) {
+            let memtable = self.memtable.borrow();
+            if let Some(base) = self.search_memtable(&memtable, key, at, &mut resolver)? {
                 add(&self.counters.reads_immediate, 1);
-                return Ok(Now::Answer(slot.map(Bytes::copy_from_slice)));
+                return take(self, resolver, base, Source::Memtable).map(Now::Known);
+            }
+        }
+        let version = view.map_or_else(|| self.version(), |view| Rc::clone(&view.version));
+        for frozen in &version.frozen {
+            if let Some(base) = self.search_memtable(&frozen.memtable, key, at, &mut resolver)? {
+                add(&self.counters.reads_immediate, 1);
+                return take(self, resolver, base, Source::Memtable).map(Now::Known);
             }
         }
         let hash = filter::hash(key);
-        let mut next = 0;
-        while let Some(run) = version.runs.get(next) {
-            match self.search_now(run, key, hash)? {
-                Some(Found::Slot(slot)) => {
-                    add(&self.counters.reads_immediate, 1);
-                    return Ok(Now::Answer(slot));
+        for (next, run) in version.runs.iter().enumerate() {
+            let Some(segment) = holder(run, key) else { continue };
+            let Some(head) = self.head_now(segment) else {
+                return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
+            };
+            match self.block_now(segment, &head, key, hash) {
+                InMemory::Nothing => {}
+                InMemory::Missing => return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver))),
+                InMemory::Block(block) => {
+                    if let Some(entry) = block.get(key, hash)
+                        && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+                    {
+                        add(&self.counters.reads_immediate, 1);
+                        return take(self, resolver, base, Source::Memory).map(Now::Known);
+                    }
                 }
-                Some(Found::Nothing) => next += 1,
-                None => return Ok(Now::Waits(Pending { version, next, hash })),
+            }
+            if head.range_deletes().covers(key) {
+                break;
             }
         }
         add(&self.counters.reads_immediate, 1);
-        Ok(Now::Answer(None))
+        let source = if resolver.is_waiting() { Source::Memory } else { Source::Absent };
+        take(self, resolver, Base::Nothing, source).map(Now::Known)
     }
 
-    /// Goes on where [`Self::get_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
-    pub(crate) async fn get_waiting(&self, key: &[u8], pending: Pending) -> Result<Option<Bytes>> {
+    /// Answers from memory, or says where to go on.
+    pub(crate) fn get_now(&self, key: &[u8], view: Option<&View>) -> Result<Now<Answer>> {
+        self.look_now(key, view, Self::answer)
+    }
+
+    /// Goes on where [`Self::look_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
+    pub(crate) async fn get_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<Answer> {
         add(&self.counters.reads_waited, 1);
         if self.counters.reads_waited.get().is_multiple_of(BALANCE_READS) {
             self.balance_memory();
         }
-        let Pending { version, next, hash } = pending;
+        let Pending { version, next, hash, mut resolver, mut source } = *pending;
         for run in version.runs.iter().skip(next) {
-            if let Found::Slot(slot) = self.search(run, key, hash).await? {
-                return Ok(slot);
+            let Some(segment) = holder(run, key) else { continue };
+            let (head, tier) = self.head(segment).await?;
+            source = source.max(of_tier(tier));
+            if let Some(block) = self.block_of(segment, &head, key, hash, &mut source).await?
+                && let Some(entry) = block.get(key, hash)
+                && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+            {
+                return self.answer(resolver, base, source);
+            }
+            if head.range_deletes().covers(key) {
+                break;
             }
         }
-        Ok(None)
+        self.answer(resolver, Base::Nothing, source)
     }
 
-    fn search_now(&self, run: &SortedRun, key: &[u8], hash: u64) -> Result<Option<Found>> {
-        let Some(segment) = holder(run, key) else { return Ok(Some(Found::Nothing)) };
-        let Some(meta) = self.meta_now(segment) else { return Ok(None) };
-        let Some(handle) = candidate(&meta, key, hash) else { return Ok(Some(Found::Nothing)) };
-        let Some(block) = self.data_now(segment, handle) else { return Ok(None) };
-        look(&block, segment, handle, key).map(Some)
+    /// The one block of a segment that may hold the key, if memory can tell.
+    #[inline]
+    fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
+        let Some(partition) = partition_of(head, key) else { return InMemory::Nothing };
+        let Some(meta) = self.partition_now(segment, &partition) else { return InMemory::Missing };
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
+        self.data_now(segment, &handle).map_or(InMemory::Missing, InMemory::Block)
     }
 
-    async fn search(&self, run: &SortedRun, key: &[u8], hash: u64) -> Result<Found> {
-        let Some(segment) = holder(run, key) else { return Ok(Found::Nothing) };
-        let meta = self.meta(segment).await?;
-        let Some(handle) = candidate(&meta, key, hash) else { return Ok(Found::Nothing) };
-        let block = self.data(segment, handle).await?;
-        look(&block, segment, handle, key)
+    /// The one block of a segment that may hold the key; `source` learns where it came from.
+    async fn block_of(
+        &self,
+        segment: &Rc<Segment>,
+        head: &Rc<SegmentHead>,
+        key: &[u8],
+        hash: u64,
+        source: &mut Source,
+    ) -> Result<Option<Rc<DataBlock>>> {
+        let Some(partition) = partition_of(head, key) else { return Ok(None) };
+        let (meta, along, tier) = self.partition_and_data(segment, partition).await?;
+        *source = (*source).max(of_tier(tier));
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return Ok(None) };
+        let (block, tier) = self.data_or(segment, head, handle, &along).await?;
+        *source = (*source).max(of_tier(tier));
+        Ok(Some(block))
+    }
+
+    fn answer(&self, resolver: Resolver, base: Base<'_>, source: Source) -> Result<Answer> {
+        Ok(Answer { value: resolver.finish(base, &self.shared.operators)?, source })
+    }
+
+    pub(crate) fn feed<'a>(
+        &self,
+        resolver: &mut Resolver,
+        entry: Entry<'a>,
+    ) -> Result<ControlFlow<Base<'a>>> {
+        resolver.feed(entry, || self.shared.now_ms(), &self.shared.operators)
+    }
+
+    /// What a memtable says of `key`, if that ends the search.
+    fn search_memtable<'a>(
+        &self,
+        memtable: &'a Memtable,
+        key: &[u8],
+        at: u64,
+        resolver: &mut Resolver,
+    ) -> Result<Option<Base<'a>>> {
+        match memtable.get(key, at) {
+            None => Ok(None),
+            Some(Found::RangeDeleted { .. }) => Ok(Some(Base::Nothing)),
+            Some(Found::Entry { entry, .. }) => {
+                if let ControlFlow::Break(base) = self.feed(resolver, entry)? {
+                    return Ok(Some(base));
+                }
+                // A range deletion below the operands ends the search as well.
+                Ok(memtable.is_range_deleted(key, at).then_some(Base::Nothing))
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn boxed(version: Rc<Version>, next: usize, hash: u64, resolver: Resolver) -> Box<Self> {
+        let source = if resolver.is_waiting() { Source::Memtable } else { Source::Memory };
+        Box::new(Self { version, next, hash, resolver, source })
+    }
+}
+
+const fn of_tier(tier: Tier) -> Source {
+    match tier {
+        Tier::Memory => Source::Memory,
+        Tier::Ssd => Source::Ssd,
+        Tier::Remote => Source::Remote,
     }
 }
 
@@ -104,13 +216,17 @@ fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segment>> {
     run.find(key).filter(|segment| segment.entry.groups.contains(&group))
 }
 
-/// The one block that may hold the key, if the filter lets it pass.
-fn candidate(meta: &SegmentMeta, key: &[u8], hash: u64) -> Option<BlockHandle> {
-    if meta.may_contain(hash) { meta.block(meta.seek(key)) } else { None }
+/// The one partition that may hold the key.
+fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<PartitionHandle> {
+    head.partition(head.seek(key)?)
 }
 
-fn look(block: &DataBlock, segment: &Segment, handle: BlockHandle, key: &[u8]) -> Result<Found> {
-    // The value is copied out: a small value must not keep a whole block in memory.
-    let found = block.get(key, &segment.place(u64::from(handle.offset)))?;
-    Ok(found.map_or(Found::Nothing, |slot| Found::Slot(slot.map(Bytes::copy_from_slice))))
+/// The one block that may hold the key, if the filter lets it pass.
+fn candidate(
+    meta: &PartitionMeta,
+    partition: &PartitionHandle,
+    key: &[u8],
+    hash: u64,
+) -> Option<BlockHandle> {
+    if meta.may_contain(hash) { meta.block(meta.seek(key)?, partition.offset) } else { None }
 }

@@ -1,0 +1,185 @@
+//! Where a cursor gets partitions and their blocks from.
+
+use super::ShardCore;
+use super::blocks::{decode_data, decode_partition};
+use crate::error::Result;
+use crate::segment::block::{self, Expected, Kind};
+use crate::segment::data::{Access, DataBlock};
+use crate::segment::head::SegmentHead;
+use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
+use crate::version::Segment;
+use bytes::Bytes;
+use std::rc::Rc;
+
+/// Where a cursor gets its blocks from.
+#[derive(Debug)]
+pub(crate) enum BlockSource {
+    /// One by one through the cache.
+    Cache,
+    /// Many neighbours at once from the DFS, past the cache.
+    Windows(Windows),
+}
+
+/// Reads whole partitions, as many as fit, and keeps the last such read.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    /// Bytes of a read, at least one partition.
+    bytes_max: usize,
+    /// Positions of the partitions in the window, and their bytes.
+    partitions: std::ops::Range<usize>,
+    window: Bytes,
+    /// Where the window begins in the segment.
+    offset: u32,
+}
+
+/// A partition under a cursor.
+#[derive(Clone, Debug)]
+pub(crate) struct Partition {
+    pub(crate) position: usize,
+    pub(crate) handle: PartitionHandle,
+    pub(crate) meta: Rc<PartitionMeta>,
+    /// Data and meta as they are stored, if they came in a window.
+    stored: Option<Bytes>,
+}
+
+impl Partition {
+    /// Data blocks and meta as they are stored, every one verified: what [`crate::segment::writer::SegmentWriter::push_raw_partition`]
+    /// takes. `None` if the partition did not come in a window.
+    pub(crate) fn verified(&self, segment: &Segment) -> Result<Option<&[u8]>> {
+        let Some(stored) = &self.stored else { return Ok(None) };
+        for position in 0..self.meta.blocks() {
+            self.raw_block(segment, position)?;
+        }
+        Ok(Some(stored))
+    }
+
+    /// A data block as it is stored, verified: what [`crate::segment::writer::SegmentWriter::push_raw_block`] takes, and where it lies.
+    /// `None` past the last block, or if the partition did not come in a window.
+    pub(crate) fn raw_block(
+        &self,
+        segment: &Segment,
+        position: usize,
+    ) -> Result<Option<(BlockHandle, Bytes)>> {
+        let Some(handle) = self.meta.block(position, self.handle.offset) else { return Ok(None) };
+        let Some(stored) = self.stored_block(&handle) else { return Ok(None) };
+        let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: None };
+        block::verify(&stored, expected, &segment.place(u64::from(handle.offset)))?;
+        Ok(Some((handle, stored)))
+    }
+
+    fn stored_block(&self, handle: &BlockHandle) -> Option<Bytes> {
+        let start = handle.offset.checked_sub(self.handle.offset)? as usize;
+        let end = start.checked_add(handle.bytes as usize)?;
+        self.stored.as_ref().filter(|stored| end <= stored.len()).map(|stored| stored.slice(start..end))
+    }
+}
+
+impl BlockSource {
+    /// Reads of about `bytes_max` bytes, past the cache.
+    pub(crate) fn windows(bytes_max: usize) -> Self {
+        Self::Windows(Windows { bytes_max, partitions: 0..0, window: Bytes::new(), offset: 0 })
+    }
+
+    /// Forgets what belongs to the segment before.
+    pub(crate) fn next_segment(&mut self) {
+        if let Self::Windows(windows) = self {
+            windows.partitions = 0..0;
+            windows.window = Bytes::new();
+        }
+    }
+
+    /// The partition at `position`; `None` past the last one.
+    pub(crate) async fn partition(
+        &mut self,
+        core: &ShardCore,
+        segment: &Rc<Segment>,
+        head: &SegmentHead,
+        position: usize,
+    ) -> Result<Option<Partition>> {
+        let Some(handle) = head.partition(position) else { return Ok(None) };
+        let (meta, stored) = match self {
+            Self::Cache => (core.partition(segment, handle).await?.0, None),
+            Self::Windows(windows) => {
+                let stored = windows.partition(core, segment, head, position, &handle).await?;
+                let meta = stored.slice((handle.data_bytes as usize).min(stored.len())..);
+                (Rc::new(decode_partition(segment, &handle, &meta)?), Some(stored))
+            }
+        };
+        Ok(Some(Partition { position, handle, meta, stored }))
+    }
+
+    /// The block at `position` of a partition; `None` past its last one.
+    pub(crate) async fn block(
+        &mut self,
+        core: &ShardCore,
+        segment: &Rc<Segment>,
+        head: &Rc<SegmentHead>,
+        partition: &Partition,
+        position: usize,
+    ) -> Result<Option<Rc<DataBlock>>> {
+        let Some(handle) = partition.meta.block(position, partition.handle.offset) else { return Ok(None) };
+        match partition.stored_block(&handle) {
+            Some(stored) => Ok(Some(Rc::new(decode_data(segment, head, &handle, Access::Scan, &stored)?))),
+            None => core.data(segment, head, handle).await.map(|(block, _)| Some(block)),
+        }
+    }
+}
+
+impl Windows {
+    async fn partition(
+        &mut self,
+        core: &ShardCore,
+        segment: &Segment,
+        head: &SegmentHead,
+        position: usize,
+        handle: &PartitionHandle,
+    ) -> Result<Bytes> {
+        if !self.partitions.contains(&position) {
+            // A cursor that comes from above goes on downwards.
+            let downwards = position + 1 == self.partitions.start;
+            self.partitions = around(head, position, self.bytes_max, downwards);
+            let first = head.partition(self.partitions.start).unwrap_or(*handle);
+            let last = head.partition(self.partitions.end.saturating_sub(1)).unwrap_or(*handle);
+            let base = segment.entry.offset;
+            let range = base + u64::from(first.offset)..base + u64::from(last.end());
+            self.offset = first.offset;
+            // Freed before the next one comes.
+            self.window = Bytes::new();
+            let fetched = core.shared.remote.get_range(&segment.entry.object, range).await;
+            self.window = match fetched {
+                Ok(fetched) => fetched,
+                Err(error) => {
+                    self.partitions = 0..0;
+                    return Err(error.into());
+                }
+            };
+        }
+        // A window of another length than was asked for ends in a checksum that does not hold.
+        let start = (handle.offset.saturating_sub(self.offset) as usize).min(self.window.len());
+        let end = start.saturating_add(handle.bytes() as usize).min(self.window.len());
+        Ok(self.window.slice(start..end))
+    }
+}
+
+/// Positions of the partitions from `position` on, or down from it, that fit `bytes_max`: at least that one.
+fn around(head: &SegmentHead, position: usize, bytes_max: usize, downwards: bool) -> std::ops::Range<usize> {
+    let mut bytes = 0;
+    let mut fits = |position: usize| {
+        let more = head.partition(position).map_or(usize::MAX, |handle| handle.bytes() as usize);
+        bytes = more.saturating_add(bytes);
+        bytes <= bytes_max
+    };
+    let (mut start, mut end) = (position, position + 1);
+    if fits(position) {
+        if downwards {
+            while start > 0 && fits(start - 1) {
+                start -= 1;
+            }
+        } else {
+            while end < head.partitions() && fits(end) {
+                end += 1;
+            }
+        }
+    }
+    start..end
+}
