@@ -96,7 +96,8 @@ pub(crate) async fn open(remote: &Arc<dyn Remote>, key_groups: Option<u16>) -> R
     }
 }
 
-async fn read(remote: &Arc<dyn Remote>, name: &ObjectName) -> Result<Option<Descriptor>> {
+/// Reads the descriptor, if there is a store.
+pub(crate) async fn read(remote: &Arc<dyn Remote>, name: &ObjectName) -> Result<Option<Descriptor>> {
     match remote.get(name, 4096).await {
         Ok(bytes) => Descriptor::decode(&bytes, name).map(Some),
         Err(error) if error.kind() == RemoteErrorKind::NotFound => Ok(None),

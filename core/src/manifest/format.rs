@@ -42,7 +42,8 @@
 //!              112      4  bytes of its smallest key, then of its largest
 //!              120      -  smallest key, largest key (engine keys, range deletions included, of the segment as a whole)
 //! ```
-//! Segments stand newest first. Segments of one sequence are one sorted run, cut into pieces: their keys do not overlap.
+//! Segments stand newest first: tiers by falling sequence, then the bottom level. Segments of level 0 with one sequence are one sorted
+//! run, cut into pieces, and so are all segments of level 1, whatever their sequences: the keys of one run's segments do not overlap.
 
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
@@ -76,7 +77,7 @@ pub(crate) struct SegmentEntry {
     pub(crate) footer_crc: u32,
     pub(crate) tag: u64,
     pub(crate) sequence: u64,
-    /// 0 is the newest.
+    /// 0: a tier. 1: the leveled bottom, older than every tier.
     pub(crate) level: u8,
     /// Key groups that count here; entries of others are skipped.
     pub(crate) groups: Range<u16>,

@@ -1,7 +1,8 @@
 //! Data blocks: sorted entries with prefix compression, and in memory a hash of their keys.
 //!
 //! ```text
-//! entry:   varint shared key bytes * 8 + kind + 4 if it expires      kind: 0 put, 1 deletion, 2 merge, 3 chain (see entry.rs)
+//! entry:   varint shared key bytes * 8 + kind + 4 if it expires      kind: 0 put, 1 deletion, 2 merge,
+//!                                                                                                 3 several writes
 //!          varint further key bytes
 //!          varint bytes of value or operand                          (not of a deletion)
 //!          identity of the merge operator, 4 bytes, and moment of writing in milliseconds, 8 bytes    (of a merge)
@@ -62,8 +63,8 @@ impl Builder {
         let (kind, merge) = match entry.op {
             Op::Put(_) => (KIND_PUT, None),
             Op::Delete => (KIND_DELETE, None),
-            Op::Chain(_) => (KIND_CHAIN, None),
             Op::Merge { operator, written_ms, .. } => (KIND_MERGE, Some((operator, written_ms))),
+            Op::Chain(_) => (KIND_CHAIN, None),
         };
         let expires = entry.expires_ms != NEVER && kind != KIND_DELETE;
         let flags = kind | if expires { EXPIRES } else { 0 };

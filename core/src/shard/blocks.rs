@@ -37,7 +37,7 @@ impl Cached for CachedBlock {
 }
 
 /// A segment's way to its head without a search in the cache. The cache counts the head and may forget it; then so does this.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HeadPin {
     head: RefCell<Weak<SegmentHead>>,
     uses: Cell<u8>,
@@ -138,7 +138,7 @@ impl ShardCore {
         }
     }
 
-    /// A segment's head, and where it came from: one read of its tail if it is not in memory.
+    /// A segment's head: one read of its tail if it is not in memory.
     pub(crate) async fn head(&self, segment: &Rc<Segment>) -> Result<(Rc<SegmentHead>, Tier)> {
         if let Some(head) = self.head_now(segment) {
             return Ok((head, Tier::Memory));
@@ -160,9 +160,9 @@ impl ShardCore {
         &self,
         segment: &Rc<Segment>,
         handle: PartitionHandle,
-    ) -> Result<(Rc<PartitionMeta>, Tier)> {
+    ) -> Result<Rc<PartitionMeta>> {
         let fetch = self.fetch(segment, partition_key(segment, &handle));
-        self.partition_by(segment, handle, fetch).await
+        self.partition_by(segment, handle, fetch).await.map(|(meta, _)| meta)
     }
 
     /// The meta of a partition; if it has to come from the DFS, one GET brings the partition's data blocks along.
@@ -212,8 +212,8 @@ impl ShardCore {
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         handle: BlockHandle,
-    ) -> Result<(Rc<DataBlock>, Tier)> {
-        self.data_or(segment, head, handle, &PartitionData::default()).await
+    ) -> Result<Rc<DataBlock>> {
+        self.data_or(segment, head, handle, &PartitionData::default()).await.map(|(block, _)| block)
     }
 
     /// A data block: from memory, else from what a GET of its partition brought along, else by one read.

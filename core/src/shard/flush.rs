@@ -81,6 +81,7 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
 async fn flush_alone(core: &Rc<ShardCore>, frozen: &Frozen) -> Result<()> {
     let encoded = encode(core, frozen, u64::MAX).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
+    core.compaction.full_memtable_flushed(u64::from(entry.bytes));
     install(core, frozen, encoded, entry).await
 }
 
@@ -112,8 +113,10 @@ async fn flush_for_checkpoint(
 
 /// Frames what `at` sees of a memtable as a segment, in slices, so that reads run in between.
 async fn encode(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<EncodedSegment> {
-    let options = WriterOptions { compression: core.shared.compression, ..WriterOptions::default() };
-    let mut writer = SegmentWriter::new(aquifer_io::random_u64(), options)?;
+    let mut writer = SegmentWriter::new(
+        aquifer_io::random_u64(),
+        WriterOptions { compression: core.shared.compression, ..WriterOptions::default() },
+    )?;
     let mut slice = 0;
     let mut cursor = frozen.memtable.cursor(at);
     while let Some(visible) = cursor.next() {

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::key::group_of;
 use crate::memtable::{Found, Memtable};
 use crate::resolve::{Base, Resolver};
+use crate::segment::data::DataBlock;
 use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
@@ -34,6 +35,15 @@ pub(crate) enum Now<T> {
     Known(T),
     /// The next step needs SSD or DFS.
     Waits(Box<Pending>),
+}
+
+/// What memory has of the block that may hold a key.
+enum InMemory {
+    Block(Rc<DataBlock>),
+    /// The segment does not hold the key.
+    Nothing,
+    /// It may, and memory cannot tell.
+    Missing,
 }
 
 /// A lookup that stopped before run `next` of its version.
@@ -75,14 +85,10 @@ impl ShardCore {
             let Some(head) = self.head_now(segment) else {
                 return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
             };
-            if let Some(partition) = partition_of(&head, key) {
-                let Some(meta) = self.partition_now(segment, &partition) else {
-                    return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
-                };
-                if let Some(handle) = candidate(&meta, &partition, key, hash) {
-                    let Some(block) = self.data_now(segment, &handle) else {
-                        return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
-                    };
+            match self.block_now(segment, &head, key, hash) {
+                InMemory::Nothing => {}
+                InMemory::Missing => return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver))),
+                InMemory::Block(block) => {
                     if let Some(entry) = block.get(key, hash)
                         && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
                     {
@@ -116,24 +122,44 @@ impl ShardCore {
             let Some(segment) = holder(run, key) else { continue };
             let (head, tier) = self.head(segment).await?;
             source = source.max(of_tier(tier));
-            if let Some(partition) = partition_of(&head, key) {
-                let (meta, along, tier) = self.partition_and_data(segment, partition).await?;
-                source = source.max(of_tier(tier));
-                if let Some(handle) = candidate(&meta, &partition, key, hash) {
-                    let (block, tier) = self.data_or(segment, &head, handle, &along).await?;
-                    source = source.max(of_tier(tier));
-                    if let Some(entry) = block.get(key, hash)
-                        && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
-                    {
-                        return self.answer(resolver, base, source);
-                    }
-                }
+            if let Some(block) = self.block_of(segment, &head, key, hash, &mut source).await?
+                && let Some(entry) = block.get(key, hash)
+                && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+            {
+                return self.answer(resolver, base, source);
             }
             if head.range_deletes().covers(key) {
                 break;
             }
         }
         self.answer(resolver, Base::Nothing, source)
+    }
+
+    /// The one block of a segment that may hold the key, if memory can tell.
+    #[inline]
+    fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
+        let Some(partition) = partition_of(head, key) else { return InMemory::Nothing };
+        let Some(meta) = self.partition_now(segment, &partition) else { return InMemory::Missing };
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
+        self.data_now(segment, &handle).map_or(InMemory::Missing, InMemory::Block)
+    }
+
+    /// The one block of a segment that may hold the key; `source` learns where it came from.
+    async fn block_of(
+        &self,
+        segment: &Rc<Segment>,
+        head: &Rc<SegmentHead>,
+        key: &[u8],
+        hash: u64,
+        source: &mut Source,
+    ) -> Result<Option<Rc<DataBlock>>> {
+        let Some(partition) = partition_of(head, key) else { return Ok(None) };
+        let (meta, along, tier) = self.partition_and_data(segment, partition).await?;
+        *source = (*source).max(of_tier(tier));
+        let Some(handle) = candidate(&meta, &partition, key, hash) else { return Ok(None) };
+        let (block, tier) = self.data_or(segment, head, handle, &along).await?;
+        *source = (*source).max(of_tier(tier));
+        Ok(Some(block))
     }
 
     fn answer(&self, resolver: Resolver, base: Base<'_>, source: Source) -> Result<Answer> {

@@ -1,125 +1,12 @@
-//! Several sorted runs as one: the writes of each key, newest first, in key order.
+//! Several sorted runs as one: the writes of each key, newest first, in key order, ascending or descending.
 
 use super::ShardCore;
-use super::segment_cursor::SegmentCursor;
-use super::source::BlockSource;
+use super::run_cursor::RunCursor;
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::key::{group_of, group_prefix};
 use crate::resolve::Folded;
-use crate::segment::head::SegmentHead;
-use crate::version::{Segment, SortedRun};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
-use std::rc::Rc;
-
-/// Walks the entries of one sorted run in order, inside the key groups that count, a block at a time: ascending, or descending.
-pub(crate) struct RunCursor {
-    /// Pieces that are not open yet, in the order of the walk.
-    rest: VecDeque<Rc<Segment>>,
-    open: Option<OpenSegment>,
-    source: BlockSource,
-    /// Engine keys below `from`, or from `end` on, are not asked for.
-    from: Box<[u8]>,
-    end: Box<[u8]>,
-    reverse: bool,
-    /// Pieces met so far that have range deletions: these reach beyond the last entry of their piece.
-    deleting: Vec<(Rc<Segment>, Rc<SegmentHead>)>,
-}
-
-/// A segment under a cursor, and the keys of it that are asked for.
-struct OpenSegment {
-    cursor: SegmentCursor,
-    from: Box<[u8]>,
-    end: Box<[u8]>,
-}
-
-impl RunCursor {
-    /// A cursor at the run's first entry from `from` to `end`, exclusive, that counts; at the last one if `reverse`.
-    pub(crate) async fn seek(
-        core: &ShardCore,
-        run: &SortedRun,
-        source: BlockSource,
-        from: &[u8],
-        end: &[u8],
-        reverse: bool,
-    ) -> Result<Self> {
-        let pieces =
-            run.segments.iter().filter(|segment| *from <= *segment.entry.largest && *segment.from < *end);
-        let mut rest: VecDeque<_> = pieces.cloned().collect();
-        if reverse {
-            rest.make_contiguous().reverse();
-        }
-        let (from, end) = (Box::from(from), Box::from(end));
-        let mut cursor = Self { rest, open: None, source, from, end, reverse, deleting: Vec::new() };
-        cursor.open_next(core).await?;
-        Ok(cursor)
-    }
-
-    /// Opens the next piece that has an entry that is asked for.
-    async fn open_next(&mut self, core: &ShardCore) -> Result<()> {
-        self.open = None;
-        while let Some(segment) = self.rest.pop_front() {
-            self.source.next_segment();
-            let open = self.open_segment(core, segment).await?;
-            if !open.cursor.head().range_deletes().is_empty() {
-                self.deleting.push((Rc::clone(open.cursor.segment()), Rc::clone(open.cursor.head())));
-            }
-            if open.is_inside() {
-                self.open = Some(open);
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    async fn open_segment(&mut self, core: &ShardCore, segment: Rc<Segment>) -> Result<OpenSegment> {
-        let from = (&*self.from).max(&*segment.from);
-        let last = group_prefix(segment.entry.groups.end);
-        let end = (&*self.end).min(last.as_slice());
-        let (from, end): (Box<[u8]>, Box<[u8]>) = (Box::from(from), Box::from(end));
-        let cursor = if self.reverse {
-            SegmentCursor::seek_before(core, segment, &mut self.source, &end).await?
-        } else {
-            SegmentCursor::seek(core, segment, &mut self.source, &from).await?
-        };
-        Ok(OpenSegment { cursor, from, end })
-    }
-
-    pub(crate) async fn advance(&mut self, core: &ShardCore) -> Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if self.reverse {
-            if !open.cursor.retreat_now() {
-                open.cursor.retreat(core, &mut self.source).await?;
-            }
-        } else if !open.cursor.advance_now() {
-            open.cursor.advance(core, &mut self.source).await?;
-        }
-        if !open.is_inside() {
-            self.open_next(core).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether a range deletion hides what older runs say of `key`, which is not beyond where the cursor stands.
-    pub(crate) fn deletes(&self, key: &[u8]) -> bool {
-        self.deleting.iter().any(|(segment, head)| {
-            head.range_deletes().covers(key)
-                && group_of(key).is_some_and(|group| segment.entry.groups.contains(&group))
-        })
-    }
-
-    /// Key and entry that it stands on; `None` at the end.
-    pub(crate) fn current(&self) -> Option<(&[u8], Entry<'_>)> {
-        self.open.as_ref()?.cursor.current()
-    }
-}
-
-impl OpenSegment {
-    fn is_inside(&self) -> bool {
-        self.cursor.current().is_some_and(|(key, _)| *self.from <= *key && key < &*self.end)
-    }
-}
 
 /// What a merge takes in: memtable entries that were copied out, or a sorted run of segments.
 pub(crate) enum Run {

@@ -2,7 +2,8 @@
 
 use super::ShardCore;
 use super::lookup::View;
-use super::merge::{Copied, Merge, Run, RunCursor};
+use super::merge::{Copied, Merge, Run};
+use super::run_cursor::RunCursor;
 use super::source::BlockSource;
 use crate::error::{Error, Result};
 use crate::key::user_key;
