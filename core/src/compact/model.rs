@@ -8,6 +8,7 @@ use super::pick::{Situation, pick};
 use crate::key::{engine_key, group_of, key_group};
 use crate::limits::COMPACTION_RUNS_MAX;
 use crate::manifest::format::SegmentEntry;
+use crate::segment::counts::Counts;
 use crate::version::invariants::Merged;
 use crate::version::{Facts, Segment, SegmentId, Version, invariants};
 use aquifer_remote::ObjectName;
@@ -120,8 +121,8 @@ impl Store {
             sequence,
             level,
             groups: group_of(&smallest).unwrap()..group_of(&largest).unwrap() + 1,
-            entries: map.len() as u64,
-            tombstones,
+            counts: Counts { entries: map.len() as u64, tombstones, ..Counts::default() },
+            range_deletes: 0,
             smallest,
             largest,
         };

@@ -95,8 +95,10 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
     core.compaction.busy.borrow_mut().extend(job.segments().map(|segment| segment.id()));
     core.compaction.offers.set(core.compaction.offers.get() + 1);
     let core = Rc::clone(core);
+    eprintln!("DEBUG offer {:?} {}", job.kind, job.inputs.len());
     drop(aquifer_io::spawn_local(async move {
         let ending = offered(&core, &job).await;
+        eprintln!("DEBUG ending {:?}", ending.as_ref().map(|_| ()));
         core.compaction.offers.set(core.compaction.offers.get() - 1);
         match ending {
             Ok(Ending::Done(outcome)) => {

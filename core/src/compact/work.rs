@@ -22,6 +22,7 @@ use crate::shard::{ShardCore, add};
 use crate::version::invariants::Merged;
 use crate::version::{Segment, SortedRun, intersection};
 use aquifer_remote::Content;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -49,11 +50,11 @@ struct Work<'a> {
     mandate: &'a Mandate<'a>,
     writer: SegmentWriter,
     /// Outputs that were cut and wait for their upload.
-    full: Vec<SegmentWriter>,
-    /// What the inputs delete of older runs has to go on doing so, piece by piece.
-    range_deletes: RangeDeletes,
-    /// Range deletions below it are in an output.
-    range_deletes_from: Vec<u8>,
+    full: VecDeque<SegmentWriter>,
+    /// What the inputs delete by ranges, where they count; nothing if the merge reaches the bottom.
+    ranges: RangeDeletes,
+    /// Where the open output begins: range deletions from here on belong to it.
+    lower: Box<[u8]>,
     /// Group of the last key written.
     group: Option<u16>,
     cuts: Vec<u16>,
@@ -70,9 +71,9 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
         core,
         mandate,
         writer: new_writer(mandate)?,
-        full: Vec::new(),
-        range_deletes: range_deletes(core, mandate.job).await?,
-        range_deletes_from: Vec::new(),
+        full: VecDeque::new(),
+        ranges: range_deletes(core, mandate.job).await?,
+        lower: Box::from(group_prefix(mandate.job.groups.start)),
         group: None,
         cuts: mandate.job.cuts(),
         output_bytes_max: core.budget.memtable_bytes_max / 2,
@@ -92,7 +93,7 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
             .await?;
         let Some(taken) = next else { break };
         if taken? {
-            work.close_outputs().await?;
+            work.upload_full().await?;
             slices.restart();
         }
         if slices.is_full(bytes) {
@@ -100,15 +101,18 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
             slices.pause(core.compaction.budget.cpu_percent, || core.reads()).await;
         }
     }
-    work.cut_all()?;
-    work.close_outputs().await?;
+    work.cut(&group_prefix(mandate.job.groups.end), true)?;
+    work.upload_full().await?;
     Ok(work.outcome)
 }
 
-/// Range deletions of all inputs, inside the key groups that count; none if nothing older is left for them to hide.
+/// What a job's inputs delete by ranges, each where it counts. At the bottom there is nothing left to delete.
 async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
     let mut ranges = Vec::new();
-    for segment in job.segments().filter(|segment| segment.entry.range_deletes > 0 && !job.reaches_bottom) {
+    if job.reaches_bottom {
+        return Ok(RangeDeletes::default());
+    }
+    for segment in job.segments().filter(|segment| segment.facts.range_deletions > 0) {
         let groups = intersection(&segment.entry.groups, &job.groups);
         let (from, to) = (group_prefix(groups.start), group_prefix(groups.end));
         let (head, _) = core.head(segment).await?;
@@ -145,61 +149,72 @@ impl Work<'_> {
         let Some(folded) = fold(writes.entries, is_last, self.mandate.now_ms, operators) else {
             return Ok(false);
         };
-        let group = group_of(writes.key).unwrap_or_default();
-        self.cut_holes(group)?;
-        if self.must_cut(group) {
-            self.cut(writes.key)?;
+        let cut = self.must_cut(writes.key);
+        if cut {
+            self.cut(writes.key, false)?;
         }
-        self.group = Some(group);
+        self.group = group_of(writes.key);
         self.outcome.merged.kept += 1;
         self.writer.push(writes.key, &folded.entry())?;
-        Ok(!self.full.is_empty())
+        Ok(cut)
     }
 
-    /// Whether the open output ends before a key of `group`: it is full, or half full at a border of key groups.
-    fn must_cut(&self, group: u16) -> bool {
+    /// Whether the open output ends before `key`: it is full, or half full at a border of key groups, or must not reach over a hole.
+    fn must_cut(&self, key: &[u8]) -> bool {
+        let Some((last, group)) = self.group.zip(group_of(key)) else { return false };
         let bytes = self.writer.memory_bytes();
-        let border = self.group.is_some_and(|last| last != group);
+        let hole = self.cuts.iter().any(|&cut| last < cut && cut <= group);
         !self.writer.is_empty()
-            && (bytes >= self.output_bytes_max || (border && bytes >= self.output_bytes_max / 2))
+            && (hole
+                || bytes >= self.output_bytes_max
+                || (last != group && bytes >= self.output_bytes_max / 2))
     }
 
-    /// Ends outputs at the holes up to `group`: none may reach over one.
-    fn cut_holes(&mut self, group: u16) -> Result<()> {
-        while let Some(&cut) = self.cuts.first().filter(|&&cut| cut <= group) {
-            self.cuts.remove(0);
-            self.cut(&group_prefix(cut))?;
+    /// Ends the open output before `upper`, with the range deletions up to there. A part beyond a hole that has range deletions but
+    /// no entry becomes an output of its own; what lies between the last hole and `upper` belongs to the next one.
+    fn cut(&mut self, upper: &[u8], at_end: bool) -> Result<()> {
+        let next = new_writer(self.mandate)?;
+        let mut open = Some(std::mem::replace(&mut self.writer, next));
+        let holes = self.cuts.iter().map(|&cut| (cut, Box::from(group_prefix(cut))));
+        let mut borders: Vec<(u16, Box<[u8]>)> =
+            holes.filter(|(_, border)| *self.lower < **border && **border <= *upper).collect();
+        if at_end || borders.is_empty() {
+            borders.push((u16::MAX, Box::from(upper)));
+        }
+        for (group, border) in borders {
+            let holds_open = self.group.is_none_or(|last| last < group);
+            let mut writer = match open.take_if(|_| holds_open) {
+                Some(writer) => writer,
+                None => new_writer(self.mandate)?,
+            };
+            for (from, to) in self.ranges.clipped(&self.lower, &border) {
+                writer.push_range_delete(from, to);
+            }
+            if !writer.is_empty() {
+                self.full.push_back(writer);
+            }
+            self.lower = border;
+        }
+        // Its entries lie beyond the last hole.
+        if let Some(mut writer) = open.filter(|writer| !writer.is_empty()) {
+            for (from, to) in self.ranges.clipped(&self.lower, upper) {
+                writer.push_range_delete(from, to);
+            }
+            self.full.push_back(writer);
+            self.lower = Box::from(upper);
         }
         Ok(())
     }
 
-    /// Ends the open output below `border`, with the range deletions up to there.
-    fn cut(&mut self, border: &[u8]) -> Result<()> {
-        let clipped = self.range_deletes.clipped(&self.range_deletes_from, border);
-        clipped.for_each(|(from, to)| self.writer.push_range_delete(from, to));
-        self.range_deletes_from = border.to_vec();
-        if !self.writer.is_empty() {
-            let next = new_writer(self.mandate)?;
-            self.full.push(std::mem::replace(&mut self.writer, next));
+    /// Uploads what was cut, and keeps filter and index at hand.
+    async fn upload_full(&mut self) -> Result<()> {
+        while let Some(writer) = self.full.pop_front() {
+            self.upload_one(writer).await?;
         }
         Ok(())
     }
 
-    /// Ends the last outputs.
-    fn cut_all(&mut self) -> Result<()> {
-        self.cut_holes(u16::MAX)?;
-        self.cut(&group_prefix(self.mandate.job.groups.end))
-    }
-
-    /// Uploads the outputs that were cut, and keeps their filters and indexes at hand.
-    async fn close_outputs(&mut self) -> Result<()> {
-        for writer in std::mem::take(&mut self.full) {
-            self.close_output(writer).await?;
-        }
-        Ok(())
-    }
-
-    async fn close_output(&mut self, writer: SegmentWriter) -> Result<()> {
+    async fn upload_one(&mut self, writer: SegmentWriter) -> Result<()> {
         let encoded = writer.finish()?;
         let job = self.mandate.job;
         let object = name::pack(self.mandate.epoch, job.sequence, aquifer_io::random_u64())?;

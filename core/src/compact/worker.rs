@@ -209,6 +209,7 @@ impl Worker {
             Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(false),
             Err(error) => return Err(error),
         };
+        eprintln!("DEBUG free {}", free.len());
         if free.is_empty() {
             return Ok(false);
         }

@@ -34,7 +34,7 @@
 //!               32      8  sequence: higher is newer
 //!               40      2  first key group that it counts for here
 //!               42      2  end of these, exclusive
-//!               44      1  level, 0 to 15
+//!               44      1  level: 0 for a tier, 1 for the leveled bottom; up to 15 can be stored
 //!               45      3  zero
 //!               48     56  counts of its entries, of the segment as a whole (see segment/counts.rs)
 //!              104      4  range deletions
@@ -335,7 +335,7 @@ pub(crate) mod tests {
             footer_crc: 7,
             tag: n,
             sequence: 10 - n,
-            level: 3,
+            level: 0,
             groups: 0..64,
             counts: Counts { entries: 12, tombstones: 1, raw_bytes: 700, ..Counts::default() },
             range_deletes: 2,

@@ -94,8 +94,12 @@ impl Version {
 }
 
 fn without_all(segment: &Segment, ranges: &[&Range<u16>]) -> Vec<Rc<Segment>> {
-    let mut left = vec![segment.clone()];
-    for groups in ranges {
+    let (first, others) = match ranges.split_first() {
+        Some((first, others)) => (*first, others),
+        None => return Vec::new(),
+    };
+    let mut left: Vec<Segment> = segment.without(first).collect();
+    for groups in others {
         left = left.iter().flat_map(|part| part.without(groups)).collect();
     }
     left.into_iter().map(Rc::new).collect()

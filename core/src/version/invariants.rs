@@ -4,7 +4,6 @@
 //! refused there and never written. Release builds run the cheap ones after each change.
 
 use super::{Change, Segment, Version, intersection};
-use crate::key::group_of;
 use crate::limits::LEVEL_MAX;
 use crate::manifest::format::SegmentEntry;
 use std::collections::{HashMap, HashSet};
@@ -123,9 +122,7 @@ pub(crate) fn deeper_is_older(segments: &[&SegmentEntry]) -> Checked {
 }
 
 fn counted_groups(entry: &SegmentEntry) -> Range<u16> {
-    let first = group_of(&entry.smallest).unwrap_or_default();
-    let last = group_of(&entry.largest).unwrap_or(u16::MAX);
-    intersection(&entry.groups, &(first..last.saturating_add(1)))
+    Segment::new(entry.clone()).groups()
 }
 
 /// Levels never rise again, sequences of tiers fall, and there is one bottom.

@@ -13,7 +13,7 @@ pub(crate) mod invariants;
 
 pub(crate) use change::Change;
 
-use crate::key::{group_of, group_prefix};
+use crate::key::{GROUP_BYTES, group_of, group_prefix};
 use crate::limits::LEVEL_MAX;
 use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtable;
@@ -51,12 +51,11 @@ pub(crate) struct Facts {
 
 impl Facts {
     fn of(entry: &SegmentEntry) -> Self {
-        let counts = &entry.counts;
         Self {
-            entries: counts.entries,
-            tombstones: counts.tombstones,
-            expiring: counts.expiring,
-            expiry_ms_max: if counts.expiring > 0 { counts.expiry_ms_max } else { 0 },
+            entries: entry.counts.entries,
+            tombstones: entry.counts.tombstones,
+            expiring: entry.counts.expiring,
+            expiry_ms_max: entry.counts.expiry_ms_max,
             range_deletions: u64::from(entry.range_deletes),
         }
     }
@@ -71,7 +70,7 @@ impl Facts {
 }
 
 /// A segment that this shard reads, clipped to its key groups.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) entry: SegmentEntry,
     /// The object's identity for the cache: names are never reused.
@@ -98,7 +97,7 @@ impl Segment {
 
     /// The same bytes with another clip, level or sequence.
     fn with_entry(&self, entry: SegmentEntry) -> Self {
-        Self { facts: self.facts, head: self.head.clone(), ..Self::new(entry) }
+        Self { facts: self.facts, ..Self::new(entry) }
     }
 
     /// Where byte `offset` of this segment lies in its object.
@@ -115,7 +114,9 @@ impl Segment {
     fn span(&self) -> Range<u16> {
         let first = group_of(&self.entry.smallest).unwrap_or_default();
         let last = group_of(&self.entry.largest).unwrap_or(u16::MAX);
-        first..last.saturating_add(1)
+        // A bare group is the end of a range deletion: nothing of that group is in it.
+        let bare = self.facts.range_deletions > 0 && self.entry.largest.len() == GROUP_BYTES && first < last;
+        first..if bare { last } else { last.saturating_add(1) }
     }
 
     /// Key groups of which something may be found in it here.
@@ -170,7 +171,8 @@ impl Segment {
     /// Whether every key of this one is below every key of `other`, as both count here.
     pub(crate) fn is_below(&self, other: &Self) -> bool {
         let (to, included) = self.to();
-        if included { to < other.from } else { to <= other.from }
+        // The largest key of a segment with range deletions may be the end of one, which is not in it any more.
+        if included && self.facts.range_deletions == 0 { to < other.from } else { to <= other.from }
     }
 }
 
@@ -346,8 +348,8 @@ pub(crate) mod tests {
             sequence,
             level: 0,
             groups,
-            entries: 1,
-            tombstones: 0,
+            counts: crate::segment::counts::Counts { entries: 1, ..Default::default() },
+            range_deletes: 0,
             smallest: engine_key(smallest.0, smallest.1).unwrap(),
             largest: engine_key(largest.0, largest.1).unwrap(),
         }
