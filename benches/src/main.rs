@@ -6,6 +6,7 @@
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
+//!     ─> micro ─> engine                                       one core, all in memory
 //!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
 //! ```
 //!
@@ -25,6 +26,7 @@ mod histogram;
 mod input;
 mod interrupt;
 mod measure;
+mod micro;
 mod output;
 mod progress;
 mod remote;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Micro(args)) => micro::micro(&args),
         None => events::events(cli.events),
     };
     match result {

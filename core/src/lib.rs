@@ -70,6 +70,10 @@ mod shard;
 mod snapshot;
 mod stats;
 
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
+
 mod client;
 mod engine;
 

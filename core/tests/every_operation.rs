@@ -295,7 +295,11 @@ impl Run {
                     self.snapshots.push((snapshot, self.model.state.clone()));
                 }
             }
-            Step::ReadSnapshot(at, reverse) => self.read_snapshot(at, *reverse).await,
+            Step::ReadSnapshot(at, reverse) => {
+                if !self.snapshots.is_empty() {
+                    self.read_snapshot(at.get(&self.snapshots), *reverse).await;
+                }
+            }
             Step::Release(at) => {
                 if !self.snapshots.is_empty() {
                     drop(self.snapshots.remove(at.index(self.snapshots.len())));
@@ -375,11 +379,7 @@ impl Run {
         }
     }
 
-    async fn read_snapshot(&self, at: &prop::sample::Index, reverse: bool) {
-        if self.snapshots.is_empty() {
-            return;
-        }
-        let (snapshot, state) = at.get(&self.snapshots);
+    async fn read_snapshot(&self, (snapshot, state): &(Snapshot, State), reverse: bool) {
         for group in 0..KEY_GROUPS {
             let options = ScanOptions { reverse, page_entries: 3, snapshot: Some(snapshot) };
             self.scan(state, group, b"", &[255; 9], options).await;
@@ -407,9 +407,8 @@ fn run(steps: Vec<Step>) {
         for step in &steps {
             run.step(step).await;
         }
-        for (snapshot, state) in std::mem::take(&mut run.snapshots) {
-            run.snapshots = vec![(snapshot, state)];
-            run.read_snapshot(&prop::sample::Index::default(), false).await;
+        for held in &run.snapshots {
+            run.read_snapshot(held, false).await;
         }
         run.step(&Step::Checkpoint).await;
         run.step(&Step::Crash(3)).await;
@@ -438,4 +437,20 @@ proptest! {
     fn long_runs(steps in prop::collection::vec(step(), 200..400)) {
         run(steps);
     }
+}
+
+/// The largest key of a segment was empty: its bare group was taken for the end of a range deletion, and scans left the group out.
+#[test]
+fn an_empty_key_may_be_the_largest_of_a_segment() {
+    let scan = |group| Step::Scan { group, from: vec![], to: vec![255], reverse: false, page: 5 };
+    run(vec![
+        Step::Change(Change::Put((3, vec![]), b"in the last group".to_vec(), None)),
+        Step::Change(Change::Put((2, vec![]), b"in the one before".to_vec(), None)),
+        Step::Checkpoint,
+        scan(2),
+        scan(3),
+        Step::Crash(3),
+        scan(3),
+        Step::Get((3, vec![])),
+    ]);
 }

@@ -5,6 +5,7 @@ mod check;
 mod device;
 mod dfs;
 mod events;
+mod micro;
 mod remote;
 mod run;
 
@@ -15,6 +16,7 @@ pub(crate) use check::CheckArgs;
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
+pub(crate) use micro::MicroArgs;
 pub(crate) use remote::RemoteArgs;
 pub(crate) use run::{From, Rate, RunArgs};
 
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
     #[command(after_help = crate::run::help())]
     Run(RunArgs),
+    /// Measure the engine on one core, all in memory, beside the plain structures of memory.
+    Micro(MicroArgs),
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! offset  bytes  field
 //!      0      8  entries, deletions and merges included
 //!      8      8  deletions among them
-//!     16      8  merges among them
+//!     16      8  merges and chains among them: entries that may need older ones
 //!     24      8  entries that expire
 //!     32      8  smallest moment of expiry, in milliseconds; all bits set if none expires
 //!     40      8  largest; 0 if none expires

@@ -20,7 +20,7 @@
 
 use super::{Place, filter};
 use crate::codec::{Reader, common_prefix, put_varint, stored_u32, u32_at};
-use crate::entry::{Entry, NEVER, Op};
+use crate::entry::{Entry, NEVER, Op, next_chained};
 use crate::error::Result;
 use crate::key::GROUP_BYTES;
 use crate::limits::{KEY_BYTES_MAX, RESTART_INTERVAL};
@@ -181,6 +181,12 @@ impl DataBlock {
             key.extend_from_slice(restart.get(..entry.shared).ok_or(at)?);
             key.extend_from_slice(entry.suffix);
             let ascends = number == 0 || before < key;
+            if let Op::Chain(mut chain) = entry.entry.op {
+                while next_chained(&mut chain).is_some() {}
+                if !chain.is_empty() {
+                    return Err(at);
+                }
+            }
             if !ascends || key.len() > KEY_BYTES_MAX + GROUP_BYTES {
                 return Err(at);
             }

@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::data::{Access, Builder, DataBlock};
 use super::{Place, filter};
 use crate::codec::stored_u32;
-use crate::entry::{Entry, NEVER, Op};
+use crate::entry::{Entry, NEVER, Op, encode_chain};
 use crate::limits::KEY_BYTES_MAX;
 use aquifer_remote::ObjectName;
 use bytes::Bytes;
@@ -30,6 +30,7 @@ impl Owned {
         let op = match self.kind {
             0 => Op::Put(&self.payload),
             1 => Op::Delete,
+            3 => Op::Chain(&self.payload),
             _ => Op::Merge { operator: 0xfeed_0001, operand: &self.payload, written_ms: 1 << 40 },
         };
         Entry { op, expires_ms: if self.kind == 1 { NEVER } else { self.expires_ms } }
@@ -42,7 +43,10 @@ pub(super) fn entry() -> impl Strategy<Value = Owned> {
         1 => prop::collection::vec(any::<u8>(), 100..400),
     ];
     let expiry = prop_oneof![3 => Just(NEVER), 1 => 0..NEVER];
-    (0..3u8, payload, expiry).prop_map(|(kind, payload, expires_ms)| Owned { kind, payload, expires_ms })
+    (0..4u8, payload, expiry).prop_map(|(kind, payload, expires_ms)| {
+        let payload = if kind == 3 { encode_chain([Entry::put(&payload), Entry::delete()]) } else { payload };
+        Owned { kind, payload, expires_ms }
+    })
 }
 
 /// Keys that share much and little, some long.
@@ -168,7 +172,7 @@ fn what_a_writer_never_makes_is_refused() {
     assert!(frame(&[], 0).is_err(), "no entry");
     assert!(frame(&[8, 1, 1, b'a', b'v'], 1).is_err(), "a restart shares nothing");
     assert!(frame(&[&a[..], &[16, 1, 1, b'b', b'v']].concat(), 2).is_err(), "more shared than there is");
-    assert!(frame(&[3, 1, 1, b'a', b'v'], 1).is_err(), "no such kind");
+    assert!(frame(&[3, 1, 1, b'a', b'v'], 1).is_err(), "a chain that is none");
     assert!(frame(&[5, 1, 0, 0, 0, 0, 0, 0, 0, 0, b'a'], 1).is_err(), "a deletion that expires");
     assert!(frame(&[1, 1, b'a'], 1).is_ok(), "a deletion");
     assert!(frame(&[], usize::from(u16::MAX)).is_err());

@@ -44,7 +44,7 @@ impl EncodedSegment {
             tag: self.tag,
             sequence,
             level: 0,
-            groups: groups(smallest, largest),
+            groups: groups(&self.head),
             counts: *self.counts(),
             range_deletes: u32::try_from(self.head.range_deletes().count()).unwrap_or(u32::MAX),
             smallest: Box::from(smallest),
@@ -76,10 +76,14 @@ impl EncodedSegment {
     }
 }
 
-/// The key groups from one key to another. A bare group is the exclusive end of a range deletion: nothing of that group is in it.
-fn groups(smallest: &[u8], largest: &[u8]) -> Range<u16> {
+/// The key groups that entries and range deletions lie in.
+///
+/// A bare group may be the exclusive end of a range deletion, in which nothing lies, or an empty key, which does.
+fn groups(head: &SegmentHead) -> Range<u16> {
+    let (smallest, largest) = (head.smallest(), head.largest());
     let first = group_of(smallest).unwrap_or_default();
     let last = group_of(largest).unwrap_or_default();
-    let end = if largest.len() == GROUP_BYTES && first < last { last } else { last.saturating_add(1) };
-    first..end
+    let is_end =
+        largest.len() == GROUP_BYTES && first < last && head.groups().all(|(group, _)| group != last);
+    first..if is_end { last } else { last.saturating_add(1) }
 }
