@@ -64,7 +64,15 @@ async fn compactions(engine: &Engine) -> u64 {
 
 #[test]
 fn two_workers_do_what_one_engine_offers_and_it_reads_the_same() {
-    let remote = common::memory();
+    let store = Faulty::new(common::memory());
+    let results = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&results);
+    store.set(move |operation, name| {
+        let is_result = operation == "put_if_absent" && name.ends_with("/done");
+        seen.fetch_add(u64::from(is_result), Ordering::AcqRel);
+        Fault::None
+    });
+    let remote: Arc<dyn Remote> = store;
     let workers: Vec<_> = ["a", "b"]
         .map(|name| {
             let (remote, options) = (Arc::clone(&remote), worker(name));
@@ -88,7 +96,10 @@ fn two_workers_do_what_one_engine_offers_and_it_reads_the_same() {
     let written = aquifer::block_on(async {
         // Nobody but a worker may do it: the lease is longer than the test.
         let engine = Engine::open(Arc::clone(&remote), offering(Duration::from_secs(600))).await.unwrap();
-        let written = write(&engine, 1, async || compactions(&engine).await >= 3).await;
+        let written = write(&engine, 1, async || {
+            results.load(Ordering::Acquire) >= 3 && compactions(&engine).await >= 3
+        })
+        .await;
         check(&engine, &written).await;
         engine.client().checkpoint(Vec::new()).await.unwrap();
         engine.close().await.unwrap();
