@@ -189,10 +189,11 @@ async fn swap(
     }
 }
 
-/// Newest first; a segment that neighbouring shards share is named once, with the groups of both.
+/// Tiers newest first, then the bottom level; a segment that neighbouring shards share is named once, with the groups of both.
 fn joined(mut segments: Vec<SegmentEntry>) -> Vec<SegmentEntry> {
     segments.sort_by(|a, b| {
-        (b.sequence, &a.object, a.offset, a.groups.start).cmp(&(
+        (a.level, b.sequence, &a.object, a.offset, a.groups.start).cmp(&(
+            b.level,
             a.sequence,
             &b.object,
             b.offset,

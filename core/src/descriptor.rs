@@ -32,7 +32,7 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
-    fn encode(self) -> Vec<u8> {
+    pub(crate) fn encode(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(DESCRIPTOR_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -45,7 +45,7 @@ impl Descriptor {
         out
     }
 
-    fn decode(bytes: &[u8], name: &ObjectName) -> Result<Self> {
+    pub(crate) fn decode(bytes: &[u8], name: &ObjectName) -> Result<Self> {
         let parsed = (|| {
             let mut fields = Reader::new(bytes);
             let (magic, version): ([u8; 8], u32) = (fields.array()?, fields.u32()?);
@@ -96,7 +96,8 @@ pub(crate) async fn open(remote: &Arc<dyn Remote>, key_groups: Option<u16>) -> R
     }
 }
 
-async fn read(remote: &Arc<dyn Remote>, name: &ObjectName) -> Result<Option<Descriptor>> {
+/// Reads the descriptor, if there is a store.
+pub(crate) async fn read(remote: &Arc<dyn Remote>, name: &ObjectName) -> Result<Option<Descriptor>> {
     match remote.get(name, 4096).await {
         Ok(bytes) => Descriptor::decode(&bytes, name).map(Some),
         Err(error) if error.kind() == RemoteErrorKind::NotFound => Ok(None),

@@ -41,6 +41,38 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What a worker needs of it: no claim, no mailbox, no manifest of its own.
+    pub(crate) fn of_worker(remote: Arc<dyn Remote>, key_groups: u16, options: &Options) -> Result<Self> {
+        let groups = 0..key_groups;
+        Ok(Self {
+            manifests: ManifestStore::new(Arc::clone(&remote), groups.clone()),
+            remote,
+            route: Route::new(key_groups, 1)?,
+            epoch: 0,
+            compression: options.compression,
+            mailboxes: Vec::new(),
+            sequence_next: AtomicU64::new(1),
+            checkpoint_running: AtomicBool::new(false),
+            operators: MergeOperators::new(&options.merge_operators)?,
+            snapshot_next: AtomicU64::new(0),
+            ttl_time: options.ttl_time,
+            event_time_ms: AtomicU64::new(0),
+            manifest: Mutex::new(Manifest {
+                number: 0,
+                epoch: 0,
+                attempt: 0,
+                checkpoint: 0,
+                sequence_next: 1,
+                key_groups,
+                groups,
+                segments: Vec::new(),
+                metadata: Vec::new(),
+            }),
+            closed: AtomicBool::new(false),
+            failure: OnceLock::new(),
+        })
+    }
+
     /// A sequence number for a segment: higher is newer.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence_next.fetch_add(1, Ordering::AcqRel)

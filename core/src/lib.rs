@@ -70,6 +70,10 @@ mod shard;
 mod snapshot;
 mod stats;
 
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
+
 mod client;
 mod engine;
 
@@ -77,6 +81,9 @@ pub use answer::{Answer, CompareOutcome, Source};
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};
+pub use compact::budget::CompactionBudget;
+pub use compact::remote::RemoteCompaction;
+pub use compact::worker::{WorkerOptions, WorkerReport, compact_store};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use key::key_group;
@@ -90,6 +97,7 @@ pub use options::{Compression, Options, TtlTime};
 pub use request::Reply;
 pub use scan_options::ScanOptions;
 pub use shard::Shard;
+pub use shard::pressure::WriteWait;
 pub use shard::scan::ScanPage;
 pub use snapshot::Snapshot;
 pub use stats::{EngineStats, ShardStats};

@@ -62,16 +62,33 @@ pub(crate) const CHECKPOINT_TRIES: u32 = 4;
 pub(crate) const SHARD_MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// Largest memtable of one shard, in bytes, whatever the budget.
 pub(crate) const MEMTABLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// Runs of one size class that are merged, and the factor between classes.
+/// The leveled bottom; tiers are level 0.
+pub(crate) const LEVEL_MAX: u8 = 1;
+/// Sorted runs that a point read may have to consult before the flushed ones among them are merged.
+pub(crate) const COMPACTION_RUNS_MAX: usize = 32;
+/// Runs of one size class that are merged, and the factor between classes; flushed memtables wait for more.
 pub(crate) const COMPACTION_FAN_IN: usize = 8;
-/// Runs that one merge reads at most.
-pub(crate) const COMPACTION_RUNS_MAX: usize = 16;
+/// Most runs that one merge reads.
+pub(crate) const COMPACTION_INPUTS_MAX: usize = 48;
+/// Full memtables that tiers hold before a first bottom level is made of them.
+pub(crate) const BOTTOM_FIRST_UNITS: u64 = 192;
+/// The same in bytes, whatever the memtables' size: with it the garbage of a small store is bounded.
+pub(crate) const BOTTOM_FIRST_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Full memtables above a bottom level before they are merged into it, however small it is.
+pub(crate) const BOTTOM_NEXT_UNITS: u64 = 32;
+/// A merge into the bottom level is cut, at key-group borders, into jobs of about this many input bytes.
+pub(crate) const COMPACTION_JOB_BYTES: u64 = 128 * 1024 * 1024;
 /// Bytes that a merge reads at once of each run: least, and most.
 pub(crate) const COMPACTION_WINDOW_BYTES: (usize, usize) = (32 * 1024, 1024 * 1024);
+/// Jobs of one shard that may be offered to other processes at once.
+pub(crate) const COMPACTION_OFFERS_MAX: usize = 4;
+/// Workers that one job may lose before the owner does it.
+pub(crate) const COMPACTION_CLAIMS_MAX: u32 = 4;
 /// Pause of compaction after a failure: first, and most.
 pub(crate) const COMPACTION_PAUSE_MS: (u64, u64) = (1_000, 30_000);
 
-const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= COMPACTION_FAN_IN);
+const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= 2 * COMPACTION_FAN_IN);
+const _: () = assert!(COMPACTION_INPUTS_MAX > COMPACTION_RUNS_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX as usize);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
 const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);

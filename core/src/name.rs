@@ -4,6 +4,7 @@
 //! store                                             descriptor: format version, key groups, identity
 //! partition/00000-00128/manifest/00000000000000000007   numbered manifests of one partition; the newest wins
 //! pack/0000000003-00000000000000000042-9f86d081884c7d65  epoch, first segment's sequence, random: never reused
+//! compaction/0000000003-9f86d081884c7d65/job        a merge that another process may do: see `compact/offer.rs`
 //! ```
 //! Numbers are zero-padded, so that listing is ordering. A pack's name holds its writer's epoch and 64 random bits, so that no name
 //! ever stands for two contents, not even on a store that ignores conditions.
@@ -37,6 +38,14 @@ pub(crate) fn manifest_number(groups: &Range<u16>, listed: &ObjectName) -> Optio
 /// A new pack.
 pub(crate) fn pack(epoch: u64, sequence: u64, random: u64) -> Result<ObjectName> {
     name(&format!("pack/{epoch:010}-{sequence:020}-{random:016x}"))
+}
+
+/// The folder of all compaction jobs, with its closing slash.
+pub(crate) const COMPACTION_FOLDER: &str = "compaction/";
+
+/// `rest` in a folder that was made or listed.
+pub(crate) fn in_folder(folder: &str, rest: &str) -> Result<ObjectName> {
+    name(&format!("{folder}{rest}"))
 }
 
 /// Stands in errors for bytes that have no object yet.

@@ -1,5 +1,7 @@
 //! How an engine is opened: plain data with defaults and one `validate`.
 
+use crate::compact::budget::CompactionBudget;
+use crate::compact::remote::RemoteCompaction;
 use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
@@ -50,6 +52,10 @@ pub struct Options {
     pub io: BackendChoice,
     /// Compression of new data blocks.
     pub compression: Compression,
+    /// What compaction may take of the machine.
+    pub compaction: CompactionBudget,
+    /// Compaction by other processes: `None` offers them nothing.
+    pub remote_compaction: Option<RemoteCompaction>,
     /// Merge operators beside the built-in `append`, `add`, `max`, `min` and `set-union`.
     pub merge_operators: Vec<Arc<dyn MergeOperator>>,
     /// Whose time decides what has expired.
@@ -69,6 +75,8 @@ impl Default for Options {
             local_dir: None,
             io: BackendChoice::Auto,
             compression: Compression::Zstd { level: 1 },
+            compaction: CompactionBudget::default(),
+            remote_compaction: None,
             merge_operators: Vec::new(),
             ttl_time: TtlTime::Processing,
             seed: None,
@@ -89,6 +97,8 @@ impl fmt::Debug for Options {
             .field("compression", &self.compression)
             .field("merge_operators", &operators)
             .field("ttl_time", &self.ttl_time)
+            .field("compaction", &self.compaction)
+            .field("remote_compaction", &self.remote_compaction)
             .field("seed", &self.seed)
             .finish()
     }
@@ -111,6 +121,8 @@ impl Options {
                 self.shard_count()
             )));
         }
+        self.compaction.validate()?;
+        self.remote_compaction.as_ref().map_or(Ok(()), RemoteCompaction::validate)?;
         if self.disk_bytes > 0 && self.local_dir.is_none() {
             return Err(Error::invalid(
                 "disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0",

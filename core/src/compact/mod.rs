@@ -1,10 +1,15 @@
-//! Merges sorted runs, so that a read has few of them to look into.
+//! Merges sorted runs, so that a read has few of them to look into, and drops what is dead.
 //!
-//! Tiered: a run belongs to the size class of its bytes, each class eight times the one below; once eight neighbours of a class
-//! have gathered, they become one run of the next class. Every byte is so rewritten about once a class. (Size-tiered compaction as in
-//! Cassandra and RocksDB's universal style; leveling of the large classes is not done yet.)
-//!
-//! [`pick`] is a pure function of the runs' sizes, [`run`] carries a pick out.
+//! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says; [`work`] carries it out, in slices within a
+//! [`budget`]; [`run`] is the shard's task around them. [`offer`], [`remote`] and [`worker`] let other processes do the work. See decision 0008.
 
+pub(crate) mod budget;
+mod job;
+#[cfg(test)]
+mod model;
+mod offer;
 mod pick;
+pub(crate) mod remote;
 pub(crate) mod run;
+mod work;
+pub(crate) mod worker;

@@ -1,88 +1,302 @@
-//! Which runs to merge next: a function of their sizes alone.
+//! Which job is next: a function of the version, its shard's key groups, the size of a memtable and the moment, of nothing else.
+//!
+//! Tiered on top, leveled below (the lazy leveling of Dostoevsky, Dayan and Idreos 2018), with figures in decision 0008:
+//!
+//! 1. What is dead goes unread: segments past their last expiry, or covered by a newer deletion of a range.
+//! 2. Runs whose keys do not overlap become one by name.
+//! 3. Where half of what is there is deletions and expired entries, these are merged out.
+//! 4. Tiers are merged into the bottom, a range of key groups at a time, once they hold as many bytes there as the bottom does; the first
+//!    bottom is made once tiers hold [`BOTTOM_FIRST_UNITS`] memtables.
+//! 5. Neighbouring tiers of one size class are merged: flushed memtables once there are [`COMPACTION_RUNS_MAX`] runs in all, other
+//!    classes, each eight times the one below, by eights.
+//!
+//! Only neighbours in age are merged, else an old write would pass a newer one. Each job takes away runs, deletions or bytes above the
+//! bottom, so a version that nobody writes to settles.
 
-use crate::limits::{COMPACTION_FAN_IN, COMPACTION_RUNS_MAX};
+use super::job::{Job, JobKind};
+use crate::limits::{
+    BOTTOM_FIRST_BYTES_MAX, BOTTOM_FIRST_UNITS, BOTTOM_NEXT_UNITS, COMPACTION_FAN_IN, COMPACTION_INPUTS_MAX,
+    COMPACTION_JOB_BYTES, COMPACTION_RUNS_MAX, LEVEL_MAX,
+};
+use crate::version::{Segment, SegmentId, SortedRun, Version};
+use std::collections::HashSet;
 use std::ops::Range;
+use std::rc::Rc;
 
-/// The size class of a run: 0 below `unit * 8`, then one more for each factor of eight.
-fn class(bytes: u64, unit: u64) -> u32 {
-    (bytes / unit.max(1)).max(1).ilog(COMPACTION_FAN_IN as u64)
+/// What a pick depends on beside the version.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation {
+    /// The shard's key groups.
+    pub(crate) groups: Range<u16>,
+    /// Bytes of the segment that a full memtable becomes.
+    pub(crate) unit_bytes: u64,
+    /// Now, in the store's time domain.
+    pub(crate) now_ms: u64,
+    /// Segments that another job reads already: another process may be at work on it.
+    pub(crate) busy: HashSet<SegmentId>,
+    /// Deletions of key ranges that are known, with the sequence of their run.
+    pub(crate) covers: Vec<Cover>,
 }
 
-/// Positions of the runs to merge, given the bytes of all runs, newest first. `None` if all is well.
-///
-/// Looks for the smallest class that has [`COMPACTION_FAN_IN`] runs with nothing larger between them. What is smaller and lies
-/// between them goes along: only neighbours in age may be merged, else an old write would pass a newer one.
-pub(crate) fn pick(runs: &[u64], unit: u64) -> Option<Range<usize>> {
-    let classes: Vec<u32> = runs.iter().map(|&bytes| class(bytes, unit)).collect();
-    let largest = classes.iter().copied().max()?;
-    (0..=largest).find_map(|wanted| {
-        // Stretches of runs of at most this class, cut down to those between its first and last member.
-        let mut start = 0;
-        for stretch in classes.split_inclusive(|&class| class > wanted) {
-            let here = start;
-            start += stretch.len();
-            let mut members =
-                stretch.iter().enumerate().filter(|&(_, &class)| class == wanted).map(|(at, _)| here + at);
-            let count = members.clone().count();
-            let (Some(first), Some(last)) = (members.next(), members.next_back()) else { continue };
-            if count >= COMPACTION_FAN_IN {
-                // The oldest of too many: the rest follows later.
-                return Some(first.max((last + 1).saturating_sub(COMPACTION_RUNS_MAX))..last + 1);
+/// A deletion of all keys from `from` to below `to`, as old as `sequence`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cover {
+    pub(crate) sequence: u64,
+    pub(crate) from: Box<[u8]>,
+    pub(crate) to: Box<[u8]>,
+}
+
+/// The next job; `None` if all is well.
+pub(crate) fn pick(version: &Version, situation: &Situation) -> Option<Job> {
+    drop_dead(version, situation)
+        .or_else(|| join_disjoint(version, situation))
+        .or_else(|| merge_garbage(version, situation))
+        .or_else(|| merge_into_bottom(version, situation))
+        .or_else(|| merge_tiers(version, situation))
+}
+
+/// Bytes that tiers hold beyond what [`pick`] leaves alone, about: what compaction is behind by.
+pub(crate) fn debt_bytes(version: &Version, situation: &Situation) -> u64 {
+    let runs = version.depth(&situation.groups).saturating_sub(COMPACTION_RUNS_MAX) as u64;
+    let (tiers, bottom) = bytes_in(version, &situation.groups);
+    let due = bottom.max(first_bottom_bytes(situation.unit_bytes, bottom));
+    runs.saturating_mul(situation.unit_bytes).max(tiers.saturating_sub(due))
+}
+
+/// Segments that hold nothing alive and shadow nothing.
+fn drop_dead(version: &Version, situation: &Situation) -> Option<Job> {
+    let mut dead: Vec<Vec<Rc<Segment>>> = Vec::new();
+    // From the oldest run up: what is dropped below shadows and exposes nothing any more.
+    let mut older: Vec<&Rc<Segment>> = Vec::new();
+    for run in version.runs.iter().rev() {
+        let (mut here, mut alive) = (Vec::new(), Vec::new());
+        for segment in run.segments.iter() {
+            let covered = || situation.covers.iter().any(|cover| covers(cover, segment));
+            // An expired entry is a deletion to what is below it.
+            let expired = || {
+                segment.facts.all_expired(situation.now_ms)
+                    && !older.iter().any(|below| !segment.is_below(below) && !below.is_below(segment))
+            };
+            if !situation.busy.contains(&segment.id()) && (expired() || covered()) {
+                here.push(Rc::clone(segment));
+            } else {
+                alive.push(segment);
             }
         }
-        None
+        older.extend(alive);
+        if !here.is_empty() {
+            dead.insert(0, here);
+        }
+    }
+    let sequence = dead.first()?.first()?.entry.sequence;
+    let groups = situation.groups.clone();
+    Some(Job { kind: JobKind::Drop, inputs: dead, groups, level: 0, sequence, reaches_bottom: false })
+}
+
+/// Whether a newer deletion of a range takes every key of the segment. Its own range deletions may reach further: then it stays.
+fn covers(cover: &Cover, segment: &Segment) -> bool {
+    cover.sequence > segment.entry.sequence
+        && segment.facts.range_deletions == 0
+        && cover.from <= segment.from
+        && *segment.entry.largest < *cover.to
+}
+
+/// Neighbouring tiers of which one lies wholly beside the other.
+fn join_disjoint(version: &Version, situation: &Situation) -> Option<Job> {
+    let tiers = version.tiers().count();
+    (1..tiers).find_map(|older| {
+        let (newer, run) = (version.runs.get(older - 1)?, version.runs.get(older)?);
+        let free = |run: &SortedRun| run.segments.iter().all(|segment| is_free(segment, situation));
+        (free(newer) && free(run) && are_disjoint(newer, run))
+            .then(|| Job::merge(JobKind::Move, version, older - 1..older + 1, situation.groups.clone(), 0))?
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn is_free(segment: &Segment, situation: &Situation) -> bool {
+    !situation.busy.contains(&segment.id())
+}
 
-    #[test]
-    fn eight_of_a_class_are_merged_and_seven_are_left_alone() {
-        assert_eq!(pick(&[100; 7], 100), None);
-        assert_eq!(pick(&[100; 8], 100), Some(0..8));
-        assert_eq!(pick(&[], 100), None);
-        assert_eq!(pick(&[1; 9], 100), Some(0..9), "tiny runs are of the lowest class");
+/// Whether no segment of `a` overlaps one of `b` in keys.
+fn are_disjoint(a: &SortedRun, b: &SortedRun) -> bool {
+    let mut all: Vec<&Rc<Segment>> = a.segments.iter().chain(b.segments.iter()).collect();
+    all.sort_by(|a, b| a.from.cmp(&b.from));
+    // A deletion of a range may reach beyond its segment's keys.
+    all.iter().all(|segment| segment.facts.range_deletions == 0)
+        && all.windows(2).all(|pair| matches!(pair, [low, high] if low.is_below(high)))
+}
+
+/// The positions of all tiers that a merge into the bottom may take in `groups`: from the oldest up to the first that is busy.
+fn free_suffix(version: &Version, groups: &Range<u16>, situation: &Situation) -> Option<Range<usize>> {
+    let end = version.runs.len();
+    let busy = |run: &SortedRun| run.touching(groups).any(|segment| !is_free(segment, situation));
+    let mut start = end;
+    let mut taken = 0;
+    for (position, run) in version.runs.iter().enumerate().rev() {
+        if busy(run) {
+            break;
+        }
+        let touches = run.touching(groups).next().is_some();
+        if taken + usize::from(touches) > COMPACTION_INPUTS_MAX {
+            break;
+        }
+        taken += usize::from(touches);
+        start = position;
     }
+    (start < end).then_some(start..end)
+}
 
-    #[test]
-    fn a_larger_run_parts_its_neighbours() {
-        let mut runs = [100; 15];
-        runs[7] = 800;
-        assert_eq!(pick(&runs, 100), None);
-        let mut runs = [100; 16];
-        runs[7] = 800;
-        assert_eq!(pick(&runs, 100), Some(8..16));
-    }
-
-    #[test]
-    fn smaller_runs_between_members_go_along() {
-        let mut runs = vec![800; 8];
-        runs.insert(3, 1);
-        runs.insert(0, 1);
-        assert_eq!(pick(&runs, 100), Some(1..10));
-    }
-
-    #[test]
-    fn the_oldest_of_too_many_come_first() {
-        assert_eq!(pick(&[100; 40], 100), Some(40 - COMPACTION_RUNS_MAX..40));
-    }
-
-    #[test]
-    fn a_long_stream_of_flushes_keeps_runs_few_and_rewrites_each_byte_about_once_a_class() {
-        let (mut runs, mut written) = (Vec::new(), 0u64);
-        for _ in 0..5_000 {
-            runs.insert(0, 100u64);
-            while let Some(picked) = pick(&runs, 100) {
-                let merged = runs.drain(picked.clone()).sum();
-                written += merged;
-                runs.insert(picked.start, merged);
+/// Where half of the entries are deletions, what these delete, or expired: down to the bottom with them.
+fn merge_garbage(version: &Version, situation: &Situation) -> Option<Job> {
+    parts(version, situation).into_iter().find_map(|groups| {
+        let (mut dead, mut all) = (0, 0);
+        for segment in version.runs.iter().flat_map(|run| run.touching(&groups)) {
+            let facts = &segment.facts;
+            all += segment.share(&groups, facts.entries);
+            dead += segment.share(&groups, facts.tombstones.saturating_mul(2));
+            if facts.expiry_ms_max <= situation.now_ms {
+                dead += segment.share(&groups, facts.expiring);
             }
         }
-        assert!(runs.len() <= 7 * 5, "{} runs", runs.len());
-        assert_eq!(runs.iter().sum::<u64>(), 500_000);
-        // log8(5000) = 4.1 classes.
-        assert!(written <= 5 * 500_000, "{written} bytes rewritten");
+        if dead == 0 || dead.saturating_mul(2) < all {
+            return None;
+        }
+        let runs = free_suffix(version, &groups, situation)?;
+        // Deletions that stay because a newer tier is busy would be picked for ever.
+        (runs.start == 0).then(|| Job::merge(JobKind::Garbage, version, runs, groups, LEVEL_MAX))?
+    })
+}
+
+/// The part of the key groups with the least to rewrite for what it takes in, if one is due.
+fn merge_into_bottom(version: &Version, situation: &Situation) -> Option<Job> {
+    let (_, bottom_all) = bytes_in(version, &situation.groups);
+    let floor = first_bottom_bytes(situation.unit_bytes, bottom_all);
+    // Once some parts are done the others follow, though sizes, and so the borders of parts, moved a little meanwhile.
+    let begun = version.tiers().any(|run| is_partly_merged(run, situation));
+    let mut best: Option<(u64, Job)> = None;
+    for groups in parts(version, situation) {
+        let (tiers, bottom) = bytes_in(version, &groups);
+        let part = floor.saturating_mul(groups.len() as u64) / situation.groups.len().max(1) as u64;
+        let due = bottom.max(part);
+        if tiers == 0 || tiers < if begun { due / 2 } else { due } {
+            continue;
+        }
+        let Some(runs) = free_suffix(version, &groups, situation) else { continue };
+        let Some(job) = Job::merge(JobKind::Bottom, version, runs, groups, LEVEL_MAX) else { continue };
+        let brings = job.segments().any(|segment| segment.entry.level < LEVEL_MAX);
+        // Bytes rewritten for each thousand that come in.
+        let cost = bottom.saturating_mul(1000) / tiers;
+        if brings && best.as_ref().is_none_or(|(least, _)| cost < *least) {
+            best = Some((cost, job));
+        }
     }
+    best.map(|(_, job)| job)
+}
+
+/// A merge into the bottom took some of its key groups.
+fn is_partly_merged(run: &SortedRun, situation: &Situation) -> bool {
+    run.segments.iter().any(|segment| {
+        let span = segment.span_in(&situation.groups);
+        segment.groups().len() < span.len()
+    })
+}
+
+/// Bytes above a bottom of this size before they are merged into it.
+fn first_bottom_bytes(unit_bytes: u64, bottom_bytes: u64) -> u64 {
+    if bottom_bytes == 0 {
+        unit_bytes.saturating_mul(BOTTOM_FIRST_UNITS).min(BOTTOM_FIRST_BYTES_MAX)
+    } else {
+        unit_bytes.saturating_mul(BOTTOM_NEXT_UNITS).min(BOTTOM_FIRST_BYTES_MAX)
+    }
+}
+
+/// Bytes of tiers and of the bottom in these key groups.
+fn bytes_in(version: &Version, groups: &Range<u16>) -> (u64, u64) {
+    let bytes = |run: &SortedRun| -> u64 {
+        run.touching(groups).map(|segment| segment.share(groups, u64::from(segment.entry.bytes))).sum()
+    };
+    (version.tiers().map(bytes).sum(), version.bottom().map_or(0, bytes))
+}
+
+/// The key groups in parts of about [`COMPACTION_JOB_BYTES`] each. Their number is a power of two, so that it seldom changes.
+fn parts(version: &Version, situation: &Situation) -> Vec<Range<u16>> {
+    let (tiers, bottom) = bytes_in(version, &situation.groups);
+    let groups = &situation.groups;
+    let count = (tiers + bottom).div_ceil(COMPACTION_JOB_BYTES).max(1).next_power_of_two();
+    let count = count.min(groups.len() as u64).max(1);
+    let border =
+        |part: u64| groups.start + u16::try_from(part * groups.len() as u64 / count).unwrap_or(u16::MAX);
+    (0..count).map(|part| widened(version, border(part)..border(part + 1), groups)).collect()
+}
+
+/// `part` and what the bottom's segments that touch it span beyond: they are not cut in two for want of a border.
+fn widened(version: &Version, part: Range<u16>, all: &Range<u16>) -> Range<u16> {
+    let mut wide = part;
+    loop {
+        let touched = version.bottom().into_iter().flat_map(|bottom| bottom.touching(&wide));
+        let (start, end) = touched.fold((wide.start, wide.end), |(start, end), segment| {
+            let groups = segment.groups();
+            (start.min(groups.start), end.max(groups.end))
+        });
+        let next = start.max(all.start)..end.min(all.end);
+        if next == wide {
+            return wide;
+        }
+        wide = next;
+    }
+}
+
+/// The size class of a tier: 0 for a full memtable, one more or less for each factor of [`COMPACTION_FAN_IN`].
+///
+/// A class begins at half of its first member, so that memtables that were not quite full, or compressed well, belong to theirs.
+fn class(bytes: u64, unit_bytes: u64) -> i32 {
+    let (mut class, mut least) = (0, (unit_bytes / 2).max(1));
+    while bytes < least && least > SMALLEST_TIER_BYTES {
+        least /= COMPACTION_FAN_IN as u64;
+        class -= 1;
+    }
+    while bytes >= least.saturating_mul(COMPACTION_FAN_IN as u64) {
+        least = least.saturating_mul(COMPACTION_FAN_IN as u64);
+        class += 1;
+    }
+    class
+}
+
+/// Below this, sizes do not matter: an upload costs a request, not bytes.
+const SMALLEST_TIER_BYTES: u64 = 64 * 1024;
+
+/// The smallest class that has enough tiers with nothing larger between them. What is smaller and lies between them goes along.
+fn merge_tiers(version: &Version, situation: &Situation) -> Option<Job> {
+    let tiers: Vec<&SortedRun> = version.tiers().collect();
+    let classes: Vec<i32> = tiers.iter().map(|run| class(run.bytes(), situation.unit_bytes)).collect();
+    let (smallest, largest) = (classes.iter().copied().min()?, classes.iter().copied().max()?);
+    let flushed = classes.iter().filter(|&&class| class == 0).count();
+    // What is left to flushed memtables of the runs that a read may consult.
+    let flushed_max = (COMPACTION_RUNS_MAX + flushed)
+        .saturating_sub(version.depth(&situation.groups).max(flushed))
+        .clamp(COMPACTION_FAN_IN, COMPACTION_RUNS_MAX);
+    (smallest..=largest).find_map(|wanted| {
+        let enough = if wanted == 0 { flushed_max } else { COMPACTION_FAN_IN };
+        // Stretches without a larger or busy tier, cut down to those between the first and the last member.
+        let ends = |position: usize| {
+            classes.get(position).is_some_and(|&class| class > wanted)
+                || tiers
+                    .get(position)
+                    .is_some_and(|run| run.segments.iter().any(|segment| !is_free(segment, situation)))
+        };
+        let mut start = 0;
+        while start < tiers.len() {
+            let end = (start..tiers.len()).find(|&position| ends(position)).unwrap_or(tiers.len());
+            let mut members = (start..end).filter(|&position| classes.get(position) == Some(&wanted));
+            let count = members.clone().count();
+            if let (Some(first), Some(last)) = (members.next(), members.next_back())
+                && count >= enough
+            {
+                // The oldest of too many: the rest follows later.
+                let first = first.max((last + 1).saturating_sub(COMPACTION_INPUTS_MAX));
+                return Job::merge(JobKind::Tiers, version, first..last + 1, situation.groups.clone(), 0);
+            }
+            start = end + 1;
+        }
+        None
+    })
 }

@@ -1,48 +1,76 @@
-//! Carries merges out, one at a time a shard, in slices between which reads run.
+//! The compaction task of a shard: picks a job, carries it out or lets another process do so, and makes its change.
 //!
-//! Inputs are read in windows straight from the DFS, past the cache, so that a merge does not push out what is hot. Outputs are cut so
-//! that what is in memory at once stays within the shard's budget, uploaded one by one, and take their inputs' place together. The
-//! next checkpoint makes that durable; until then the last manifest still names the inputs, which are never deleted here.
+//! One job at a time on the shard's own thread; others may be with other processes meanwhile. A job changes the version when it is done, whole; the next checkpoint makes that durable,
+//! and until then the last manifest still names the inputs, which are never deleted here. At close the task is dropped between two
+//! slices: nothing of its job is installed.
 
-use super::pick::pick;
+use super::budget::{CompactionBudget, Throttle};
+use super::job::Job;
+use super::offer::Offer;
+use super::pick::{Situation, debt_bytes, pick};
+use super::remote::{self, Ending, Offered, RemoteCompaction};
+use super::work::{self, Mandate, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::group_prefix;
-use crate::limits::{COMPACTION_PAUSE_MS, COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
-use crate::name;
-use crate::resolve::fold;
-use crate::segment::encoded::EncodedSegment;
-use crate::segment::ranges::RangeDeletes;
-use crate::segment::writer::{SegmentWriter, WriterOptions};
-use crate::shard::merge::{Merge, Run};
-use crate::shard::run_cursor::RunCursor;
-use crate::shard::source::BlockSource;
+use crate::limits::{COMPACTION_OFFERS_MAX, COMPACTION_PAUSE_MS};
+use crate::options::Options;
 use crate::shard::{ShardCore, add};
-use crate::version::{Segment, SortedRun, Version};
-use aquifer_remote::Content;
+use crate::version::{SegmentId, invariants};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Merged bytes between two chances for reads to run.
-const SLICE_BYTES: usize = 64 * 1024;
-/// Above every engine key: key groups end at 32,768.
-const KEY_END: [u8; 2] = [0xff; 2];
+/// What compaction keeps of a shard.
+#[derive(Debug)]
+pub(crate) struct CompactionState {
+    pub(crate) budget: CompactionBudget,
+    pub(crate) uploads: Throttle,
+    pub(crate) disk: Throttle,
+    pub(crate) remote: Option<RemoteCompaction>,
+    /// Inputs of jobs that are offered or came back.
+    busy: RefCell<HashSet<SegmentId>>,
+    offers: Cell<usize>,
+    /// Jobs that no other process did.
+    returned: RefCell<VecDeque<Job>>,
+    /// Bytes of the segment that the last full memtable became.
+    unit_bytes: Cell<u64>,
+}
 
-/// A merge to do: neighbouring runs, newest first.
-struct Plan {
-    runs: Vec<SortedRun>,
-    /// Nothing older exists: deletions need not be kept.
-    reaches_bottom: bool,
+impl CompactionState {
+    pub(crate) fn new(options: &Options, shards: usize, memtable_bytes: usize) -> Self {
+        let budget = options.compaction;
+        Self {
+            budget,
+            remote: options.remote_compaction,
+            offers: Cell::new(0),
+            returned: RefCell::new(VecDeque::new()),
+            uploads: Throttle::new(budget.upload_bytes_per_s, shards),
+            disk: Throttle::new(budget.disk_bytes_per_s, shards),
+            busy: RefCell::new(HashSet::new()),
+            unit_bytes: Cell::new(memtable_bytes as u64 * 3 / 4),
+        }
+    }
+
+    /// A full memtable became a segment of `bytes`. The unit follows slowly, so that size classes do not jump.
+    pub(crate) fn full_memtable_flushed(&self, bytes: u64) {
+        self.unit_bytes.set(((3 * self.unit_bytes.get() + bytes) / 4).max(1));
+    }
 }
 
 /// The compaction task: runs as long as its shard.
 pub(crate) async fn run(core: Rc<ShardCore>) {
     let mut pause_ms = COMPACTION_PAUSE_MS.0;
     loop {
-        let plan = core.runs_changed.wait(|| plan(&core.version(), unit(&core))).await;
-        if core.shared.is_stopped() {
-            return;
-        }
-        match carry_out(&core, &plan).await {
+        let picked = || {
+            // A shard that stopped wakes up to end.
+            if core.shared.is_stopped() {
+                Some(None)
+            } else {
+                pick(&core.version(), &situation(&core)).map(Some)
+            }
+        };
+        let Some(job) = core.runs_changed.wait(picked).await else { return };
+        match carry_out(&core, &job).await {
             Ok(()) => pause_ms = COMPACTION_PAUSE_MS.0,
             // Nothing was changed. Reads go on with the inputs; an input that is corrupt is reported to whoever reads it.
             Err(_) => {
@@ -54,125 +82,110 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
     }
 }
 
-/// Full memtables make runs of about this size at least.
-fn unit(core: &ShardCore) -> u64 {
-    core.budget.memtable_bytes_max as u64 / 8
+/// Whether another process may do this job.
+fn is_offered(core: &ShardCore, job: &Job) -> bool {
+    let compaction = &core.compaction;
+    job.is_merge()
+        && compaction.offers.get() < COMPACTION_OFFERS_MAX
+        && compaction.remote.is_some_and(|remote| job.input_bytes() >= remote.offer_bytes_min)
 }
 
-fn plan(version: &Version, unit: u64) -> Option<Plan> {
-    let sizes: Vec<u64> = version.runs.iter().map(SortedRun::bytes).collect();
-    let picked = pick(&sizes, unit)?;
-    let reaches_bottom = picked.end == version.runs.len();
-    Some(Plan { runs: version.runs.get(picked)?.to_vec(), reaches_bottom })
-}
-
-async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
-    // Newest first: the outputs stand where the newest input stood.
-    let Some(sequence) = plan.runs.first().map(|run| run.sequence) else { return Ok(()) };
-    let share = core.budget.memtable_bytes_max / 2 / plan.runs.len().max(1);
-    let window_bytes = share.clamp(COMPACTION_WINDOW_BYTES.0, COMPACTION_WINDOW_BYTES.1);
-    let mut inputs = Vec::with_capacity(plan.runs.len());
-    for run in &plan.runs {
-        let source = BlockSource::windows(window_bytes);
-        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, run, source, &[], &KEY_END, false).await?)));
-    }
-    let mut merge = Merge::new(inputs, false);
-    // What they delete of older runs has to go on doing so, piece by piece.
-    let ranges =
-        if plan.reaches_bottom { RangeDeletes::default() } else { range_deletes(core, plan).await? };
-    let mut ranges_from: Vec<u8> = Vec::new();
-    let mut outputs = Vec::new();
-    let mut writer = new_writer(core)?;
-    let mut slice = 0;
-    loop {
-        let pushed = merge.next(core, |writes| {
-            slice +=
-                writes.key.len() + writes.entries.iter().map(|entry| entry.payload().len()).sum::<usize>();
-            let is_last = plan.reaches_bottom || writes.is_deleted_below;
-            match fold(writes.entries, is_last, core.shared.now_ms(), &core.shared.operators) {
-                Some(folded) => writer.push(writes.key, &folded.entry()),
-                None => Ok(()),
+/// Offers a job, by a task of its own: the shard goes on with what the job does not touch.
+fn offer(core: &Rc<ShardCore>, job: Job) {
+    core.compaction.busy.borrow_mut().extend(job.segments().map(|segment| segment.id()));
+    core.compaction.offers.set(core.compaction.offers.get() + 1);
+    let core = Rc::clone(core);
+    eprintln!("DEBUG offer {:?} {}", job.kind, job.inputs.len());
+    drop(aquifer_io::spawn_local(async move {
+        let ending = offered(&core, &job).await;
+        eprintln!("DEBUG ending {:?}", ending.as_ref().map(|_| ()));
+        core.compaction.offers.set(core.compaction.offers.get() - 1);
+        match ending {
+            Ok(Ending::Done(outcome)) => {
+                let installed = install(&core, &job, outcome);
+                add(&core.counters.compaction_errors, u64::from(installed.is_err()));
+                release(&core, &job);
             }
-        });
-        match pushed.await? {
-            None => break,
-            Some(pushed) => pushed?,
-        }
-        if writer.memory_bytes() >= core.budget.memtable_bytes_max / 2 {
-            let border = [writer.last_key(), &[0]].concat();
-            ranges.clipped(&ranges_from, &border).for_each(|(from, to)| writer.push_range_delete(from, to));
-            ranges_from = border;
-            outputs.push(output(core, std::mem::replace(&mut writer, new_writer(core)?), sequence).await?);
-        }
-        if slice >= SLICE_BYTES {
-            slice = 0;
-            aquifer_io::yield_now().await;
-        }
-    }
-    ranges.clipped(&ranges_from, &KEY_END).for_each(|(from, to)| writer.push_range_delete(from, to));
-    if !writer.is_empty() {
-        outputs.push(output(core, writer, sequence).await?);
-    }
-    install(core, plan, outputs);
-    Ok(())
-}
-
-/// Range deletions of all inputs, inside the key groups that count.
-async fn range_deletes(core: &ShardCore, plan: &Plan) -> Result<RangeDeletes> {
-    let mut ranges = Vec::new();
-    for segment in plan.runs.iter().flat_map(|run| run.segments.iter()) {
-        if segment.entry.range_deletes > 0 {
-            let groups = &segment.entry.groups;
-            let (from, to) = (group_prefix(groups.start), group_prefix(groups.end));
-            let (head, _) = core.head(segment).await?;
-            let clipped = head.range_deletes().clipped(&from, &to);
-            ranges.extend(clipped.map(|(from, to)| Box::from(from)..Box::from(to)));
-        }
-    }
-    Ok(RangeDeletes::new(ranges))
-}
-
-fn new_writer(core: &ShardCore) -> Result<SegmentWriter> {
-    let options = WriterOptions { compression: core.shared.compression, ..WriterOptions::default() };
-    SegmentWriter::new(aquifer_io::random_u64(), options)
-}
-
-/// Uploads one piece of the result, and keeps its filter and index at hand.
-async fn output(core: &ShardCore, writer: SegmentWriter, sequence: u64) -> Result<Rc<Segment>> {
-    let encoded = writer.finish()?;
-    let object = name::pack(core.shared.epoch, sequence, aquifer_io::random_u64())?;
-    upload(core, &encoded, &object).await?;
-    add(&core.counters.compacted_bytes, u64::from(encoded.bytes));
-    let mut entry = encoded.entry(sequence)?;
-    entry.object = object;
-    let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded);
-    Ok(segment)
-}
-
-async fn upload(
-    core: &ShardCore,
-    encoded: &EncodedSegment,
-    object: &aquifer_remote::ObjectName,
-) -> Result<()> {
-    let mut pause_ms = UPLOAD_PAUSE_MS.0;
-    loop {
-        core.shared.check_writable()?;
-        match core.shared.remote.put(object, Content::from(encoded.chunks.clone())).await.map_err(Error::from)
-        {
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
-                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
+            // It stays busy until the shard itself has done it.
+            Ok(Ending::Returned) => core.compaction.returned.borrow_mut().push_back(job),
+            Err(_) => {
+                add(&core.counters.compaction_errors, 1);
+                release(&core, &job);
             }
-            outcome => return outcome,
         }
+        core.runs_changed.notify();
+    }));
+}
+
+async fn offered(core: &ShardCore, job: &Job) -> Result<Ending> {
+    let Some(remote) = core.compaction.remote else { return Ok(Ending::Returned) };
+    let offer = Offer {
+        epoch: core.shared.epoch,
+        key_groups: core.shared.route.key_groups(),
+        job: job.clone(),
+        compression: core.shared.compression,
+        now_ms: core.shared.now_ms(),
+    };
+    let offered = Offered::put(&core.shared.remote, &offer, remote.lease).await?;
+    offered.ending(job, || core.shared.check_writable()).await
+}
+
+/// The inputs of a job that was offered may be picked again.
+fn release(core: &ShardCore, job: &Job) {
+    let mut busy = core.compaction.busy.borrow_mut();
+    for segment in job.segments() {
+        busy.remove(&segment.id());
     }
 }
 
-fn install(core: &ShardCore, plan: &Plan, outputs: Vec<Rc<Segment>>) {
+/// What a pick for this shard depends on, now.
+pub(crate) fn situation(core: &ShardCore) -> Situation {
+    Situation {
+        groups: core.groups.clone(),
+        unit_bytes: core.compaction.unit_bytes.get(),
+        now_ms: core.shared.now_ms(),
+        busy: core.compaction.busy.borrow().clone(),
+        covers: Vec::new(),
+    }
+}
+
+/// Bytes that compaction is behind by.
+pub(crate) fn debt(core: &ShardCore) -> u64 {
+    debt_bytes(&core.version(), &situation(core))
+}
+
+async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
+    if !job.is_merge() {
+        return install(core, job, Outcome::default());
+    }
+    let check = || core.shared.check_writable();
+    let mandate = Mandate {
+        epoch: core.shared.epoch,
+        job,
+        compression: core.shared.compression,
+        now_ms: core.shared.now_ms(),
+        check: &check,
+    };
+    let outcome = work::carry_out(core, &mandate).await?;
+    install(core, job, outcome)
+}
+
+/// Makes the change of a job that is done.
+///
+/// # Errors
+/// `Busy` if its inputs are not there any more; `Corrupt` if an invariant would not hold. Nothing is changed then.
+pub(crate) fn install(core: &ShardCore, job: &Job, outcome: Outcome) -> Result<()> {
+    let merged = job.is_merge().then_some(outcome.merged);
+    let change = job.change(outcome.outputs);
+    // Flushes may have put newer tiers on top in the meantime.
+    let before = core.version();
+    let next = before.with_change(&change)?;
+    let checked = invariants::of_change(&before, &change, &next, merged)
+        .and_then(|()| invariants::of_version(&next, &core.groups));
+    checked.map_err(|what| {
+        Error::new(ErrorKind::Corrupt, format!("version invariant violated, nothing was changed: {what}"))
+    })?;
     add(&core.counters.compactions, 1);
-    let merged: Vec<u64> = plan.runs.iter().map(|run| run.sequence).collect();
-    // Flushes may have put newer runs on top in the meantime; the picked ones are still neighbours.
-    let next = core.version().with_merged(&merged, outputs);
     core.set_version(next);
+    Ok(())
 }

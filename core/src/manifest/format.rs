@@ -34,7 +34,7 @@
 //!               32      8  sequence: higher is newer
 //!               40      2  first key group that it counts for here
 //!               42      2  end of these, exclusive
-//!               44      1  level, 0 to 15
+//!               44      1  level: 0 for a tier, 1 for the leveled bottom; up to 15 can be stored
 //!               45      3  zero
 //!               48     56  counts of its entries, of the segment as a whole (see segment/counts.rs)
 //!              104      4  range deletions
@@ -42,7 +42,8 @@
 //!              112      4  bytes of its smallest key, then of its largest
 //!              120      -  smallest key, largest key (engine keys, range deletions included, of the segment as a whole)
 //! ```
-//! Segments stand newest first. Segments of one sequence are one sorted run, cut into pieces: their keys do not overlap.
+//! Segments stand newest first: tiers by falling sequence, then the bottom level. Segments of level 0 with one sequence are one sorted
+//! run, cut into pieces, and so are all segments of level 1, whatever their sequences: the keys of one run's segments do not overlap.
 
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
@@ -76,7 +77,7 @@ pub(crate) struct SegmentEntry {
     pub(crate) footer_crc: u32,
     pub(crate) tag: u64,
     pub(crate) sequence: u64,
-    /// 0 is the newest.
+    /// 0: a tier. 1: the leveled bottom, older than every tier.
     pub(crate) level: u8,
     /// Key groups that count here; entries of others are skipped.
     pub(crate) groups: Range<u16>,
@@ -334,7 +335,7 @@ pub(crate) mod tests {
             footer_crc: 7,
             tag: n,
             sequence: 10 - n,
-            level: 3,
+            level: 0,
             groups: 0..64,
             counts: Counts { entries: 12, tombstones: 1, raw_bytes: 700, ..Counts::default() },
             range_deletes: 2,

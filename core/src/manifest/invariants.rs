@@ -2,11 +2,13 @@
 
 use super::format::Manifest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::version;
 use std::collections::HashMap;
 
 /// Checks every invariant of `next` after `current`.
 pub(crate) fn check(next: &Manifest, current: Option<&Manifest>) -> Result<()> {
-    segments_are_newest_first(next)?;
+    segments_are_a_sound_version(next)?;
+    segments_stay_inside_the_partition(next)?;
     sequences_are_below_the_next(next)?;
     if let Some(current) = current {
         numbers_follow(next, current)?;
@@ -55,13 +57,22 @@ fn counters_never_fall(next: &Manifest, current: &Manifest) -> Result<()> {
     )))
 }
 
-/// Lookups stop at the first segment that knows a key: the newest must come first.
-fn segments_are_newest_first(next: &Manifest) -> Result<()> {
-    match next.segments.windows(2).find(|pair| matches!(pair, [a, b] if a.sequence < b.sequence)) {
+/// Lookups stop at the first segment that knows a key: see the functions that are named there.
+fn segments_are_a_sound_version(next: &Manifest) -> Result<()> {
+    let segments: Vec<_> = next.segments.iter().collect();
+    version::invariants::of_segments(&segments).map_err(|what| violated(&what))
+}
+
+/// No key group is named that the partition does not own, and none of a segment that counts for nothing.
+fn segments_stay_inside_the_partition(next: &Manifest) -> Result<()> {
+    let outside = |groups: &std::ops::Range<u16>| {
+        groups.is_empty() || groups.start < next.groups.start || groups.end > next.groups.end
+    };
+    match next.segments.iter().find(|segment| outside(&segment.groups)) {
         None => Ok(()),
-        Some(pair) => Err(violated(&format!(
-            "segment sequences {:?}",
-            pair.iter().map(|s| s.sequence).collect::<Vec<_>>()
+        Some(segment) => Err(violated(&format!(
+            "{} counts for groups {:?}, the partition owns {:?}",
+            segment.object, segment.groups, next.groups
         ))),
     }
 }
@@ -107,7 +118,7 @@ mod tests {
         check(&manifest(9), Some(&current)).unwrap();
         check(&current, None).unwrap();
         type Change = fn(&mut Manifest);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 11] = [
             ("number", |m| m.number = 10),
             ("groups", |m| m.key_groups = 64),
             ("epoch", |m| m.epoch = 2),
@@ -115,6 +126,13 @@ mod tests {
             ("checkpoint", |m| m.checkpoint = 4),
             ("sequences", |m| m.segments.reverse()),
             ("content", |m| m.segments[0].tag = 77),
+            ("of level 1 before", |m| m.segments[0].level = 1),
+            ("one run overlap", |m| m.segments[1].sequence = m.segments[0].sequence),
+            ("not older than a tier", |m| {
+                let last = m.segments.last_mut().unwrap();
+                (last.level, last.sequence) = (1, 10);
+            }),
+            ("the partition owns", |m| m.segments[0].groups = 100..200),
         ];
         for (what, change) in changes {
             let mut next = manifest(9);

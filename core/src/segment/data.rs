@@ -63,7 +63,6 @@ impl Builder {
         let (kind, merge) = match entry.op {
             Op::Put(_) => (KIND_PUT, None),
             Op::Delete => (KIND_DELETE, None),
-            Op::Chain(_) => (KIND_CHAIN, None),
             Op::Merge { operator, written_ms, .. } => (KIND_MERGE, Some((operator, written_ms))),
             Op::Chain(_) => (KIND_CHAIN, None),
         };

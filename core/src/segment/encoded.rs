@@ -83,6 +83,7 @@ fn groups(head: &SegmentHead) -> Range<u16> {
     let (smallest, largest) = (head.smallest(), head.largest());
     let first = group_of(smallest).unwrap_or_default();
     let last = group_of(largest).unwrap_or_default();
-    let is_end = largest.len() == GROUP_BYTES && first < last && head.groups().all(|(group, _)| group != last);
+    let is_end =
+        largest.len() == GROUP_BYTES && first < last && head.groups().all(|(group, _)| group != last);
     first..if is_end { last } else { last.saturating_add(1) }
 }

@@ -14,7 +14,7 @@ use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
 use aquifer_cache::{CacheKey, Cached, Class, LoadError, Tier};
 use bytes::Bytes;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -37,10 +37,14 @@ impl Cached for CachedBlock {
 }
 
 /// A segment's way to its head without a search in the cache. The cache counts the head and may forget it; then so does this.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HeadPin {
     head: RefCell<Weak<SegmentHead>>,
+    uses: Cell<u8>,
 }
+
+/// Every so many uses of a pinned head the cache is asked for it as well: a head in use must not look forgotten there.
+const PIN_USES: u8 = 32;
 
 /// Identity of a segment's tail in the cache.
 pub(crate) fn head_key(segment: &Segment) -> CacheKey {
@@ -99,11 +103,14 @@ impl ShardCore {
     /// A segment's head, if it is in memory.
     #[inline]
     pub(crate) fn head_now(&self, segment: &Segment) -> Option<Rc<SegmentHead>> {
-        if let Some(head) = segment.head.head.borrow().upgrade() {
-            return Some(head);
+        let pinned = segment.head.head.borrow().upgrade();
+        let uses = segment.head.uses.get().wrapping_add(1);
+        segment.head.uses.set(uses);
+        if pinned.is_some() && !uses.is_multiple_of(PIN_USES) {
+            return pinned;
         }
         let Some(CachedBlock::Head(head)) = self.cache.get(Class::Meta, &head_key(segment)) else {
-            return None;
+            return pinned;
         };
         *segment.head.head.borrow_mut() = Rc::downgrade(&head);
         Some(head)
@@ -153,7 +160,7 @@ impl ShardCore {
         &self,
         segment: &Rc<Segment>,
         handle: PartitionHandle,
-    ) -> Result<(Rc<PartitionMeta>, Tier)> {
+    ) -> Result<Rc<PartitionMeta>> {
         let fetch = self.fetch(segment, partition_key(segment, &handle));
         self.partition_by(segment, handle, fetch).await.map(|(meta, _)| meta)
     }

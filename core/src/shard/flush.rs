@@ -81,6 +81,7 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
 async fn flush_alone(core: &Rc<ShardCore>, frozen: &Frozen) -> Result<()> {
     let encoded = encode(core, frozen, u64::MAX).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
+    core.compaction.full_memtable_flushed(u64::from(entry.bytes));
     install(core, frozen, encoded, entry).await
 }
 

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::key::group_of;
 use crate::memtable::{Found, Memtable};
 use crate::resolve::{Base, Resolver};
+use crate::segment::data::DataBlock;
 use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};

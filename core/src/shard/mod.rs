@@ -17,6 +17,7 @@ mod lookup;
 pub(crate) mod merge;
 mod multi_get;
 mod order;
+pub(crate) mod pressure;
 pub(crate) mod run_cursor;
 pub(crate) mod scan;
 mod segment_cursor;
@@ -24,6 +25,7 @@ mod snapshot;
 pub(crate) mod source;
 
 use crate::compact;
+use crate::compact::run::CompactionState;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::limits::MAILBOX_BATCH;
@@ -42,6 +44,7 @@ use flush::FlushQueue;
 pub use local::Shard;
 pub(crate) use local::check_keys;
 use order::Waiting;
+use pressure::Pressure;
 use snapshot::Snapshots;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -69,6 +72,8 @@ pub(crate) struct ShardCore {
     /// Told when runs came or went: what compaction waits for.
     pub(crate) runs_changed: LocalNotify,
     pub(crate) counters: Counters,
+    pub(crate) compaction: CompactionState,
+    pub(crate) pressure: Pressure,
     /// What the memory tier of the cache has now: its part of the budget less the SSD tier's index.
     cache_share: Cell<usize>,
 }
@@ -114,6 +119,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
     })
     .await
     .map_err(|error| Error::new(crate::ErrorKind::Local, error.to_string()))?;
+    let shards = shared.route.shards();
     Ok(Rc::new(ShardCore {
         id,
         groups: shared.route.groups(id),
@@ -130,6 +136,8 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         progress: LocalNotify::default(),
         runs_changed: LocalNotify::default(),
         counters: Counters::default(),
+        compaction: CompactionState::new(&options, shards, budget.memtable_bytes_max),
+        pressure: Pressure::default(),
         cache_share: Cell::new(budget.cache_bytes),
     }))
 }
@@ -200,6 +208,11 @@ impl ShardCore {
             }
             Request::Run(job) => job(Shard::new(Rc::clone(self))),
         }
+    }
+
+    /// Reads served so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.counters.reads_immediate.get() + self.counters.reads_waited.get()
     }
 
     pub(crate) fn version(&self) -> Rc<Version> {

@@ -98,7 +98,7 @@ impl BlockSource {
     ) -> Result<Option<Partition>> {
         let Some(handle) = head.partition(position) else { return Ok(None) };
         let (meta, stored) = match self {
-            Self::Cache => (core.partition(segment, handle).await?.0, None),
+            Self::Cache => (core.partition(segment, handle).await?, None),
             Self::Windows(windows) => {
                 let stored = windows.partition(core, segment, head, position, &handle).await?;
                 let meta = stored.slice((handle.data_bytes as usize).min(stored.len())..);
@@ -120,7 +120,7 @@ impl BlockSource {
         let Some(handle) = partition.meta.block(position, partition.handle.offset) else { return Ok(None) };
         match partition.stored_block(&handle) {
             Some(stored) => Ok(Some(Rc::new(decode_data(segment, head, &handle, Access::Scan, &stored)?))),
-            None => core.data(segment, head, handle).await.map(|(block, _)| Some(block)),
+            None => core.data(segment, head, handle).await.map(Some),
         }
     }
 }
