@@ -13,6 +13,7 @@
 
 mod comparison;
 mod document;
+mod facts;
 mod header;
 mod metric;
 mod noise;
@@ -20,6 +21,8 @@ mod outputs;
 mod phase;
 mod recording;
 mod round;
+mod table;
+mod utc;
 
 pub(crate) use comparison::{Arm, Comparison, Goal, Ratio, Row};
 pub(crate) use document::{Document, RunResult, SCHEMA};
@@ -31,6 +34,8 @@ pub(crate) use phase::{Ceiling, Curve, CurvePoint, Phase, Sweep, SweepStep, Tier
 pub(crate) use recording::{Interval, Recording};
 pub(crate) use round::{Amplification, Dfs, Hits, KindLatency, Memory, Round, Second, Ssd};
 
+pub(crate) use table::table;
+
 /// Settings by name, the unit last in the name. Ordered, so that equal settings are equal text.
 pub(crate) type Settings = std::collections::BTreeMap<String, serde_json::Value>;
 
@@ -39,3 +44,5 @@ pub(crate) fn quotient(dividend: f64, divisor: f64) -> Option<f64> {
     let quotient = dividend / divisor;
     quotient.is_finite().then_some(quotient)
 }
+#[cfg(test)]
+mod fixture_test;
