@@ -15,6 +15,8 @@ mod comparison;
 mod document;
 mod facts;
 mod header;
+mod hlog;
+mod html;
 mod metric;
 mod noise;
 mod outputs;
@@ -25,16 +27,18 @@ mod table;
 mod utc;
 
 pub(crate) use comparison::{Arm, Comparison, Goal, Ratio, Row};
-pub(crate) use document::{Document, RunResult, SCHEMA};
+pub(crate) use document::{Document, DocumentError, RunResult};
 pub(crate) use header::{Build, Header};
+pub(crate) use html::page;
 pub(crate) use metric::{Better, METRICS, Metric, Summary, summary};
 pub(crate) use noise::Noise;
-pub(crate) use outputs::Outputs;
+pub(crate) use outputs::{Outputs, read_document};
 pub(crate) use phase::{Ceiling, Curve, CurvePoint, Phase, Sweep, SweepStep, Tier, ToolCost, Workload};
 pub(crate) use recording::{Interval, Recording};
 pub(crate) use round::{Amplification, Dfs, Hits, KindLatency, Memory, Round, Second, Ssd};
 
-pub(crate) use table::table;
+pub(crate) use table::{printable, table};
+pub(crate) use utc::utc_text;
 
 /// Settings by name, the unit last in the name. Ordered, so that equal settings are equal text.
 pub(crate) type Settings = std::collections::BTreeMap<String, serde_json::Value>;
@@ -44,5 +48,3 @@ pub(crate) fn quotient(dividend: f64, divisor: f64) -> Option<f64> {
     let quotient = dividend / divisor;
     quotient.is_finite().then_some(quotient)
 }
-#[cfg(test)]
-mod fixture_test;

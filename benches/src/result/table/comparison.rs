@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{bytes, counted, factor, median, new_table, numbered, ratio};
-use crate::result::{Arm, Comparison, Goal, Metric, Row};
+use crate::result::{Arm, Comparison, Metric, Row};
 
 /// What the columns mean.
 const LEGEND: &str = "\

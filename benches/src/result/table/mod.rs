@@ -19,11 +19,16 @@ pub(crate) fn table(document: &Document) -> String {
         Document::Compare(comparison) => (comparison::tables(comparison), &comparison.notes),
     };
     let notes: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
-    format!("{}{body}{notes}", head(document.header())).trim_end().to_owned()
+    printable(format!("{}{body}{notes}", head(document.header())).trim_end())
+}
+
+/// Without what a terminal would obey: names come from outside.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(|character: char| character.is_control() && character != '\n', "\u{fffd}")
 }
 
 /// The first lines: machine, kernel, device, versions, commit, noise.
-pub(crate) fn head(header: &Header) -> String {
+fn head(header: &Header) -> String {
     facts(header).into_iter().map(|(name, text)| format!("{name:<9} {text}\n")).collect()
 }
 
@@ -39,28 +44,28 @@ fn new_table(header: &[&str], names: usize) -> Table {
 }
 
 /// The median of a metric, written by one of the functions below; a dash when it was not measured.
-fn median(summary: &Summary, name: &str, text: fn(f64) -> String) -> String {
+pub(crate) fn median(summary: &Summary, name: &str, text: fn(f64) -> String) -> String {
     summary.get(name).map_or_else(|| "–".to_owned(), |spread| text(spread.median))
 }
 
-fn counted(found: f64) -> String {
+pub(crate) fn counted(found: f64) -> String {
     count(found)
 }
 
-fn numbered(found: f64) -> String {
+pub(crate) fn numbered(found: f64) -> String {
     number(found)
 }
 
 /// Two digits, or more where the number is small.
-fn factor(found: f64) -> String {
+pub(crate) fn factor(found: f64) -> String {
     format!("{found:.2}")
 }
 
-fn bytes(found: f64) -> String {
+pub(crate) fn bytes(found: f64) -> String {
     human_bytes(whole(found))
 }
 
-fn dollars(found: f64) -> String {
+pub(crate) fn dollars(found: f64) -> String {
     format!("{found:.4}")
 }
 
