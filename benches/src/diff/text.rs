@@ -8,7 +8,6 @@ use comfy_table::{CellAlignment, Table};
 use super::verdict::{Change, NOISE_MIN, ROUNDS_MIN, Verdict};
 use super::{Difference, PhaseChange};
 use crate::measure::spread::Spread;
-use crate::report::{count, number};
 use crate::result::{Header, Metric, utc_text};
 
 /// Shown of each phase even when they are the same.
@@ -85,7 +84,7 @@ fn is_shown(change: &Change) -> bool {
 }
 
 fn values(metric: &str, spread: Spread) -> String {
-    let text = |value: f64| if metric.ends_with("_per_s") { count(value) } else { number(value) };
+    let text = |value: f64| Metric::text(metric, value);
     let [median, min, max] = [spread.median, spread.min, spread.max].map(text);
     format!("{median} ({min}–{max})")
 }

@@ -23,6 +23,8 @@ mod outputs;
 mod phase;
 mod recording;
 mod round;
+#[cfg(test)]
+mod schema_test;
 mod table;
 mod utc;
 

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::plot::{Bar, bars};
 use super::{all_metrics, plots, settings_line, table};
-use crate::report::{count, number, share};
+use crate::report::{count, share};
 use crate::result::table::{bytes, counted, factor, median, numbered};
 use crate::result::{Comparison, Goal, Metric, Row};
 
@@ -83,17 +83,29 @@ fn one(index: usize, row: &Row) -> Markup {
                 @for metric in SHOWN { (metric_bars(row, metric)) }
                 @if let Some(chart) = plots::arms_percentiles(row) { (chart.draw(&format!("row-{index}-percentiles"))) }
             }
-            @for arm in &row.arms {
-                @if !arm.settings.is_empty() || !arm.notes.is_empty() {
-                    p class="arm" { (arm.name) " " (arm.version) }
-                    (settings_line(&arm.settings))
-                    @for note in &arm.notes { p class="note" { (note) } }
-                }
-            }
+            (arms_settings(row))
             @for ratio in &row.ratios {
                 @if !ratio.metrics.is_empty() {
-                    p class="arm" { "Ratios against " (ratio.against) ", " (ratio.rounds) " rounds" }
-                    (all_metrics(&ratio.metrics))
+                    (all_metrics(&format!("All ratios against {}, {} rounds", ratio.against, ratio.rounds), &ratio.metrics, |_, found| factor(found)))
+                }
+            }
+        }
+    }
+}
+
+/// Settings and notes of each arm that has any.
+fn arms_settings(row: &Row) -> Markup {
+    let arms: Vec<_> =
+        row.arms.iter().filter(|arm| !arm.settings.is_empty() || !arm.notes.is_empty()).collect();
+    html! {
+        @if !arms.is_empty() {
+            dl class="values" {
+                @for arm in arms {
+                    dt { (arm.name) }
+                    dd {
+                        (settings_line(&arm.settings))
+                        @for note in &arm.notes { p class="note" { (note) } }
+                    }
                 }
             }
         }
@@ -146,7 +158,7 @@ fn metric_bars(row: &Row, metric: &str) -> Markup {
         let spread = arm.summary.get(metric)?;
         Some(Bar {
             name: arm.name.clone(),
-            text: if metric.ends_with("_bytes") { bytes(spread.median) } else { number(spread.median) },
+            text: Metric::text(metric, spread.median),
             value: spread.median,
             range: Some((spread.min, spread.max)),
             mark: None,

@@ -11,7 +11,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::facts::{facts, settings_text};
 use super::{Document, Header, Metric, Settings, Summary};
-use crate::report::number;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("tips.js");
@@ -62,7 +61,8 @@ fn chips(header: &Header) -> Markup {
     html! {
         p class="chips" {
             @if header.partial { span class="chip bad" { "PARTIAL" } }
-            @if header.noise.noisy { span class="chip bad" { "NOISY" } } @else { span class="chip good" { "quiet" } }
+            @let noise = match header.noise.word() { "NOISY" => "bad", "quiet" => "good", _ => "unknown" };
+            span class=(format!("chip {noise}")) { "noise: " (header.noise.word()) }
             @if header.build.profile == "debug" { span class="chip bad" { "debug build" } }
             @if header.dirty == Some(true) { span class="chip unknown" { "changed sources" } }
         }
@@ -90,7 +90,7 @@ fn table(header: &[&str], names: usize, rows: &[Vec<String>]) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="table" {
             table {
-                thead { tr { @for cell in header { th scope="col" { (cell) } } } }
+                thead { tr { @for (index, cell) in header.iter().enumerate() { th scope="col" class=[(index < names).then_some("name")] { (cell) } } } }
                 tbody {
                     @for row in rows {
                         tr {
@@ -115,14 +115,14 @@ fn verdict_class(cell: &str) -> Option<&'static str> {
 }
 
 /// Every metric, folded away.
-fn all_metrics(summary: &Summary) -> Markup {
+fn all_metrics(title: &str, summary: &Summary, text: impl Fn(&str, f64) -> String) -> Markup {
     let row = |(name, spread): (&String, &crate::measure::spread::Spread)| {
-        let numbers = [spread.median, spread.min, spread.max].map(number);
+        let numbers = [spread.median, spread.min, spread.max].map(|number| text(name, number));
         std::iter::once(Metric::title(name)).chain(numbers).collect()
     };
     let rows: Vec<Vec<String>> = summary.iter().map(row).collect();
     html! {
-        details { summary { "All numbers" } (table(&["metric", "median", "min", "max"], 1, &rows)) }
+        details { summary { (title) } (table(&["metric", "median", "min", "max"], 1, &rows)) }
     }
 }
 
@@ -172,7 +172,9 @@ mod tests {
         phase.ceilings.iter_mut().for_each(|ceiling| (ceiling.what, ceiling.unit) = (text(), text()));
         phase.settings.insert(text(), text().into());
         phase.summary.insert(text(), crate::measure::spread::Spread::default());
-        phase.rounds.iter_mut().for_each(|round| drop(round.values.insert(text(), 1.0)));
+        for round in &mut phase.rounds {
+            round.values.insert(text(), 1.0);
+        }
         phase
     }
 

@@ -134,6 +134,9 @@ pub(super) fn hits_over_time(phase: &Phase) -> Option<Chart> {
         let shares = [hits.memory, hits.ssd, hits.remote, hits.absent];
         shares.into_iter().take(parts).sum::<f64>().clamp(0.0, 1.0)
     };
+    // From the beginning on: the first second is a second long.
+    let first = seconds.first().map(|(_, hits)| (0.0, *hits));
+    let seconds: Vec<(f64, Hits)> = first.into_iter().chain(seconds).collect();
     let area = |(index, name): (usize, &&str)| Area {
         name: (*name).to_owned(),
         points: seconds
@@ -163,6 +166,9 @@ pub(super) fn hits_over_time(phase: &Phase) -> Option<Chart> {
 
 /// Microseconds with a unit that fits.
 fn time(us: f64) -> String {
+    if us <= 0.0 {
+        return "0".to_owned();
+    }
     let (number, unit) = match us {
         less if less < 1.0 => (less * 1e3, "ns"),
         less if less < 1e3 => (less, "µs"),

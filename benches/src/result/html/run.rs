@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::plot::{Bar, bars, percent, stacked};
 use super::{all_metrics, plots, settings_line, table};
-use crate::report::{count, number, range, share};
+use crate::report::{count, number, range};
 use crate::result::table::{bytes, counted, dollars, factor, median, numbered};
-use crate::result::{Phase, RunResult};
+use crate::result::{Metric, Phase, RunResult};
 
 pub(super) fn body(run: &RunResult) -> Markup {
     if run.phases.is_empty() {
@@ -159,7 +159,7 @@ fn one(index: usize, phase: &Phase) -> Markup {
             p class="settings" {
                 (workload.operations) ", " (workload.distribution) ", " (count(workload.keys)) " keys of " (workload.key_bytes) " B + "
                 (workload.value_bytes) " B, " (workload.threads) " threads (" (workload.from) ") × " (workload.in_flight)
-                " in flight × batch " (workload.batch) "; " (phase.rounds.len()) " rounds, " (phase.noise.text())
+                " in flight × batch " (workload.batch) "; " (rounds(phase.rounds.len())) ", " (phase.noise.text())
             }
             (settings_line(&phase.settings))
             (values(phase))
@@ -171,20 +171,30 @@ fn one(index: usize, phase: &Phase) -> Markup {
                 @if let Some(chart) = plots::sweep(phase) { (chart.draw(&id("sweep"))) }
                 @if let Some(chart) = plots::hits_over_time(phase) { (chart.draw(&id("hits"))) }
             }
-            (all_metrics(&phase.summary))
+            (all_metrics("All numbers", &phase.summary, Metric::text))
         }
     }
+}
+
+fn rounds(count: usize) -> String {
+    if count == 1 { "1 round".to_owned() } else { format!("{count} rounds") }
 }
 
 /// Further numbers of this phase alone.
 fn values(phase: &Phase) -> Markup {
     let names: std::collections::BTreeSet<&String> =
         phase.rounds.iter().flat_map(|round| round.values.keys()).collect();
-    let found = names.into_iter().filter_map(|name| Some((name.replace('_', " "), phase.metric(name)?)));
+    let found = names.into_iter().filter_map(|name| {
+        let [median, min, max] = {
+            let spread = phase.metric(name)?;
+            [spread.median, spread.min, spread.max].map(|value| Metric::text(name, value))
+        };
+        Some((Metric::title(name), format!("{median} ({min}–{max})")))
+    });
     let found: Vec<_> = found.collect();
     html! {
         @if !found.is_empty() {
-            dl class="values" { @for (name, spread) in found { dt { (name) } dd { (share(spread)) } } }
+            dl class="values" { @for (name, text) in found { dt { (name) } dd { (text) } } }
         }
     }
 }

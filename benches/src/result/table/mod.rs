@@ -7,6 +7,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use super::facts::facts;
+use super::metric::whole;
 use super::{Document, Header, Summary};
 use crate::cli::human_bytes;
 use crate::measure::spread::Spread;
@@ -72,9 +73,4 @@ pub(crate) fn dollars(found: f64) -> String {
 /// A ratio with where it lies.
 fn ratio(spread: Spread) -> String {
     crate::report::share(spread)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from a float it saturates")]
-fn whole(found: f64) -> u64 {
-    found.round() as u64
 }

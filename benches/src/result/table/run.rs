@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{bytes, counted, dollars, factor, median, new_table, numbered};
 use crate::report::{count, number, range};
-use crate::result::{Ceiling, Phase, RunResult, Sweep};
+use crate::result::{Ceiling, Metric, Phase, RunResult, Sweep};
 
 /// What the columns mean.
 const LEGEND: &str = "\
@@ -119,8 +119,9 @@ fn further(text: &mut String, phase: &Phase) -> std::fmt::Result {
     let values: std::collections::BTreeSet<&String> = values.collect();
     for value in values {
         if let Some(spread) = phase.metric(value) {
-            let [median, min, max] = [spread.median, spread.min, spread.max].map(number);
-            writeln!(text, "{name}: {value} {median} ({min}–{max})")?;
+            let [median, min, max] =
+                [spread.median, spread.min, spread.max].map(|found| Metric::text(value, found));
+            writeln!(text, "{name}: {} {median} ({min}–{max})", Metric::title(value))?;
         }
     }
     if let Some(sweep) = &phase.sweep {

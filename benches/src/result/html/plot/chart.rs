@@ -3,7 +3,8 @@
 //! ```text
 //! ┌ figure ──────────────┐
 //! │ title                │
-//! │ y  ┌───────────────┐ │   viewBox 400 x 250: about as wide as a phone, so that texts keep their size
+//! │ y label              │
+//! │    ┌───────────────┐ │   viewBox 400 x 250: about as wide as a phone, so that texts keep their size
 //! │    │ lines, areas  │ │
 //! │    └───────────────┘ │
 //! │      x label         │
@@ -19,9 +20,9 @@ use super::Axis;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 54.0;
+const LEFT: f64 = 50.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 14.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = 42.0;
 
 /// Points of a line at most; of more, the least and the largest of each stretch are drawn.
@@ -111,9 +112,7 @@ impl Chart {
             }
             line class="axis" x1=(LEFT) x2=(right) y1=(bottom) y2=(bottom) {}
             text class="label" text-anchor="middle" x=(round(f64::midpoint(LEFT, right))) y=(HEIGHT - 6.0) { (self.x.label()) }
-            text class="label" text-anchor="middle" transform=(format!("translate(11 {}) rotate(-90)", f64::midpoint(TOP, bottom))) {
-                (self.y.label())
-            }
+            text class="label" x="2" y="11" { (self.y.label()) }
         }
     }
 
