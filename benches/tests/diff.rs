@@ -23,7 +23,9 @@ fn changed(place: &Place, name: &str, change: impl FnOnce(&mut Value)) -> String
 fn scale(document: &mut Value, phase: usize, pointer: &str, by: f64) {
     for round in document["phases"][phase]["rounds"].as_array_mut().unwrap() {
         let number = round.pointer_mut(pointer).unwrap();
-        *number = json!(number.as_f64().unwrap() * by);
+        let scaled = number.as_f64().unwrap() * by;
+        // Counts stay counts.
+        *number = if number.is_u64() { json!(scaled as u64) } else { json!(scaled) };
     }
 }
 

@@ -59,7 +59,12 @@ pub(crate) fn stacked(title: &str, parts: &[&str], bars: &[(String, Vec<f64>)]) 
 /// A share in percent.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if percent > 0.0 && percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+    // The sign stays with its number at the end of a line.
+    if percent > 0.0 && percent < 9.95 {
+        format!("{percent:.1}\u{a0}%")
+    } else {
+        format!("{percent:.0}\u{a0}%")
+    }
 }
 
 impl Bar {
@@ -119,6 +124,9 @@ mod tests {
 
     #[test]
     fn shares_are_percents() {
-        assert_eq!([0.0, 0.012, 0.5, 1.0].map(percent), ["0 %", "1.2 %", "50 %", "100 %"]);
+        assert_eq!(
+            [0.0, 0.012, 0.5, 1.0].map(percent),
+            ["0\u{a0}%", "1.2\u{a0}%", "50\u{a0}%", "100\u{a0}%"]
+        );
     }
 }
