@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Remote(RemoteArgs),
     /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
     #[command(after_help = crate::run::help())]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
 }
 
 #[cfg(test)]
