@@ -7,6 +7,8 @@
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
 //!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
+//!     ─> run ─> result ─> table, JSON, page                    the engine by known workloads
+//!     ─> show, diff ─> result                                  results again, and against each other
 //! ```
 //!
 //! Exit codes are in [`failure`].
@@ -19,6 +21,7 @@ mod cli;
 mod contact;
 mod device;
 mod dfs;
+mod diff;
 mod events;
 mod failure;
 mod histogram;
@@ -33,6 +36,7 @@ mod resources;
 mod result;
 mod run;
 mod scratch;
+mod show;
 mod state_out;
 mod verify;
 mod workload;
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
         Some(Command::Run(args)) => run::run(*args),
+        Some(Command::Show(args)) => show::show(&args),
+        Some(Command::Diff(args)) => diff::diff(&args),
         None => events::events(cli.events),
     };
     match result {

@@ -106,6 +106,15 @@ impl Metric {
         METRICS.iter().find(|metric| metric.name == name)
     }
 
+    /// The name for people of a metric or further value, with its unit.
+    pub(crate) fn title(name: &str) -> String {
+        match Self::named(name) {
+            Some(metric) if metric.unit.is_empty() => metric.title.to_owned(),
+            Some(metric) => format!("{}, {}", metric.title, metric.unit),
+            None => name.replace('_', " "),
+        }
+    }
+
     /// Which way is good for a number of this name. Further values of a phase are told by their units: less time and fewer
     /// bytes are better, more of anything a second is.
     pub(crate) fn better(name: &str) -> Better {
