@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Some(Command::Dfs(args)) => dfs::dfs(&args),
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
-        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Run(args)) => run::run(*args),
         Some(Command::Show(args)) => show::show(&args),
         Some(Command::Diff(args)) => diff::diff(&args),
         None => events::events(cli.events),

@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Remote(RemoteArgs),
     /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
     #[command(after_help = crate::run::help())]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show a result of run or compare again: as a table, and as a page.
     Show(ShowArgs),
     /// Hold one result of run or compare against another: what is faster, what is slower, beyond the noise.
