@@ -30,6 +30,7 @@ mod progress;
 mod remote;
 mod report;
 mod resources;
+mod result;
 mod run;
 mod scratch;
 mod state_out;

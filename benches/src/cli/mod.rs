@@ -5,6 +5,7 @@ mod check;
 mod device;
 mod dfs;
 mod events;
+mod output_args;
 mod remote;
 mod run;
 
@@ -15,6 +16,7 @@ pub(crate) use check::CheckArgs;
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
+pub(crate) use output_args::OutputArgs;
 pub(crate) use remote::RemoteArgs;
 pub(crate) use run::{From, Rate, RunArgs};
 

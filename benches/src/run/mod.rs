@@ -18,7 +18,6 @@ mod round;
 mod target;
 mod workload;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -28,7 +27,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::measure::machine::{Busy, Machine, process_cpu};
 use crate::measure::spread::Spread;
-use crate::output::Output;
+use crate::output::{Output, publish};
 use crate::progress::Progress;
 use crate::resources::resident_memory;
 use bed::Bed;
@@ -58,7 +57,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
             futures_util::future::Either::Right(_) => Err(Failure::Interrupted),
         }
     })?;
-    publish(&report, json.as_ref())?;
+    publish(&report, &report::table(&report), json.as_ref())?;
     match report.workloads.iter().map(Measured::mismatches).sum() {
         0 => Ok(()),
         mismatches => Err(Failure::WrongAnswers(mismatches)),
@@ -260,25 +259,4 @@ fn not_sequential(workload: &Workload) -> Distribution {
 
 fn by_kind(meter: &Meter) -> Vec<KindLatency> {
     meter.kinds().map(|(kind, latencies)| KindLatency { kind, latency: latencies.summary() }).collect()
-}
-
-/// Writes the JSON, then shows the table.
-fn publish(report: &Report, json: Option<&Output>) -> Result<(), Failure> {
-    if let Some(output) = json {
-        let mut text = serde_json::to_vec_pretty(report)
-            .map_err(|error| Failure::Other(format!("cannot encode the report: {error}")))?;
-        text.push(b'\n');
-        output.write(&text)?;
-    }
-    let text = format!("{}\n", report::table(report));
-    let written = if json.is_some_and(Output::is_stdout) {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    match written {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
-    }
 }
