@@ -6,6 +6,7 @@
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
+//!     ─> compare ─> other engines                            ours beside them
 //!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod allocator;
 mod check;
 mod cli;
+mod compare;
 mod contact;
 mod device;
 mod dfs;
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Compare(args)) => compare::compare(&args),
+        Some(Command::CompareWorker) => compare::serve(),
         None => events::events(cli.events),
     };
     match result {

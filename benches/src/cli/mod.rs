@@ -2,6 +2,7 @@
 
 mod bytes_arg;
 mod check;
+mod compare;
 mod device;
 mod dfs;
 mod events;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::{human_bytes, parse_bytes};
 pub(crate) use check::CheckArgs;
+pub(crate) use compare::{Against, CompareArgs};
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use events::EventsArgs;
@@ -60,6 +62,12 @@ pub(crate) enum Command {
     /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
     #[command(after_help = crate::run::help())]
     Run(RunArgs),
+    /// Measure the engine beside others: RocksDB, SlateDB or fjall, which a build has by its features.
+    #[command(after_help = crate::compare::help())]
+    Compare(Box<CompareArgs>),
+    /// One arm of `compare`, driven over its standard input.
+    #[command(hide = true)]
+    CompareWorker,
 }
 
 #[cfg(test)]

@@ -31,15 +31,20 @@ use crate::output::{Output, publish};
 use crate::progress::Progress;
 use crate::resources::resident_memory;
 use bed::Bed;
-pub(crate) use distribution::Distribution;
-use lane::Plan;
+pub(crate) use distribution::{Chooser, Distribution, scatter};
+pub(crate) use lane::{Plan, run as lanes};
 pub(crate) use length::Length;
-use meter::Meter;
+pub(crate) use meter::Meter;
 use mix::Kind;
 pub(crate) use mix::Mix;
+pub(crate) use record::{version_of, write_key, write_value};
+pub(crate) use rng::{Rng, whole_part};
+pub(crate) use round::on_threads;
+pub(crate) use target::{Nothing, OnShard, Target, ThroughClient};
+pub(crate) use workload::Workload;
 use report::{KindLatency, Measured, Report, Round, SCHEMA};
 pub(crate) use workload::help;
-use workload::{Load, Workload};
+use workload::Load;
 
 /// Longest look at what the tool itself costs.
 const TOOL_TIME_MAX: Duration = Duration::from_millis(500);

@@ -43,7 +43,7 @@ pub(super) fn on_nothing(plan: &Arc<Plan>, threads: u64, seed: u64) -> Result<Me
     on_threads(Nothing::default, plan, threads, seed)
 }
 
-fn on_threads<T: Target>(
+pub(crate) fn on_threads<T: Target>(
     target: impl Fn() -> T + Clone + Send + 'static,
     plan: &Arc<Plan>,
     threads: u64,

@@ -10,7 +10,7 @@ use super::rocksdb_options::{Chosen, chosen};
 use super::{About, Arm, dfs_of, remote_of, setting};
 use crate::compare::drive::bulk::{self, Bulk, Found};
 use crate::compare::drive::tally::Tally;
-use crate::compare::drive::{blocking, lanes};
+use crate::compare::drive::lanes::{self, Blocking};
 use crate::compare::spec::{Data, Doing, Files, Prepare, Stats, Work};
 use crate::compare::transfer;
 use crate::failure::Failure;
@@ -104,17 +104,13 @@ impl Bulk for Database {
     }
 }
 
-impl blocking::Store for Database {
-    fn get(&self, key: &[u8]) -> Result<Option<impl AsRef<[u8]> + 'static>, Failure> {
+impl Blocking for Database {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.database.get_opt(key, &self.reads).map_err(failed("a read failed"))
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Failure> {
         self.database.put_opt(key, value, &self.writes).map_err(failed("a write failed"))
-    }
-
-    fn delete(&self, key: &[u8]) -> Result<(), Failure> {
-        self.database.delete_opt(key, &self.writes).map_err(failed("a deletion failed"))
     }
 }
 
@@ -156,7 +152,8 @@ impl Arm for RocksDb {
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Failure> {
-        blocking::Store::delete(self.database.as_ref(), key)
+        let Database { database, writes, .. } = self.database.as_ref();
+        database.delete_opt(key, writes).map_err(failed("a deletion failed"))
     }
 
     fn settle(&self) -> Result<(), Failure> {

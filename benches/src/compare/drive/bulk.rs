@@ -110,6 +110,7 @@ impl Thread<'_> {
                 self.store.write(keys, values.get(..keys.len()).unwrap_or_default())?;
                 tally.latency.record(began.elapsed());
                 tally.operations += keys.len() as u64;
+                tally.done = tally.operations;
             }
         }
     }
@@ -131,6 +132,7 @@ impl Thread<'_> {
                 let took = now.duration_since(last);
                 last = now;
                 spent += took;
+                tally.done += keys.len() as u64;
                 if warm {
                     tally.latency.record(took);
                     tally.operations += keys.len() as u64;

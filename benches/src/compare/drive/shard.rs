@@ -76,6 +76,7 @@ impl Task {
                 let took = now.duration_since(last);
                 last = now;
                 spent += took;
+                tally.done += 1;
                 if warm {
                     tally.latency.record(took);
                     tally.operations += 1;
@@ -116,6 +117,7 @@ impl Task {
                 self.shard.put(&key, &value).await?;
                 tally.latency.record(began.elapsed());
                 tally.operations += 1;
+                tally.done += 1;
             }
             aquifer_io::yield_now().await;
         }

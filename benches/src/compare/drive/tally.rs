@@ -9,6 +9,8 @@ use crate::histogram::Latencies;
 pub(in crate::compare) struct Tally {
     /// Keys read or written in the measured time.
     pub(in crate::compare) operations: u64,
+    /// The same with those of the warm-up.
+    pub(in crate::compare) done: u64,
     /// These a second, summed over the threads.
     pub(in crate::compare) per_s: f64,
     /// How long it was measured.
@@ -27,6 +29,7 @@ impl Tally {
     pub(in crate::compare) fn new() -> Self {
         Self {
             operations: 0,
+            done: 0,
             per_s: 0.0,
             measured: Duration::ZERO,
             latency: Latencies::new(),
@@ -40,6 +43,7 @@ impl Tally {
     /// Adds what another thread counted at the same time.
     pub(in crate::compare) fn add(&mut self, other: &Self) {
         self.operations += other.operations;
+        self.done += other.done;
         self.per_s += other.per_s;
         self.measured = self.measured.max(other.measured);
         self.latency.add(&other.latency);
