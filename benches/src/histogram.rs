@@ -29,6 +29,21 @@ impl Latencies {
         }
     }
 
+    /// Records one duration so many times.
+    pub(crate) fn record_many(&mut self, duration: Duration, times: u64) {
+        if let Some(histogram) = &mut self.0 {
+            let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            histogram.saturating_record_n(nanoseconds.max(1), times);
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        if let Some(histogram) = &mut self.0 {
+            histogram.reset();
+        }
+    }
+
     /// Records what another histogram has recorded.
     pub(crate) fn add(&mut self, other: &Self) {
         if let (Some(histogram), Some(other)) = (&mut self.0, &other.0) {

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Some(Command::Dfs(args)) => dfs::dfs(&args),
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
-        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Run(args)) => run::run(*args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::CompareWorker) => compare::serve(),
         None => events::events(cli.events),

@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Remote(RemoteArgs),
     /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
     #[command(after_help = crate::run::help())]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Measure the engine beside others: RocksDB, SlateDB or fjall, which a build has by its features.
     #[command(after_help = crate::compare::help())]
     Compare(Box<CompareArgs>),

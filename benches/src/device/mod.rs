@@ -9,6 +9,7 @@
 //! command ends.
 
 mod backend;
+mod ceiling;
 mod fio;
 mod fio_json;
 mod idle;
@@ -23,6 +24,8 @@ mod test_file;
 use std::time::Duration;
 
 use aquifer_io::{Backend, BackendChoice, select_backend};
+
+pub(crate) use ceiling::read_ceiling;
 
 use crate::cli::{DeviceArgs, human_bytes};
 use crate::failure::Failure;

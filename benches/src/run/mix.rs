@@ -21,10 +21,12 @@ pub(crate) enum Kind {
     Insert,
     /// Delete the key.
     Delete,
+    /// Read the values of many keys in one call.
+    MultiGet,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Get, Self::Put, Self::Update, Self::Insert, Self::Delete];
+    const ALL: [Self; 6] = [Self::Get, Self::Put, Self::Update, Self::Insert, Self::Delete, Self::MultiGet];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -33,12 +35,13 @@ impl Kind {
             Self::Update => "update",
             Self::Insert => "insert",
             Self::Delete => "delete",
+            Self::MultiGet => "multiget",
         }
     }
 
     /// Its place in tables of all kinds.
     pub(crate) fn index(self) -> usize {
-        Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0)
+        self as usize
     }
 
     pub(crate) fn all() -> impl Iterator<Item = Self> {
@@ -128,7 +131,7 @@ mod tests {
         let mix: Mix = "get:9,put:0.5,delete:0.5".parse().unwrap();
         assert_eq!(mix.to_string(), "get:0.9,put:0.05,delete:0.05");
         let mut rng = Rng::new(11);
-        let mut counts = [0_u32; 5];
+        let mut counts = [0_u32; Kind::ALL.len()];
         for _ in 0..100_000 {
             counts[mix.choose(&mut rng).index()] += 1;
         }
@@ -137,6 +140,13 @@ mod tests {
         assert_eq!(counts[Kind::Insert.index()], 0);
         assert!(mix.has(Kind::Delete) && !mix.has(Kind::Update));
         assert_eq!("update".parse::<Mix>().unwrap().choose(&mut rng), Kind::Update);
+    }
+
+    #[test]
+    fn places_are_those_of_the_table() {
+        for (place, kind) in Kind::all().enumerate() {
+            assert_eq!(kind.index(), place);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(crate) enum Load {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Workload {
     pub(crate) name: String,
+    /// What it does, in a few words.
+    pub(crate) what: String,
     pub(crate) mix: Mix,
     pub(crate) distribution: Distribution,
     pub(crate) load: Load,
@@ -28,12 +30,13 @@ pub(crate) struct Workload {
 const ZIPF: Distribution = Distribution::Zipf { theta: 0.99 };
 
 /// Name, operations, distribution, and what it is.
-const NAMED: [(&str, &str, Distribution, &str); 14] = [
+const NAMED: [(&str, &str, Distribution, &str); 15] = [
     ("fillseq", "put", Distribution::Sequential, "write every key once, in order"),
     ("fillrandom", "put", Distribution::Uniform, "write every key once, in random order"),
     ("overwrite", "put", Distribution::Uniform, "write random keys that are there"),
     ("readrandom", "get", Distribution::Uniform, "read random keys"),
     ("readmissing", "get", Distribution::Uniform, "read random keys that are not there"),
+    ("multireadrandom", "multiget", Distribution::Uniform, "read random keys, --batch in one call"),
     ("readwhilewriting", "get:0.9,put:0.1", Distribution::Uniform, "read, and write one in ten"),
     ("updaterandom", "update", Distribution::Uniform, "read a random key, then write it"),
     ("deleterandom", "delete", Distribution::Uniform, "delete random keys"),
@@ -47,10 +50,10 @@ const NAMED: [(&str, &str, Distribution, &str); 14] = [
 
 /// Workloads that need what the engine cannot do yet.
 const NOT_YET: [(&str, &str); 6] = [
-    ("multireadrandom", "a multi-get"),
     ("mergerandom", "merge operators"),
     ("seekrandom", "ordered scans"),
     ("ycsb-e", "ordered scans"),
+    ("liststate-append", "merge operators"),
     ("mapstate-put-scan", "ordered scans"),
     ("window-insert-fire-clear", "deletion by range"),
 ];
@@ -63,13 +66,14 @@ impl Workload {
         }
         let known =
             NAMED.iter().find(|(known, ..)| *known == name || known.strip_prefix("ycsb-") == Some(name));
-        let Some((name, operations, distribution, _)) = known else {
+        let Some((name, operations, distribution, what)) = known else {
             let names: Vec<_> = NAMED.iter().map(|(name, ..)| *name).collect();
             return Err(format!("{name:?} is no workload: {}", names.join(", ")));
         };
         let fills = name.starts_with("fill");
         Ok(Self {
             name: (*name).to_owned(),
+            what: (*what).to_owned(),
             mix: operations.parse()?,
             distribution: *distribution,
             load: if fills { Load::Nothing } else { Load::Everything },
@@ -81,10 +85,27 @@ impl Workload {
     /// One put together from parts.
     pub(crate) fn custom(mix: Mix, distribution: Distribution) -> Self {
         let name = format!("{mix} {distribution}");
-        Self { name, mix, distribution, load: Load::Everything, missing: false, fills: false }
+        let what = "operations put together by --ops".to_owned();
+        Self { name, what, mix, distribution, load: Load::Everything, missing: false, fills: false }
     }
 
-    /// Whether the keys change while it runs.
+    /// Whether keys go while it runs.
+    pub(crate) fn deletes(&self) -> bool {
+        self.mix.has(Kind::Delete)
+    }
+
+    /// Whether it asks for many keys in one call.
+    pub(crate) fn batches(&self) -> bool {
+        self.mix.has(Kind::MultiGet)
+    }
+
+    /// Whether it writes keys that are there, so that the store can be settled after it and has the same keys.
+    pub(crate) fn settles(&self) -> bool {
+        let writes = self.mix.has(Kind::Put) || self.mix.has(Kind::Update);
+        writes && !self.deletes() && !self.inserts()
+    }
+
+    /// Whether keys come while it runs.
     pub(crate) fn inserts(&self) -> bool {
         self.mix.has(Kind::Insert)
     }

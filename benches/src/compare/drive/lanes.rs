@@ -2,16 +2,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use aquifer::{Client, Error};
+use aquifer::Client;
 use bytes::Bytes;
 
-use super::bulk::seed_of;
 use super::tally::Tally;
 use crate::compare::spec::{Data, Doing, Work};
 use crate::failure::Failure;
-use crate::run::{Distribution, Length, Meter, Mix, Nothing, OnShard, Plan, Target, ThroughClient, Workload};
+use crate::interrupt;
+use crate::run::arm::{Outcome, on_threads, seed_of};
+use crate::run::lane::{self, Plan};
+use crate::run::live::Live;
+use crate::run::meter::Meter;
+use crate::run::ours::{OnShard, ThroughClient};
+use crate::run::target::{Nothing, Target, TargetError};
+use crate::run::{Distribution, Length, Mix, Workload};
+
+/// Longest time between two looks at whether Ctrl-C was pressed.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A store whose calls block.
 pub(in crate::compare) trait Blocking: Send + Sync + 'static {
@@ -31,30 +41,24 @@ impl<S> Clone for Called<S> {
 }
 
 /// A foreign engine's error as lanes know errors.
-pub(in crate::compare) fn foreign(error: &impl std::fmt::Display) -> Error {
-    let error = aquifer_remote::RemoteError::new(aquifer_remote::RemoteErrorKind::Other, "measure")
-        .with_cause(error.to_string());
-    Error::from(error)
+pub(in crate::compare) fn foreign(error: &impl std::fmt::Display) -> TargetError {
+    TargetError::Other(error.to_string())
 }
 
 impl<S: Blocking> Target for Called<S> {
     const OWNS_ALL: bool = true;
+    type Value = Vec<u8>;
 
-    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let value = self.0.get(key).map_err(|error| foreign(&error))?;
-        Ok(value.map(Bytes::from))
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TargetError> {
+        self.0.get(key).map_err(|error| foreign(&error))
     }
 
-    async fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<(), TargetError> {
         self.0.put(key, value).map_err(|error| foreign(&error))
     }
 
-    async fn delete(&self, _key: &[u8]) -> Result<(), Error> {
-        Err(foreign(&"lanes delete nothing here"))
-    }
-
-    fn owns(&self, _key: &[u8]) -> bool {
-        true
+    async fn delete(&self, _key: &[u8]) -> Result<(), TargetError> {
+        Err(TargetError::Unsupported("deletion by lanes"))
     }
 }
 
@@ -62,46 +66,67 @@ impl<S: Blocking> Target for Called<S> {
 pub(in crate::compare) fn on_blocking<S: Blocking>(store: &Arc<S>, work: &Work, data: Data) -> Result<Tally, Failure> {
     let store = Arc::clone(store);
     let plan = plan(work, data, work.threads, 1)?;
-    let meter = crate::run::on_threads(move || Called(Arc::clone(&store)), &plan, work.threads.into(), work.seed)?;
-    Ok(tally(&meter, work))
+    collect(&plan, work, |outcomes| {
+        on_threads(move |_| Called(Arc::clone(&store)), work.threads.into(), &plan, work.seed, outcomes)
+    })
 }
 
 /// On nothing.
-pub(in crate::compare) fn on_nothing(_value: &[u8], work: &Work, data: Data) -> Result<Tally, Failure> {
-    let plan = plan(work, data, work.threads, work.in_flight)?;
-    let meter = crate::run::on_threads(Nothing::default, &plan, work.threads.into(), work.seed)?;
-    Ok(tally(&meter, work))
+pub(in crate::compare) fn on_nothing(value: &[u8], work: &Work, data: Data) -> Result<Tally, Failure> {
+    let value = Bytes::copy_from_slice(value);
+    on_targets(move |_| Nothing::new(value.clone(), None), work, data)
 }
 
-/// Through any number of targets of the caller's making, on threads of their own.
+/// On targets that the caller makes, one for each thread.
 pub(in crate::compare) fn on_targets<T: Target>(
-    target: impl Fn() -> T + Clone + Send + 'static,
+    target: impl Fn(u64) -> T + Clone + Send + 'static,
     work: &Work,
     data: Data,
 ) -> Result<Tally, Failure> {
     let plan = plan(work, data, work.threads, work.in_flight)?;
-    let meter = crate::run::on_threads(target, &plan, work.threads.into(), work.seed)?;
-    Ok(tally(&meter, work))
+    collect(&plan, work, |outcomes| on_threads(target, work.threads.into(), &plan, work.seed, outcomes))
 }
 
 /// From other threads, by message.
 pub(in crate::compare) fn through_client(client: &Client, work: &Work, data: Data) -> Result<Tally, Failure> {
     let client = client.clone();
-    on_targets(move || ThroughClient(client.clone()), work, data)
+    on_targets(move |_| ThroughClient(client.clone()), work, data)
 }
 
 /// On the shards' own threads.
 pub(in crate::compare) fn on_shards(client: &Client, shards: usize, work: &Work, data: Data) -> Result<Tally, Failure> {
     let plan = plan(work, data, u32::try_from(shards).unwrap_or(u32::MAX), work.in_flight)?;
-    let jobs = (0..shards).map(|index| {
-        let (owner, plan) = (client.clone(), Arc::clone(&plan));
-        let seed = seed_of(work.seed, u32::try_from(index).unwrap_or(u32::MAX));
-        client.run_on_shard(index, move |shard| crate::run::lanes(OnShard { shard, client: owner }, plan, seed))
-    });
-    let mut all = Meter::new();
-    for meter in aquifer::block_on(futures_util::future::join_all(jobs)) {
-        let meter = meter.and_then(|meter| meter).map_err(Failure::engine("an operation failed"))?;
-        all.add(&meter);
+    collect(&plan, work, |outcomes| {
+        for index in 0..shards {
+            let (own, plan, outcomes) = (client.clone(), Arc::clone(&plan), outcomes.clone());
+            let seed = seed_of(work.seed, index as u64);
+            // Nobody waits for the reply: the outcome comes with the others, and if the shard ends early its sender is dropped.
+            drop(client.run_on_shard(index, move |shard| async move {
+                let outcome = lane::run(OnShard { shard, client: own }, plan, seed).await;
+                let _ = outcomes.send(outcome);
+            }));
+        }
+        Ok(())
+    })
+}
+
+/// Starts threads that send their outcomes, and waits for all of them.
+fn collect(
+    plan: &Arc<Plan>,
+    work: &Work,
+    start: impl FnOnce(&Sender<Outcome>) -> Result<(), Failure>,
+) -> Result<Tally, Failure> {
+    let (sender, outcomes) = channel();
+    start(&sender)?;
+    drop(sender);
+    let mut all = Meter::default();
+    loop {
+        match outcomes.recv_timeout(LOOK) {
+            Ok(outcome) => all.add(&outcome.map_err(Failure::from)?),
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if interrupt::check().is_err() => plan.live.stop(),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+        }
     }
     Ok(tally(&all, work))
 }
@@ -123,16 +148,17 @@ fn plan(work: &Work, data: Data, threads: u32, in_flight: u32) -> Result<Arc<Pla
         key_bytes: usize::try_from(data.key_bytes).unwrap_or(usize::MAX),
         value_bytes: Length::Fixed(data.value_bytes),
         in_flight: usize::try_from(in_flight).unwrap_or(1),
+        batch: 1,
         interval: work.rate.map(|rate| Duration::from_secs_f64(f64::from(threads.max(1)) / rate)),
         warm_up: work.warm_up,
         measured: work.measured,
+        live: Arc::new(Live::new(false)),
     }))
 }
 
 fn tally(meter: &Meter, work: &Work) -> Tally {
-    let latency = meter.all();
-    let operations = latency.summary().count;
     let measured_s = work.measured.as_secs_f64().max(f64::MIN_POSITIVE);
+    let operations = meter.operations;
     // The warm-up is as fast as the rest, as far as is known.
     let done = crate::run::whole_part(operations as f64 * (1.0 + work.warm_up.as_secs_f64() / measured_s));
     Tally {
@@ -140,8 +166,9 @@ fn tally(meter: &Meter, work: &Work) -> Tally {
         done,
         per_s: operations as f64 / measured_s,
         measured: work.measured,
-        latency,
-        checked: operations,
+        latency: meter.response(),
+        service: work.rate.map(|_| meter.service()),
+        checked: meter.checked,
         wrong: meter.mismatches,
         ..Tally::new()
     }
