@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use aquifer_remote::shape::LatencyProfile;
 
+use super::OutputArgs;
 use super::bytes_arg::parse_bytes;
 use super::device::parse_seconds;
 use super::run::parse_seconds_or_none;
-use super::OutputArgs;
 use crate::compare::{Codec, RowName};
 
 /// What ours is held against.
@@ -20,6 +20,8 @@ pub(crate) enum Against {
     Slatedb,
     /// On the local SSD (feature `fjall`).
     Fjall,
+    /// No engine: what the tool itself costs. In every build.
+    Nothing,
 }
 
 /// A set of rows.

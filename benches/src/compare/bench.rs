@@ -117,7 +117,7 @@ impl<'r> Bench<'r> {
     pub(super) fn enter(&mut self, who: Who, name: &str, data: Data) -> Result<(), Failure> {
         let engine = match (who, self.args.against) {
             (Who::Ours, _) => Engine::Aquifer,
-            (Who::Nothing, _) => Engine::Nothing,
+            (Who::Nothing, _) | (_, Against::Nothing) => Engine::Nothing,
             (_, Against::Rocksdb) => Engine::Rocksdb,
             (_, Against::Slatedb) => Engine::Slatedb,
             (_, Against::Fjall) => Engine::Fjall,
@@ -154,7 +154,9 @@ impl<'r> Bench<'r> {
         let contender = self.contender(who)?;
         change(&mut contender.prepare);
         match contender.process.prepare(&contender.prepare)? {
-            Answer::Prepared { version, settings, notes } => contender.about = Some((version, settings, notes)),
+            Answer::Prepared { version, settings, notes } => {
+                contender.about = Some((version, settings, notes))
+            }
             other => return Err(Failure::Other(format!("{who:?} did not open but answered {other:?}"))),
         }
         Ok(())
@@ -199,7 +201,8 @@ impl<'r> Bench<'r> {
 
     /// One measurement, again when others were at work too, and how often.
     pub(super) fn measure(&mut self, entrant: &Entrant, number: u32, repeats: u32) -> Result<Round, Failure> {
-        let mut beside: Vec<u32> = self.contenders.iter().map(|contender| contender.process.process()).collect();
+        let mut beside: Vec<u32> =
+            self.contenders.iter().map(|contender| contender.process.process()).collect();
         beside.extend(self.dfs.as_ref().map(|(_, dfs)| dfs.process()));
         let cores = aquifer_io::cores_available().len().max(1) as f64;
         let mut repeated = 0;

@@ -28,10 +28,10 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::result::{Comparison, Document, Header, Outputs, Settings};
 use bench::Bench;
-pub(crate) use row::{RowName, help};
 use row::ROWS;
-use spec::Engine;
+pub(crate) use row::{RowName, help};
 pub(crate) use spec::Codec;
+use spec::Engine;
 use suite::Suite;
 pub(crate) use worker::serve;
 
@@ -41,6 +41,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<(), Failure> {
         Against::Rocksdb => Engine::Rocksdb,
         Against::Slatedb => Engine::Slatedb,
         Against::Fjall => Engine::Fjall,
+        Against::Nothing => Engine::Nothing,
     };
     if !feature::has(engine) {
         return Err(feature::missing(engine));
@@ -102,7 +103,8 @@ fn settings(args: &CompareArgs) -> Settings {
         ("all_memory_percent", args.all_memory_percent),
         ("disk_percent", args.disk_percent),
     ];
-    let mut settings: Settings = numbers.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let mut settings: Settings =
+        numbers.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     settings.insert("seconds".to_owned(), args.seconds.as_secs_f64().into());
     settings.insert("warmup_seconds".to_owned(), args.warmup.as_secs_f64().into());
     settings.insert("profile".to_owned(), args.profile.to_string().into());
@@ -119,15 +121,24 @@ fn target_cpu() -> String {
 }
 
 fn notes(args: &CompareArgs) -> Vec<String> {
-    let mut notes = vec!["the log is off on all arms: ours has none yet, so rows with one, synced or not, are not there".to_owned()];
+    let mut notes = vec![
+        "the log is off on all arms: ours has none yet, so rows with one, synced or not, are not there"
+            .to_owned(),
+    ];
     if cfg!(debug_assertions) {
         notes.push("a debug build: its numbers mean nothing".to_owned());
     }
     if target_cpu() != "native" {
-        notes.push("ours is built for a generic processor: set RUSTFLAGS=-Ctarget-cpu=native for a fair comparison".to_owned());
+        notes.push(
+            "ours is built for a generic processor: set RUSTFLAGS=-Ctarget-cpu=native for a fair comparison"
+                .to_owned(),
+        );
     }
     if args.against == Against::Fjall {
-        notes.push("fjall reads through the page cache, has no way past it, and keeps a log that is not synced".to_owned());
+        notes.push(
+            "fjall reads through the page cache, has no way past it, and keeps a log that is not synced"
+                .to_owned(),
+        );
     }
     notes
 }

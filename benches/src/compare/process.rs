@@ -103,7 +103,8 @@ impl ArmProcess {
         let how = match self.child.wait() {
             Ok(status) => match (status.signal(), status.code()) {
                 (Some(9), _) => {
-                    "was killed by signal 9: did the machine run out of memory? The kernel's log says so".to_owned()
+                    "was killed by signal 9: did the machine run out of memory? The kernel's log says so"
+                        .to_owned()
                 }
                 (Some(signal), _) => format!("was killed by signal {signal}"),
                 (None, code) => format!("ended by itself with code {}", code.unwrap_or_default()),

@@ -46,22 +46,57 @@ pub(super) struct Definition {
     against: &'static [Against],
 }
 
-use Against::{Fjall, Rocksdb, Slatedb};
+use Against::{Fjall, Nothing, Rocksdb, Slatedb};
 
 /// In the order in which they are measured: those that change nothing before those that do.
 pub(super) const ROWS: [Definition; 12] = [
-    row(RowName::Load, "load", Stage::Disk, Tier::Ssd, "all keys once in random order, until settled", &[Rocksdb, Fjall]),
-    row(RowName::GetSsd, "get-ssd", Stage::Disk, Tier::Ssd, "uniform get from the SSD", &[Rocksdb, Fjall]),
-    row(RowName::OpenLoop, "open-loop", Stage::Disk, Tier::Ssd, "uniform get from the SSD at a fixed rate", &[Rocksdb, Fjall]),
-    row(RowName::RmwZipf, "rmw-zipf", Stage::Disk, Tier::Mixed, "Zipf 0.99 read-modify-write", &[Rocksdb, Fjall]),
-    row(RowName::Overwrite, "overwrite", Stage::Disk, Tier::Ssd, "random keys written again, until settled", &[Rocksdb, Fjall]),
+    row(
+        RowName::Load,
+        "load",
+        Stage::Disk,
+        Tier::Ssd,
+        "all keys once in random order, until settled",
+        &[Rocksdb, Fjall, Nothing],
+    ),
+    row(
+        RowName::GetSsd,
+        "get-ssd",
+        Stage::Disk,
+        Tier::Ssd,
+        "uniform get from the SSD",
+        &[Rocksdb, Fjall, Nothing],
+    ),
+    row(
+        RowName::OpenLoop,
+        "open-loop",
+        Stage::Disk,
+        Tier::Ssd,
+        "uniform get from the SSD at a fixed rate",
+        &[Rocksdb, Fjall, Nothing],
+    ),
+    row(
+        RowName::RmwZipf,
+        "rmw-zipf",
+        Stage::Disk,
+        Tier::Mixed,
+        "Zipf 0.99 read-modify-write",
+        &[Rocksdb, Fjall, Nothing],
+    ),
+    row(
+        RowName::Overwrite,
+        "overwrite",
+        Stage::Disk,
+        Tier::Ssd,
+        "random keys written again, until settled",
+        &[Rocksdb, Fjall, Nothing],
+    ),
     row(
         RowName::GetMemory,
         "get-memory",
         Stage::Memory,
         Tier::Memory,
         "uniform get, all in memory, on the shard's thread",
-        &[Rocksdb, Fjall],
+        &[Rocksdb, Fjall, Nothing],
     ),
     row(
         RowName::MultiGetMemory,
@@ -69,10 +104,24 @@ pub(super) const ROWS: [Definition; 12] = [
         Stage::Memory,
         Tier::Memory,
         "uniform get, all in memory, through the client from a foreign thread, 64 keys a call",
-        &[Rocksdb, Fjall],
+        &[Rocksdb, Fjall, Nothing],
     ),
-    row(RowName::RemoteLoad, "remote-load", Stage::Remote, Tier::Remote, "all keys once, in random order, to the DFS", &[Slatedb]),
-    row(RowName::RemoteGet, "remote-get", Stage::Remote, Tier::Mixed, "uniform get, state on the DFS", &[Slatedb]),
+    row(
+        RowName::RemoteLoad,
+        "remote-load",
+        Stage::Remote,
+        Tier::Remote,
+        "all keys once, in random order, to the DFS",
+        &[Slatedb],
+    ),
+    row(
+        RowName::RemoteGet,
+        "remote-get",
+        Stage::Remote,
+        Tier::Mixed,
+        "uniform get, state on the DFS",
+        &[Slatedb],
+    ),
     row(
         RowName::RemoteRmw,
         "remote-rmw",
@@ -146,7 +195,8 @@ impl FromStr for RowName {
 /// A line for each row, for the help.
 pub(crate) fn help() -> String {
     let lines = ROWS.iter().map(|row| {
-        let engines: Vec<String> = row.against.iter().map(|against| format!("{against:?}").to_lowercase()).collect();
+        let engines: Vec<String> =
+            row.against.iter().map(|against| format!("{against:?}").to_lowercase()).collect();
         format!("  {:<17}{} ({})", row.text, row.what, engines.join(", "))
     });
     format!(

@@ -14,9 +14,14 @@ use crate::run::{Distribution, Rng, write_value};
 /// Keys of one multi-get, at most.
 const BATCH_MAX: u64 = 32;
 
-
 /// Does so many operations over so many keys.
-pub(super) fn run(arm: &dyn Arm, data: Data, seed: u64, operations: u64, keys: u64) -> Result<Answer, Failure> {
+pub(super) fn run(
+    arm: &dyn Arm,
+    data: Data,
+    seed: u64,
+    operations: u64,
+    keys: u64,
+) -> Result<Answer, Failure> {
     let mut script = Script {
         arm,
         names: Keys::new(data, Distribution::Uniform, 0),

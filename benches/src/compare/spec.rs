@@ -211,8 +211,8 @@ pub(crate) struct Stats {
     pub(crate) disk_written_bytes: u64,
     /// Bytes read from local files by the process.
     pub(crate) disk_read_bytes: u64,
-    /// Bytes sent to the DFS.
-    pub(crate) uploaded_bytes: u64,
+    /// Bytes sent to the DFS, of an engine that counts them.
+    pub(crate) uploaded_bytes: Option<u64>,
     /// Bytes that the state takes where it lives: on the DFS or on the SSD.
     pub(crate) state_bytes: u64,
     /// Resident memory of the process.

@@ -107,8 +107,8 @@ impl<'b, 'r> Suite<'b, 'r> {
     fn enter_all(&mut self) -> Result<(), Failure> {
         let (data, theirs) = (self.bench.data(), self.theirs());
         self.bench.enter(Who::Ours, "aquifer", data)?;
-        self.bench.enter(Who::Theirs, &theirs, data)?;
-        self.bench.enter(Who::Nothing, "nothing", data)?;
+        self.bench.enter(Who::Theirs, &format!("{theirs}-state"), data)?;
+        self.bench.enter(Who::Nothing, "tool", data)?;
         self.bench.open(Who::Nothing, |_| {})?;
         if self.args().against == Against::Rocksdb && (self.wants(RowName::GetSsd)) {
             self.bench.enter(Who::TheirsBig, "rocksdb-big", data)?;
@@ -183,7 +183,9 @@ impl<'b, 'r> Suite<'b, 'r> {
         let mut best: Option<(f64, Entrant)> = None;
         let mut notes = Vec::new();
         let big = self.bench.has(Who::TheirsBig);
-        for (who, files) in [(Who::Theirs, ""), (Who::TheirsBig, ", big files")].into_iter().take(1 + usize::from(big)) {
+        for (who, files) in
+            [(Who::Theirs, ""), (Who::TheirsBig, ", big files")].into_iter().take(1 + usize::from(big))
+        {
             for batch in [1, 64, 256] {
                 for threads in [1, self.args().threads] {
                     let doing_what = if batch == 1 { Doing::Get } else { Doing::MultiGet };
@@ -192,7 +194,10 @@ impl<'b, 'r> Suite<'b, 'r> {
                     let name = format!("{theirs} {what}, {threads} threads{files}");
                     let tried = doing(&name, who, &self.short(&calls));
                     let per_s = self.bench.measure(&tried, 0, 0)?.ops_per_s;
-                    notes.push(format!("tried for {:.1} s: {name}: {per_s:.0} keys/s", self.short(&calls).measured.as_secs_f64()));
+                    notes.push(format!(
+                        "tried for {:.1} s: {name}: {per_s:.0} keys/s",
+                        self.short(&calls).measured.as_secs_f64()
+                    ));
                     if batch > 1 && best.as_ref().is_none_or(|(most, _)| per_s > *most) {
                         best = Some((per_s, doing(&name, who, &calls)));
                     }
@@ -245,10 +250,13 @@ impl<'b, 'r> Suite<'b, 'r> {
         let arms = self.bench.rounds(&all, self.args().rounds)?;
         let held = |name: &&String| {
             let rounds = arms.iter().filter(|arm| arm.name == **name).flat_map(|arm| &arm.rounds);
-            crate::measure::spread::Spread::of(rounds.map(|round| round.ops_per_s / rate)).is_some_and(|of| of.median >= HELD)
+            crate::measure::spread::Spread::of(rounds.map(|round| round.ops_per_s / rate))
+                .is_some_and(|of| of.median >= HELD)
         };
         let against = [few, many].into_iter().find(held).unwrap_or(most).clone();
-        let notes = vec![format!("{rate:.0} a second offered; held against {against}, which is the first that holds it, else its maximum")];
+        let notes = vec![format!(
+            "{rate:.0} a second offered; held against {against}, which is the first that holds it, else its maximum"
+        )];
         let goals = vec![Goal::at_most("p99_us", &against, 0.5)];
         self.row(RowName::OpenLoop, arms, goals, notes, &all)
     }
@@ -257,7 +265,10 @@ impl<'b, 'r> Suite<'b, 'r> {
         self.begin(name);
         let theirs = self.theirs();
         let them = format!("{theirs} get + put");
-        let (ours, least) = (self.work(Doing::Update, "zipf:0.99", Via::Shard, IN_FLIGHT, 1), if name == RowName::RemoteRmw { 0.9 } else { 2.5 });
+        let (ours, least) = (
+            self.work(Doing::Update, "zipf:0.99", Via::Shard, IN_FLIGHT, 1),
+            if name == RowName::RemoteRmw { 0.9 } else { 2.5 },
+        );
         let mut calls = self.calls(Doing::Update, "zipf:0.99", self.args().threads, 1);
         if self.args().against == Against::Slatedb {
             calls = Work { in_flight: IN_FLIGHT, ..calls };
@@ -327,7 +338,9 @@ impl<'b, 'r> Suite<'b, 'r> {
         self.bench.serve(self.args().profile)?;
         let data = Data { value_bytes: self.args().value_bytes * 2, ..self.bench.data() };
         let theirs = self.theirs();
-        for (who, name) in [(Who::Ours, "aquifer-checkpoints".to_owned()), (Who::Theirs, format!("{theirs}-checkpoints"))] {
+        for (who, name) in
+            [(Who::Ours, "aquifer-checkpoints".to_owned()), (Who::Theirs, format!("{theirs}-checkpoints"))]
+        {
             self.bench.enter(who, &name, data)?;
             self.bench.open_fresh(who)?;
             let load = match who {
@@ -339,7 +352,7 @@ impl<'b, 'r> Suite<'b, 'r> {
             // What is measured is the next checkpoint of many, not the first.
             self.bench.ask(who, &Request::Checkpoint)?;
         }
-        self.bench.enter(Who::Nothing, "nothing", data)?;
+        self.bench.enter(Who::Nothing, "tool", data)?;
         self.bench.open(Who::Nothing, |_| {})?;
         for row in rows {
             self.begin(row.name);
@@ -348,7 +361,8 @@ impl<'b, 'r> Suite<'b, 'r> {
                 let ours = self.work(Doing::Update, "zipf:0.99", Via::Shard, IN_FLIGHT, 1);
                 let calls = self.calls(Doing::Update, "zipf:0.99", self.args().threads, 1);
                 let under = |work: Work| Work { checkpoints: 1, ..work };
-                let all = [doing("aquifer", Who::Ours, &under(ours)), doing(&them, Who::Theirs, &under(calls))];
+                let all =
+                    [doing("aquifer", Who::Ours, &under(ours)), doing(&them, Who::Theirs, &under(calls))];
                 self.bench.warm(&all)?;
                 let goal = Goal::at_most("checkpoint_s", &them, 0.2);
                 (all, them, goal)
@@ -362,7 +376,11 @@ impl<'b, 'r> Suite<'b, 'r> {
             };
             let rounds = self.args().rounds;
             let arms = self.bench.rounds(&all, rounds)?;
-            let note = format!("{} of state on the DFS, profile {}; {them} by 8 requests of 8 MiB at once", crate::cli::human_bytes(data.bytes()), self.args().profile);
+            let note = format!(
+                "{} of state on the DFS, profile {}; {them} by 8 requests of 8 MiB at once",
+                crate::cli::human_bytes(data.bytes()),
+                self.args().profile
+            );
             self.row(row.name, arms, vec![goal], vec![note], &all)?;
         }
         self.bench.close()
@@ -414,7 +432,7 @@ impl<'b, 'r> Suite<'b, 'r> {
         self.bench.serve(self.args().profile)?;
         let (data, theirs) = (self.bench.data(), self.theirs());
         let disk_bytes = data.bytes() / 100 * self.args().disk_percent;
-        self.bench.enter(Who::Nothing, "nothing", data)?;
+        self.bench.enter(Who::Nothing, "tool", data)?;
         self.bench.open(Who::Nothing, |_| {})?;
         let ours = self.work(Doing::Load, "uniform", Via::Shard, 1, 1);
         let calls = self.calls(Doing::Load, "uniform", 1, WRITE_BATCH);
@@ -440,11 +458,16 @@ impl<'b, 'r> Suite<'b, 'r> {
         }
         for row in rows {
             match row.name {
-                RowName::RemoteLoad => self.row(row.name, std::mem::take(&mut arms), Vec::new(), Vec::new(), &load)?,
+                RowName::RemoteLoad => {
+                    self.row(row.name, std::mem::take(&mut arms), Vec::new(), Vec::new(), &load)?
+                }
                 RowName::RemoteGet => {
                     self.begin(row.name);
                     let ours = self.work(Doing::Get, "uniform", Via::Shard, IN_FLIGHT, 1);
-                    let calls = Work { in_flight: IN_FLIGHT, ..self.calls(Doing::Get, "uniform", self.args().threads, 1) };
+                    let calls = Work {
+                        in_flight: IN_FLIGHT,
+                        ..self.calls(Doing::Get, "uniform", self.args().threads, 1)
+                    };
                     let all = [doing("aquifer", Who::Ours, &ours), doing(&theirs, Who::Theirs, &calls)];
                     let arms = self.bench.rounds(&all, self.args().rounds)?;
                     self.row(row.name, arms, Vec::new(), Vec::new(), &all)?;
@@ -472,7 +495,12 @@ impl<'b, 'r> Suite<'b, 'r> {
         for entrant in entrants {
             let limit = self.bench.memory_limit(entrant.who)?;
             let arm = arms.iter().find(|arm| arm.name == entrant.name);
-            let most = arm.iter().flat_map(|arm| &arm.rounds).filter_map(|round| round.memory).map(|memory| memory.resident_bytes).max();
+            let most = arm
+                .iter()
+                .flat_map(|arm| &arm.rounds)
+                .filter_map(|round| round.memory)
+                .map(|memory| memory.resident_bytes)
+                .max();
             if let Some(most) = most.filter(|most| *most > limit) {
                 notes.push(format!(
                     "{} held {} resident, above its budget and the {} that lie beside every budget",
@@ -510,8 +538,16 @@ impl<'b, 'r> Suite<'b, 'r> {
         row.finish();
         for goal in row.goals.iter().filter(|goal| goal.reached == Some(false)) {
             let ratio = goal.ratio.map_or(0.0, |ratio| ratio.median);
-            let bound = goal.at_least.map(|least| format!("at least {least}")).or(goal.at_most.map(|most| format!("at most {most}")));
-            row.notes.push(format!("missed: {} by that of {} is {ratio:.3}, goal {}", goal.metric, goal.against, bound.unwrap_or_default()));
+            let bound = goal
+                .at_least
+                .map(|least| format!("at least {least}"))
+                .or(goal.at_most.map(|most| format!("at most {most}")));
+            row.notes.push(format!(
+                "missed: {} by that of {} is {ratio:.3}, goal {}",
+                goal.metric,
+                goal.against,
+                bound.unwrap_or_default()
+            ));
         }
         self.rows.push(row);
         Ok(())
@@ -532,7 +568,9 @@ fn workload(name: RowName, data: Data, work: Option<&Work>) -> Workload {
         keys: data.keys,
         key_bytes: data.key_bytes,
         value_bytes: data.value_bytes.to_string(),
-        from: work.map_or("client", |work| if work.via == Via::Shard { "shard" } else { "client" }).to_owned(),
+        from: work
+            .map_or("client", |work| if work.via == Via::Shard { "shard" } else { "client" })
+            .to_owned(),
         threads: work.map_or(1, |work| work.threads.into()),
         in_flight: work.map_or(1, |work| work.in_flight.into()),
         batch: work.map_or(1, |work| work.batch.into()),
@@ -546,7 +584,10 @@ fn best_arm(arms: &[Arm], names: &[&str]) -> String {
         per_s.map_or(0.0, |per_s| per_s.median)
     };
     let candidates = arms.iter().filter(|arm| names.contains(&arm.name.as_str()));
-    candidates.max_by(|one, other| median(one).total_cmp(&median(other))).map(|arm| arm.name.clone()).unwrap_or_default()
+    candidates
+        .max_by(|one, other| median(one).total_cmp(&median(other)))
+        .map(|arm| arm.name.clone())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -561,7 +602,8 @@ mod tests {
             rounds: per_s.iter().map(|per_s| Round { ops_per_s: *per_s, ..Round::default() }).collect(),
             ..Arm::default()
         };
-        let arms = [arm("aquifer", &[9.0; 3]), arm("get", &[5.0, 1.0, 1.0]), arm("multi-get", &[2.0, 2.0, 0.0])];
+        let arms =
+            [arm("aquifer", &[9.0; 3]), arm("get", &[5.0, 1.0, 1.0]), arm("multi-get", &[2.0, 2.0, 0.0])];
         assert_eq!(best_arm(&arms, &["get", "multi-get"]), "multi-get");
         assert_eq!(best_arm(&arms, &[]), "");
     }

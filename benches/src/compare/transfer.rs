@@ -35,7 +35,9 @@ pub(super) fn upload(
 ) -> Result<u64, Failure> {
     let mut list = String::new();
     let (mut tables, mut sent) = (BTreeSet::new(), 0);
-    for entry in std::fs::read_dir(folder).map_err(|error| Failure::local("cannot list", folder, error))?.flatten() {
+    for entry in
+        std::fs::read_dir(folder).map_err(|error| Failure::local("cannot list", folder, error))?.flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_table = name.ends_with(".sst");
         let object = if is_table { format!("files/{name}") } else { format!("checkpoint/{number}/{name}") };
@@ -88,7 +90,8 @@ fn send(remote: &Arc<dyn Remote>, path: &Path, object: &str) -> Result<u64, Fail
 
 /// Brings the files of the newest checkpoint into a folder.
 pub(super) fn download(remote: &Arc<dyn Remote>, folder: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| Failure::local("cannot make the folder", folder, error))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::local("cannot make the folder", folder, error))?;
     aquifer_io::block_on(async {
         let mut newest = None;
         loop {
@@ -99,7 +102,8 @@ pub(super) fn download(remote: &Arc<dyn Remote>, folder: &Path) -> Result<(), Fa
                 break;
             }
         }
-        let newest = newest.ok_or_else(|| Failure::Other("there is no checkpoint on the DFS to restore".into()))?;
+        let newest =
+            newest.ok_or_else(|| Failure::Other("there is no checkpoint on the DFS to restore".into()))?;
         let list = remote.get(&newest, LIST_BYTES_MAX).await?;
         let list = String::from_utf8_lossy(&list).into_owned();
         let mut parts = Vec::new();
@@ -110,7 +114,9 @@ pub(super) fn download(remote: &Arc<dyn Remote>, folder: &Path) -> Result<(), Fa
             let file = Arc::new(file);
             let bytes = remote.head(&object).await?.bytes;
             let ranges = (0..bytes).step_by(usize::try_from(PART_BYTES).unwrap_or(usize::MAX));
-            parts.extend(ranges.map(|at| (Arc::clone(&file), object.clone(), at..(at + PART_BYTES).min(bytes))));
+            parts.extend(
+                ranges.map(|at| (Arc::clone(&file), object.clone(), at..(at + PART_BYTES).min(bytes))),
+            );
         }
         let parts = parts.into_iter().map(|(file, object, range)| async move {
             let at = range.start;

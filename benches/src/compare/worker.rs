@@ -137,7 +137,9 @@ impl Worker {
             ..Round::default()
         };
         round.values.insert("restore_first_answer_ms".into(), took.as_secs_f64() * 1e3);
-        round.values.insert("restore_disk_read_bytes".into(), process_io::read_bytes().saturating_sub(before) as f64);
+        round
+            .values
+            .insert("restore_disk_read_bytes".into(), process_io::read_bytes().saturating_sub(before) as f64);
         Ok(Answer::Measured(Box::new(round)))
     }
 }
@@ -174,7 +176,8 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure
     let before = stats(arm)?;
     let (began_unix_ms, began, cpu) = (aquifer_io::unix_time_ms(), aquifer_io::now(), process_cpu());
     let mut values = BTreeMap::new();
-    let tally = if work.checkpoints > 0 { under_checkpoints(arm, work, &mut values)? } else { arm.round(work)? };
+    let tally =
+        if work.checkpoints > 0 { under_checkpoints(arm, work, &mut values)? } else { arm.round(work)? };
     let mut seconds = tally.measured.as_secs_f64();
     let fills = matches!(work.doing, Doing::Load | Doing::Overwrite);
     if fills {
@@ -196,11 +199,13 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure
         written_bytes: counted(after.disk_written_bytes, before.disk_written_bytes),
         ..Ssd::default()
     };
-    let uploaded = counted(after.uploaded_bytes, before.uploaded_bytes);
-    let written = (ssd.written_bytes + uploaded) as f64;
+    let uploaded = after.uploaded_bytes.map(|after| counted(after, before.uploaded_bytes.unwrap_or(0)));
+    // Of an engine that lives on the DFS and does not count what it sends there, it is not known.
+    let is_known = uploaded.is_some() || prepare.engine != Engine::Slatedb;
+    let written = is_known.then(|| (ssd.written_bytes + uploaded.unwrap_or(0)) as f64);
     let asked = operations * (data.key_bytes + data.value_bytes) as f64;
     let reads_only = matches!(work.doing, Doing::Get | Doing::MultiGet);
-    if fills {
+    if let Some(written) = written.filter(|_| fills) {
         values.insert("written_bytes".into(), written);
     }
     if work.doing == Doing::MultiGet && prepare.engine == Engine::Rocksdb {
@@ -218,9 +223,9 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure
         cpu_us_per_operation: quotient(cpu.as_secs_f64() * 1e6, tally.done as f64),
         memory: Some(memory()),
         ssd: Some(ssd),
-        dfs: (prepare.dfs.is_some()).then(|| Dfs { out_bytes: uploaded, ..Dfs::default() }),
+        dfs: uploaded.map(|out_bytes| Dfs { out_bytes, ..Dfs::default() }),
         amplification: Amplification {
-            write: quotient(written, if reads_only { 0.0 } else { asked }),
+            write: written.and_then(|written| quotient(written, if reads_only { 0.0 } else { asked })),
             read: quotient(ssd.read_bytes as f64, if fills { 0.0 } else { asked }),
             space: quotient(after.state_bytes as f64, data.bytes() as f64),
         },
@@ -232,7 +237,11 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure
 }
 
 /// The measurement with checkpoints in the midst of it.
-fn under_checkpoints(arm: &dyn Arm, work: &Work, values: &mut BTreeMap<String, f64>) -> Result<Tally, Failure> {
+fn under_checkpoints(
+    arm: &dyn Arm,
+    work: &Work,
+    values: &mut BTreeMap<String, f64>,
+) -> Result<Tally, Failure> {
     let pause = (work.warm_up + work.measured) / (work.checkpoints + 1);
     let (mut seconds, mut sent) = (Vec::new(), 0);
     let tally = std::thread::scope(|scope| {
@@ -262,4 +271,3 @@ fn wait(duration: Duration) {
         std::thread::park_timeout(left);
     }
 }
-

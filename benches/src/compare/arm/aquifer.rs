@@ -51,13 +51,15 @@ impl Aquifer {
         setting(&mut settings, "disk_bytes", options.disk_bytes);
         setting(&mut settings, "compression", format!("{:?}", options.compression));
         options.validate().map_err(|error| Failure::Usage(error.to_string()))?;
-        let engine = block_on(Engine::open(remote, options)).map_err(Failure::engine("cannot open the store"))?;
+        let engine =
+            block_on(Engine::open(remote, options)).map_err(Failure::engine("cannot open the store"))?;
         setting(&mut settings, "io", engine.backend().to_string());
         Ok(Self { client: engine.client(), engine, data: prepare.data, settings })
     }
 
     fn merged_bytes(&self) -> Result<(u64, u64), Failure> {
-        let stats = block_on(self.client.stats()).map_err(Failure::engine("cannot read the engine's numbers"))?;
+        let stats =
+            block_on(self.client.stats()).map_err(Failure::engine("cannot read the engine's numbers"))?;
         Ok((stats.sum(|shard| shard.compacted_bytes), stats.sum(|shard| shard.frozen_bytes)))
     }
 }
@@ -76,7 +78,8 @@ impl Bulk for Aquifer {
     }
 
     fn write(&self, keys: &[Vec<u8>], values: &[Vec<u8>]) -> Result<(), Failure> {
-        let replies: Vec<_> = keys.iter().zip(values).map(|(key, value)| self.client.put(key, value)).collect();
+        let replies: Vec<_> =
+            keys.iter().zip(values).map(|(key, value)| self.client.put(key, value)).collect();
         block_on(async {
             for reply in replies {
                 reply.await.map_err(Failure::engine("a write failed"))?;
@@ -153,15 +156,16 @@ impl Arm for Aquifer {
     }
 
     fn checkpoint(&self) -> Result<u64, Failure> {
-        let before = self.stats()?.uploaded_bytes;
+        let before = self.stats()?.uploaded_bytes.unwrap_or(0);
         block_on(self.client.checkpoint(Vec::new())).map_err(Failure::engine("a checkpoint failed"))?;
-        Ok(self.stats()?.uploaded_bytes.saturating_sub(before))
+        Ok(self.stats()?.uploaded_bytes.unwrap_or(0).saturating_sub(before))
     }
 
     fn stats(&self) -> Result<Stats, Failure> {
-        let stats = block_on(self.client.stats()).map_err(Failure::engine("cannot read the engine's numbers"))?;
+        let stats =
+            block_on(self.client.stats()).map_err(Failure::engine("cannot read the engine's numbers"))?;
         Ok(Stats {
-            uploaded_bytes: stats.sum(|shard| shard.flushed_bytes + shard.compacted_bytes),
+            uploaded_bytes: Some(stats.sum(|shard| shard.flushed_bytes + shard.compacted_bytes)),
             state_bytes: stats.sum(|shard| shard.segment_bytes),
             ..Stats::default()
         })

@@ -79,9 +79,7 @@ fn dfs_of(prepare: &Prepare) -> Result<&super::spec::DfsAccess, Failure> {
 }
 
 /// Opens the arm's part of a DFS.
-fn remote_of(
-    dfs: &super::spec::DfsAccess,
-) -> Result<std::sync::Arc<dyn aquifer_remote::Remote>, Failure> {
+fn remote_of(dfs: &super::spec::DfsAccess) -> Result<std::sync::Arc<dyn aquifer_remote::Remote>, Failure> {
     let settings = [
         ("AWS_ENDPOINT", dfs.endpoint.as_str()),
         ("AWS_REGION", "us-east-1"),

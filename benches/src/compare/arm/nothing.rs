@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use super::{About, Arm};
 use crate::compare::drive::bulk::{self, Bulk, Found};
-use crate::compare::drive::tally::Tally;
 use crate::compare::drive::lanes;
+use crate::compare::drive::tally::Tally;
 use crate::compare::spec::{Data, Doing, Prepare, Stats, Work};
 use crate::failure::Failure;
 use crate::run::write_value;

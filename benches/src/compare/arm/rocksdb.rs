@@ -9,8 +9,8 @@ use rocksdb::{DB, FlushOptions, ReadOptions, WaitForCompactOptions, WriteBatch, 
 use super::rocksdb_options::{Chosen, chosen};
 use super::{About, Arm, dfs_of, remote_of, setting};
 use crate::compare::drive::bulk::{self, Bulk, Found};
-use crate::compare::drive::tally::Tally;
 use crate::compare::drive::lanes::{self, Blocking};
+use crate::compare::drive::tally::Tally;
 use crate::compare::spec::{Data, Doing, Files, Prepare, Stats, Work};
 use crate::compare::transfer;
 use crate::failure::Failure;
@@ -191,7 +191,8 @@ impl Arm for RocksDb {
         let mut uploaded = self.uploaded.lock().unwrap_or_else(PoisonError::into_inner);
         uploaded.checkpoints += 1;
         let folder = self.prepare.dir.join(format!("checkpoint-{}", uploaded.checkpoints));
-        let checkpoint = Checkpoint::new(&self.database.database).map_err(failed("cannot begin a checkpoint"))?;
+        let checkpoint =
+            Checkpoint::new(&self.database.database).map_err(failed("cannot begin a checkpoint"))?;
         checkpoint.create_checkpoint(&folder).map_err(failed("a checkpoint failed"))?;
         let number = uploaded.checkpoints;
         let sent = transfer::upload(&remote, &folder, number, &mut uploaded.files);

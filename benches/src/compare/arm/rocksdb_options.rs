@@ -41,11 +41,13 @@ pub(super) fn chosen(prepare: &Prepare) -> Result<Chosen, Failure> {
     };
     if text.lines().any(|line| line.trim_start().starts_with('[')) {
         setting(&mut settings, "options_form", "RocksDB's OPTIONS format: nothing but the cache is ours");
-        let folder = tempfile::tempdir().map_err(|error| Failure::local("cannot make a folder for", path, error))?;
+        let folder =
+            tempfile::tempdir().map_err(|error| Failure::local("cannot make a folder for", path, error))?;
         std::fs::write(folder.path().join("OPTIONS-000007"), &text)
             .map_err(|error| Failure::local("cannot copy", path, error))?;
         let env = Env::new().map_err(wrong)?;
-        let (mut database, families) = Options::load_latest(folder.path(), env, false, cache).map_err(wrong)?;
+        let (mut database, families) =
+            Options::load_latest(folder.path(), env, false, cache).map_err(wrong)?;
         database.create_if_missing(true);
         return Ok(Chosen { database, families, settings });
     }

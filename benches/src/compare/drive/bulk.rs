@@ -88,12 +88,16 @@ impl Thread<'_> {
         let batch = self.batch();
         let value_bytes = usize::try_from(self.data.value_bytes).unwrap_or(usize::MAX);
         let mut tally = Tally::new();
-        let (mut numbers, mut keys, mut values) = (Vec::with_capacity(CHUNK_KEYS), Vec::new(), vec![Vec::new(); batch]);
+        let (mut numbers, mut keys, mut values) =
+            (Vec::with_capacity(CHUNK_KEYS), Vec::new(), vec![Vec::new(); batch]);
         loop {
             if self.work.doing == Doing::Load {
                 self.keys.filling(self.next, &mut numbers, &mut keys, batch);
             } else {
-                let left = self.work.operations.saturating_sub(self.written.fetch_add(CHUNK_KEYS as u64, Ordering::Relaxed));
+                let left = self
+                    .work
+                    .operations
+                    .saturating_sub(self.written.fetch_add(CHUNK_KEYS as u64, Ordering::Relaxed));
                 numbers.clear();
                 numbers.resize(usize::try_from(left).unwrap_or(CHUNK_KEYS).min(CHUNK_KEYS), 0);
                 self.keys.chosen(&mut numbers, &mut keys, batch);

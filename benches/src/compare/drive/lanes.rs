@@ -63,7 +63,11 @@ impl<S: Blocking> Target for Called<S> {
 }
 
 /// On threads that each have one operation under way.
-pub(in crate::compare) fn on_blocking<S: Blocking>(store: &Arc<S>, work: &Work, data: Data) -> Result<Tally, Failure> {
+pub(in crate::compare) fn on_blocking<S: Blocking>(
+    store: &Arc<S>,
+    work: &Work,
+    data: Data,
+) -> Result<Tally, Failure> {
     let store = Arc::clone(store);
     let plan = plan(work, data, work.threads, 1)?;
     collect(&plan, work, |outcomes| {
@@ -94,7 +98,12 @@ pub(in crate::compare) fn through_client(client: &Client, work: &Work, data: Dat
 }
 
 /// On the shards' own threads.
-pub(in crate::compare) fn on_shards(client: &Client, shards: usize, work: &Work, data: Data) -> Result<Tally, Failure> {
+pub(in crate::compare) fn on_shards(
+    client: &Client,
+    shards: usize,
+    work: &Work,
+    data: Data,
+) -> Result<Tally, Failure> {
     let plan = plan(work, data, u32::try_from(shards).unwrap_or(u32::MAX), work.in_flight)?;
     collect(&plan, work, |outcomes| {
         for index in 0..shards {
@@ -124,7 +133,9 @@ fn collect(
         match outcomes.recv_timeout(LOOK) {
             Ok(outcome) => all.add(&outcome.map_err(Failure::from)?),
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if interrupt::check().is_err() => plan.live.stop(),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if interrupt::check().is_err() => {
+                plan.live.stop()
+            }
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
         }
     }

@@ -67,6 +67,9 @@ impl Tally {
 pub(in crate::compare) fn rings_open() -> u64 {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return 0 };
     let is_ring = |path: std::path::PathBuf| path.as_os_str() == "anon_inode:[io_uring]";
-    entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok()).filter(|path| is_ring(path.clone())).count()
-        as u64
+    entries
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .filter(|path| is_ring(path.clone()))
+        .count() as u64
 }
