@@ -6,6 +6,7 @@
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
+//!     ─> compare ─> result, other engines                    ours beside them
 //!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
 //!     ─> run ─> result ─> table, JSON, page                    the engine by known workloads
 //!     ─> show, diff ─> result                                  results again, and against each other
@@ -18,6 +19,7 @@
 mod allocator;
 mod check;
 mod cli;
+mod compare;
 mod contact;
 mod device;
 mod dfs;
@@ -62,6 +64,8 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(*args),
         Some(Command::Show(args)) => show::show(&args),
         Some(Command::Diff(args)) => diff::diff(&args),
+        Some(Command::Compare(args)) => compare::compare(&args),
+        Some(Command::CompareWorker) => compare::serve(),
         None => events::events(cli.events),
     };
     match result {

@@ -2,6 +2,7 @@
 
 mod bytes_arg;
 mod check;
+mod compare;
 mod device;
 mod dfs;
 mod diff;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::{human_bytes, parse_bytes};
 pub(crate) use check::CheckArgs;
+pub(crate) use compare::{Against, CompareArgs};
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
 pub(crate) use diff::DiffArgs;
@@ -68,6 +70,12 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Hold one result of run or compare against another: what is faster, what is slower, beyond the noise.
     Diff(DiffArgs),
+    /// Measure the engine beside others: RocksDB, SlateDB or fjall, which a build has by its features.
+    #[command(after_help = crate::compare::help())]
+    Compare(Box<CompareArgs>),
+    /// One arm of `compare`, driven over its standard input.
+    #[command(hide = true)]
+    CompareWorker,
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     if seconds.is_zero() { Err("more than no time".to_owned()) } else { Ok(seconds) }
 }
 
-fn parse_seconds_or_none(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_seconds_or_none(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| (0.0..=86_400.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "seconds, at most a day".to_owned())
 }

@@ -36,7 +36,7 @@ use crate::output::{Output, publish};
 use crate::progress::{Progress, say};
 use crate::scratch::Scratch;
 use curl::Curl;
-use dfs_process::DfsProcess;
+pub(crate) use dfs_process::{BUCKET, DfsProcess};
 use groups::{Bench, Client, Shaped};
 use report::{Report, SCHEMA};
 use target::Target;

@@ -102,13 +102,6 @@ impl Document {
         }
     }
 
-    /// The document as text.
-    pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        Ok(text)
-    }
-
     /// What both kinds begin with.
     pub(crate) fn header(&self) -> &Header {
         match self {
@@ -128,9 +121,9 @@ mod tests {
         run.phases.push(Phase { name: "readrandom".to_owned(), ..Phase::default() });
         run.finish();
         let run = Document::Run(run);
-        assert_eq!(Document::parse(&run.to_json().unwrap()).unwrap(), run);
+        assert_eq!(Document::parse(&serde_json::to_vec(&run).unwrap()).unwrap(), run);
         let comparison = Document::Compare(Comparison::begin(Header::default(), Some("state".to_owned())));
-        assert_eq!(Document::parse(&comparison.to_json().unwrap()).unwrap(), comparison);
+        assert_eq!(Document::parse(&serde_json::to_vec(&comparison).unwrap()).unwrap(), comparison);
     }
 
     #[test]

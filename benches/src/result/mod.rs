@@ -28,9 +28,9 @@ mod schema_test;
 mod table;
 mod utc;
 
-pub(crate) use comparison::{Arm, Comparison, Goal, Ratio, Row};
+pub(crate) use comparison::{Arm, Comparison, Goal, Row};
 pub(crate) use document::{Document, DocumentError, RunResult};
-pub(crate) use header::{Build, Header};
+pub(crate) use header::Header;
 pub(crate) use html::page;
 pub(crate) use metric::{Better, METRICS, Metric, Summary, summary};
 pub(crate) use noise::Noise;

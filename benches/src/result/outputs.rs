@@ -27,7 +27,7 @@ impl Outputs {
     }
 
     /// Writes a result to all of them, then shows the table. A partial result is written like a whole one: its header says
-    /// what it is. Recordings go to `--hlog` only, so who need not record may give none.
+    /// what it is. Recordings go to `--hlog` only.
     ///
     /// # Errors
     /// The first place that could not be written, after all others were tried: a full disk below one of them costs no
@@ -39,11 +39,6 @@ impl Outputs {
         let stdout_taken = [&self.json, &self.html].into_iter().flatten().any(Output::is_stdout);
         let shown = show(&table(document), stdout_taken);
         [json, html, hlog, Some(shown)].into_iter().flatten().find(Result::is_err).unwrap_or(Ok(()))
-    }
-
-    /// Whether recordings are wanted.
-    pub(crate) fn wants_recordings(&self) -> bool {
-        self.hlog.is_some()
     }
 }
 
@@ -78,7 +73,7 @@ mod tests {
         let outputs =
             Outputs::new(&OutputArgs { json: place("a.json"), html: place("a.html"), hlog: place("hlog") })
                 .unwrap();
-        assert!(outputs.wants_recordings() && !folder.path().join("a.json").exists());
+        assert!(!folder.path().join("a.json").exists());
         let header =
             Header { partial: true, partial_reason: Some("interrupted".to_owned()), ..Header::default() };
         let document = Document::Run(RunResult::begin(header));
