@@ -19,13 +19,14 @@ fn changed(place: &Place, name: &str, change: impl FnOnce(&mut Value)) -> String
     path.to_str().unwrap().to_owned()
 }
 
-/// Multiplies a number of every round of a phase.
-fn scale(document: &mut Value, phase: usize, pointer: &str, by: f64) {
+/// Makes a number of every round of a phase so many percent of what it was. Counts stay counts.
+fn scale(document: &mut Value, phase: usize, pointer: &str, percent: u32) {
     for round in document["phases"][phase]["rounds"].as_array_mut().unwrap() {
         let number = round.pointer_mut(pointer).unwrap();
-        let scaled = number.as_f64().unwrap() * by;
-        // Counts stay counts.
-        *number = if number.is_u64() { json!(scaled as u64) } else { json!(scaled) };
+        *number = match number.as_u64() {
+            Some(count) => json!(count * u64::from(percent) / 100),
+            None => json!(number.as_f64().unwrap() * f64::from(percent) / 100.0),
+        };
     }
 }
 
@@ -51,11 +52,11 @@ fn a_result_against_itself_shows_no_difference() {
 fn what_is_beyond_the_noise_gets_a_verdict_and_what_is_not_gets_none() {
     let place = Place::new();
     let new = changed(&place, "new.json", |document| {
-        scale(document, 1, "/ops_per_s", 1.25);
-        scale(document, 1, "/latency/p99_us", 1.5);
-        scale(document, 1, "/latency/p50_us", 1.02);
-        scale(document, 1, "/memory/resident_bytes", 0.5);
-        scale(document, 0, "/ops_per_s", 3.0);
+        scale(document, 1, "/ops_per_s", 125);
+        scale(document, 1, "/latency/p99_us", 150);
+        scale(document, 1, "/latency/p50_us", 102);
+        scale(document, 1, "/memory/resident_bytes", 50);
+        scale(document, 0, "/ops_per_s", 300);
     });
     let text = place.run(&["diff", RUN, &new]).good().stdout;
     let phase = "readrandom, SSD";

@@ -30,6 +30,10 @@ const LOOK: &str = r#"(() => {
         labels: [...figure.querySelectorAll('text.label')].map(label => label.textContent),
         ticks: figure.querySelectorAll('text.tick').length,
         drawn: [...figure.querySelectorAll('path.line, path.area')].filter(path => path.getTotalLength() > 20).length,
+        cut: [...figure.querySelectorAll('svg[role] > text')].filter(text => {
+            const [own, whole] = [text, figure.querySelector('svg[role]')].map(element => element.getBoundingClientRect());
+            return own.left < whole.left || own.right > whole.right || own.top < whole.top || own.bottom > whole.bottom;
+        }).map(text => text.textContent),
         width: figure.querySelector('svg').getBoundingClientRect().width,
         text: Math.min(...[...figure.querySelectorAll('svg > text')].map(text => text.getBoundingClientRect().height)),
     }));
@@ -96,6 +100,7 @@ fn readable(look: &Value) -> Vec<&str> {
     for chart in charts {
         assert_eq!(chart["title"], chart["name"], "{chart}");
         assert_eq!(texts(&chart["labels"]).iter().filter(|label| !label.is_empty()).count(), 2, "{chart}");
+        assert_eq!(texts(&chart["cut"]), Vec::<&str>::new(), "{chart}");
         assert!(chart["ticks"].as_u64().unwrap() >= 4 && chart["drawn"].as_u64().unwrap() >= 1, "{chart}");
         assert!(
             chart["width"].as_f64().unwrap() >= 300.0 && chart["text"].as_f64().unwrap() >= 9.0,

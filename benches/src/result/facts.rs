@@ -39,12 +39,20 @@ pub(crate) fn facts(header: &Header) -> Vec<(&'static str, String)> {
 pub(crate) fn settings_text(settings: &Settings) -> String {
     let one =
         |(name, value): (&String, &serde_json::Value)| match (name.strip_suffix("_bytes"), value.as_u64()) {
-            (Some(name), Some(bytes)) => format!("{} {}", words(name), human_bytes(bytes)),
-            _ => {
-                format!("{} {}", words(name), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            }
+            (Some(name), Some(bytes)) => format!("{}: {}", words(name), human_bytes(bytes)),
+            _ => format!("{}: {}", words(name), plain(value)),
         };
     settings.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Text without its quotes; nothing is `none`.
+fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "none".to_owned(),
+        serde_json::Value::String(text) if text.is_empty() => "none".to_owned(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn words(name: &str) -> String {

@@ -1,6 +1,8 @@
 //! Headless Chromium, driven through its DevTools protocol over a pipe: messages of JSON that end with a zero byte, in on
 //! file 3 and out on file 4 of the browser.
 
+#![allow(unreachable_pub, reason = "a module of a test program")]
+
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -84,23 +86,23 @@ impl Browser {
 
     /// Opens a tab of this size in light or dark.
     pub fn tab(&mut self, width: u32, height: u32, dark: bool) -> Tab<'_> {
-        let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
+        let target = self.call(None, "Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session =
-            self.call(None, "Target.attachToTarget", attach)["sessionId"].as_str().unwrap().to_owned();
+            self.call(None, "Target.attachToTarget", &attach)["sessionId"].as_str().unwrap().to_owned();
         let mut tab = Tab { browser: self, session };
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            tab.call(&format!("{domain}.enable"), json!({}));
+            tab.call(&format!("{domain}.enable"), &json!({}));
         }
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-        tab.call("Emulation.setDeviceMetricsOverride", size);
+        tab.call("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if dark { "dark" } else { "light" };
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        tab.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+        tab.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
         tab
     }
 
-    fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
+    fn call(&mut self, session: Option<&str>, method: &str, params: &Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
         let mut message = json!({ "id": id, "method": method, "params": params });
@@ -140,7 +142,7 @@ pub struct Tab<'b> {
 }
 
 impl Tab<'_> {
-    fn call(&mut self, method: &str, params: Value) -> Value {
+    fn call(&mut self, method: &str, params: &Value) -> Value {
         let session = self.session.clone();
         self.browser.call(Some(&session), method, params)
     }
@@ -148,7 +150,7 @@ impl Tab<'_> {
     /// Loads a file to its end.
     pub fn load(&mut self, path: &Path) -> Loaded {
         let address = format!("file://{}", path.display());
-        let opened = self.call("Page.navigate", json!({ "url": address }));
+        let opened = self.call("Page.navigate", &json!({ "url": address }));
         assert!(opened["errorText"].is_null(), "{opened}");
         let mut loaded = Loaded { complaints: Vec::new(), requests: Vec::new() };
         while !self.take(&mut loaded) {}
@@ -167,7 +169,7 @@ impl Tab<'_> {
         match event["method"].as_str().unwrap_or_default() {
             "Page.loadEventFired" => return true,
             "Network.requestWillBeSent" => {
-                loaded.requests.push(params["request"]["url"].as_str().unwrap().to_owned())
+                loaded.requests.push(params["request"]["url"].as_str().unwrap().to_owned());
             }
             "Runtime.exceptionThrown" | "Runtime.consoleAPICalled" | "Log.entryAdded" => {
                 loaded.complaints.push(params.to_string());
@@ -180,7 +182,7 @@ impl Tab<'_> {
     /// The value of a JavaScript expression.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let answer =
-            self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
+            self.call("Runtime.evaluate", &json!({ "expression": expression, "returnByValue": true }));
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
@@ -188,7 +190,7 @@ impl Tab<'_> {
     /// The whole page as PNG.
     pub fn screenshot(&mut self) -> Vec<u8> {
         use base64::Engine as _;
-        let answer = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        let answer = self.call("Page.captureScreenshot", &json!({ "captureBeyondViewport": true }));
         base64::prelude::BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
     }
 }

@@ -20,8 +20,8 @@ use super::Axis;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 50.0;
-const RIGHT: f64 = 14.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 18.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 42.0;
 
