@@ -48,7 +48,7 @@ fn over_time(phase: &Phase, title: &str, label: &str, lines: Vec<Line>, is_time:
     Some(Chart {
         title: title.to_owned(),
         description: format!("{title} of {}, {} rounds", phase.name, lines.len()),
-        x: Axis::linear("seconds", points().map(|point| point.0), |seconds| count(seconds)),
+        x: Axis::linear("seconds", points().map(|point| point.0), count),
         y: Axis::linear(label, y, if is_time { time } else { short }),
         areas: Vec::new(),
         lines,
@@ -98,9 +98,10 @@ fn curve_chart(of: &str, curves: Vec<(String, &[CurvePoint])>) -> Option<Chart> 
 /// Latency against throughput: flat, then steep.
 pub(super) fn sweep(phase: &Phase) -> Option<Chart> {
     let sweep = phase.sweep.as_ref().filter(|sweep| !sweep.steps.is_empty())?;
-    let percentiles: [(&str, fn(&crate::result::SweepStep) -> f64); 3] =
+    type Percentile = (&'static str, fn(&crate::result::SweepStep) -> f64);
+    let percentiles: [Percentile; 3] =
         [("p50", |step| step.p50_us), ("p99", |step| step.p99_us), ("p99.9", |step| step.p99_9_us)];
-    let line = |(name, of): (&str, fn(&crate::result::SweepStep) -> f64)| {
+    let line = |(name, of): Percentile| {
         let points = sweep.steps.iter().map(|step| {
             let (offered, achieved) = (count(step.offered_ops_per_s), count(step.achieved_ops_per_s));
             let tip = format!("{} at {achieved} ops/s ({offered} offered)", time(of(step)));
@@ -156,8 +157,8 @@ pub(super) fn hits_over_time(phase: &Phase) -> Option<Chart> {
             "shares of memory, SSD and DFS in the reads of {}, round {}",
             phase.name, round.round
         ),
-        x: Axis::linear("seconds", seconds.iter().map(|(at_s, _)| *at_s), |seconds| count(seconds)),
-        y: Axis::linear("share of reads", [1.0].into_iter(), |share| super::plot::percent(share)),
+        x: Axis::linear("seconds", seconds.iter().map(|(at_s, _)| *at_s), count),
+        y: Axis::linear("share of reads", [1.0].into_iter(), super::plot::percent),
         areas: areas.collect(),
         lines: Vec::new(),
         marks: Vec::new(),
@@ -191,7 +192,7 @@ fn short(value: f64) -> String {
 
 /// Three digits, without zeros at the end.
 fn rounded(value: f64) -> String {
-    if value >= 99.0 && value < 100.0 {
+    if (99.0..100.0).contains(&value) {
         return value.to_string().chars().take(7).collect();
     }
     let text = number(value);
