@@ -52,7 +52,7 @@ pub(crate) enum Failure {
         source: std::io::Error,
     },
     /// `diff --fail-on-regression` found some.
-    #[error("{0} numbers are worse than before, beyond the noise")]
+    #[error("numbers that are worse than before, beyond the noise: {0}")]
     Regression(u64),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]

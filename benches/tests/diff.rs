@@ -68,7 +68,7 @@ fn what_is_beyond_the_noise_gets_a_verdict_and_what_is_not_gets_none() {
     let once = row(&text, "fillrandom", "throughput, ops/s");
     assert!(once.contains("+200.0 %") && once.contains("unknown: fewer than 3 quiet rounds"), "{once}");
     let ended = place.run(&["diff", RUN, &new, "--fail-on-regression"]);
-    ended.failed(4, "1 numbers are worse than before, beyond the noise");
+    ended.failed(4, "numbers that are worse than before, beyond the noise: 1");
 }
 
 /// Half the throughput, while somebody else used the machine: that says nothing about this program.

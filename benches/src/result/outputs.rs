@@ -84,6 +84,18 @@ mod tests {
         assert!(!folder.path().join("hlog").exists(), "nothing was recorded");
     }
 
+    /// A disk that is full below one of the places.
+    #[test]
+    fn a_place_that_fails_costs_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let html = folder.path().join("a.html");
+        let args = OutputArgs { json: Some("/dev/full".into()), html: Some(html.clone()), hlog: None };
+        let document = Document::Run(RunResult::begin(Header::default()));
+        let error = Outputs::new(&args).unwrap().publish(&document, &[]).unwrap_err().to_string();
+        assert!(error.contains("cannot write /dev/full: No space left"), "{error}");
+        assert!(std::fs::read_to_string(&html).unwrap().ends_with("</html>"));
+    }
+
     #[test]
     fn places_that_cannot_be_written_are_found_out_before() {
         let folder = tempfile::tempdir().unwrap();
