@@ -22,7 +22,7 @@ const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 250.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 18.0;
-const TOP: f64 = 24.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 42.0;
 
 /// Points of a line at most; of more, the least and the largest of each stretch are drawn.
@@ -112,7 +112,7 @@ impl Chart {
             }
             line class="axis" x1=(LEFT) x2=(right) y1=(bottom) y2=(bottom) {}
             text class="label" text-anchor="middle" x=(round(f64::midpoint(LEFT, right))) y=(HEIGHT - 6.0) { (self.x.label()) }
-            text class="label" x="2" y="11" { (self.y.label()) }
+            text class="label" x="2" y="14" { (self.y.label()) }
         }
     }
 
