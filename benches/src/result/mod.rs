@@ -11,6 +11,7 @@
 //! measured is `null`, and a document of an earlier version of this program is read for ever: new fields may come at
 //! any time, a field that changes its meaning makes a new [`SCHEMA`].
 
+mod cells;
 mod comparison;
 mod document;
 mod facts;

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use super::plot::{Bar, bars};
-use super::{all_metrics, plots, settings_line, table};
+use super::{all_metrics, grid_table, plots, settings_line, table};
 use crate::report::{count, share};
-use crate::result::table::{bytes, counted, factor, median, numbered};
+use crate::result::cells::{arms, factor, goals};
 use crate::result::{Comparison, Goal, Metric, Row};
 
 /// Metrics that arms are shown side by side in.
@@ -30,19 +30,13 @@ pub(super) fn body(comparison: &Comparison) -> Markup {
 }
 
 fn goals_table(rows: &[Row]) -> Markup {
-    let header = ["row", "metric", "against", "ratio (min–max)", "goal", "verdict"];
-    let line = |row: &Row, goal: &Goal| {
-        vec![
-            row.name.clone(),
-            Metric::title(&goal.metric),
-            goal.against.clone(),
-            goal.ratio.map_or_else(|| "–".to_owned(), share),
-            goal.text(),
-            goal.verdict(row.noise.noisy),
-        ]
-    };
-    let lines: Vec<_> =
-        rows.iter().flat_map(|row| row.goals.iter().map(move |goal| line(row, goal))).collect();
+    let lines = rows.iter().flat_map(|row| {
+        let named = |cells: Vec<String>| std::iter::once(row.name.clone()).chain(cells).collect();
+        goals(row).rows.into_iter().map(named)
+    });
+    let lines: Vec<Vec<String>> = lines.collect();
+    let header: Vec<_> = rows.first().map(|row| goals(row).header).unwrap_or_default();
+    let header: Vec<_> = std::iter::once("row").chain(header).collect();
     html! { @if !lines.is_empty() { (table(&header, 3, &lines)) } }
 }
 
@@ -78,7 +72,7 @@ fn one(index: usize, row: &Row) -> Markup {
                 (workload.value_bytes) " B; " (row.noise.text())
             }
             @for note in &row.notes { p class="note" { (note) } }
-            (arms_table(row))
+            (grid_table(&arms(row), 1))
             div class="plots" {
                 @for metric in SHOWN { (metric_bars(row, metric)) }
                 @if let Some(chart) = plots::arms_percentiles(row) { (chart.draw(&format!("row-{index}-percentiles"))) }
@@ -110,45 +104,6 @@ fn arms_settings(row: &Row) -> Markup {
             }
         }
     }
-}
-
-fn arms_table(row: &Row) -> Markup {
-    let header = [
-        "arm",
-        "ops/s",
-        "ratio",
-        "p50 µs",
-        "p99 µs",
-        "p99.9 µs",
-        "CPU µs/op",
-        "resident",
-        "SSD written",
-        "DFS out",
-        "write amp",
-        "read amp",
-        "wrong",
-    ];
-    let line = |arm: &crate::result::Arm| {
-        let of = |name, text| median(&arm.summary, name, text);
-        let ratio = row.ratios.iter().find(|ratio| ratio.against == arm.name);
-        let ratio = ratio.and_then(|ratio| ratio.metrics.get("ops_per_s")).copied();
-        vec![
-            format!("{} {}", arm.name, arm.version),
-            of("ops_per_s", counted),
-            ratio.map(share).unwrap_or_default(),
-            of("p50_us", numbered),
-            of("p99_us", numbered),
-            of("p99_9_us", numbered),
-            of("cpu_us_per_operation", numbered),
-            of("resident_bytes", bytes),
-            of("ssd_written_bytes", bytes),
-            of("dfs_out_bytes", bytes),
-            of("write_amplification", factor),
-            of("read_amplification", factor),
-            count(arm.rounds.iter().map(|round| round.answers_wrong).sum::<u64>()),
-        ]
-    };
-    table(&header, 1, &row.arms.iter().map(line).collect::<Vec<_>>())
 }
 
 /// One metric of all arms; nothing when no arm has any of it.

@@ -9,6 +9,7 @@ mod run;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::cells::Grid;
 use super::facts::{facts, settings_text};
 use super::{Document, Header, Metric, Settings, Summary};
 
@@ -104,6 +105,10 @@ fn table(header: &[&str], names: usize, rows: &[Vec<String>]) -> Markup {
             }
         }
     }
+}
+
+fn grid_table(grid: &Grid, names: usize) -> Markup {
+    table(&grid.header, names, &grid.rows)
 }
 
 fn verdict_class(cell: &str) -> Option<&'static str> {

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use super::plot::{Bar, bars, percent, stacked};
-use super::{all_metrics, plots, settings_line, table};
-use crate::report::{count, number, range};
-use crate::result::table::{bytes, counted, dollars, factor, median, numbered};
+use super::{all_metrics, grid_table, plots, settings_line};
+use crate::report::{count, number};
+use crate::result::cells::{cost, factor, speed};
 use crate::result::{Metric, Phase, RunResult};
 
 pub(super) fn body(run: &RunResult) -> Markup {
@@ -15,77 +15,12 @@ pub(super) fn body(run: &RunResult) -> Markup {
     html! {
         section {
             h2 { "All phases" }
-            (speed(&run.phases))
-            (cost(&run.phases))
+            (grid_table(&speed(&run.phases), 1))
+            (grid_table(&cost(&run.phases), 1))
             div class="plots" { (ceilings(&run.phases)) (amplification(&run.phases)) (hits(&run.phases)) }
         }
         @for (index, phase) in run.phases.iter().enumerate() { (one(index, phase)) }
     }
-}
-
-fn speed(phases: &[Phase]) -> Markup {
-    let header = [
-        "phase",
-        "ops/s",
-        "(min–max)",
-        "per core",
-        "p50 µs",
-        "p90 µs",
-        "p99 µs",
-        "p99.9 µs",
-        "p99.99 µs",
-        "max µs",
-        "wrong",
-    ];
-    let row = |phase: &Phase| {
-        let of = |name, text| median(&phase.summary, name, text);
-        let latencies = ["p50_us", "p90_us", "p99_us", "p99_9_us", "p99_99_us", "max_us"];
-        let mut cells = vec![
-            phase.name.clone(),
-            of("ops_per_s", counted),
-            phase.metric("ops_per_s").map(range).unwrap_or_default(),
-            of("ops_per_s_per_core", counted),
-        ];
-        cells.extend(latencies.map(|name| of(name, numbered)));
-        cells.push(count(phase.answers_wrong()));
-        cells
-    };
-    table(&header, 1, &phases.iter().map(row).collect::<Vec<_>>())
-}
-
-fn cost(phases: &[Phase]) -> Markup {
-    let header = [
-        "phase",
-        "CPU µs/op",
-        "tool µs/op",
-        "resident",
-        "peak",
-        "SSD reads",
-        "read",
-        "written",
-        "DFS requests",
-        "in",
-        "out",
-        "$/h",
-    ];
-    let row = |phase: &Phase| {
-        let of = |name, text| median(&phase.summary, name, text);
-        vec![
-            phase.name.clone(),
-            of("cpu_us_per_operation", numbered),
-            phase.tool.map_or_else(|| "–".to_owned(), |tool| number(tool.us_per_operation)),
-            of("resident_bytes", bytes),
-            of("peak_bytes", bytes),
-            of("ssd_reads", counted),
-            of("ssd_read_bytes", bytes),
-            of("ssd_written_bytes", bytes),
-            of("dfs_requests", counted),
-            of("dfs_in_bytes", bytes),
-            of("dfs_out_bytes", bytes),
-            of("dollars_per_hour", dollars),
-        ]
-    };
-    table(&header, 1, &phases.iter().map(row).collect::<Vec<_>>())
 }
 
 fn ceilings(phases: &[Phase]) -> Markup {

@@ -6,12 +6,9 @@ mod run;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
+use super::cells::Grid;
 use super::facts::facts;
-use super::metric::whole;
-use super::{Document, Header, Summary};
-use crate::cli::human_bytes;
-use crate::measure::spread::Spread;
-use crate::report::{count, number};
+use super::{Document, Header};
 
 /// The whole document.
 pub(crate) fn table(document: &Document) -> String {
@@ -44,33 +41,11 @@ fn new_table(header: &[&str], names: usize) -> Table {
     table
 }
 
-/// The median of a metric, written by one of the functions below; a dash when it was not measured.
-pub(crate) fn median(summary: &Summary, name: &str, text: fn(f64) -> String) -> String {
-    summary.get(name).map_or_else(|| "–".to_owned(), |spread| text(spread.median))
-}
-
-pub(crate) fn counted(found: f64) -> String {
-    count(found)
-}
-
-pub(crate) fn numbered(found: f64) -> String {
-    number(found)
-}
-
-/// Two digits, or more where the number is small.
-pub(crate) fn factor(found: f64) -> String {
-    format!("{found:.2}")
-}
-
-pub(crate) fn bytes(found: f64) -> String {
-    human_bytes(whole(found))
-}
-
-pub(crate) fn dollars(found: f64) -> String {
-    format!("{found:.4}")
-}
-
-/// A ratio with where it lies.
-fn ratio(spread: Spread) -> String {
-    crate::report::share(spread)
+/// A table of these cells.
+fn grid_table(grid: &Grid, names: usize) -> Table {
+    let mut table = new_table(&grid.header, names);
+    grid.rows.iter().for_each(|row| {
+        table.add_row(row);
+    });
+    table
 }
