@@ -9,7 +9,7 @@
 //!
 //! The JSON is documented in `docs/result-schema.md`, field by field; a test holds the two together. What was not
 //! measured is `null`, and a document of an earlier version of this program is read for ever: new fields may come at
-//! any time, a field that changes its meaning makes a new [`SCHEMA`].
+//! any time, a field that changes its meaning makes a new [`document::SCHEMA`].
 
 mod cells;
 mod comparison;
