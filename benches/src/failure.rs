@@ -6,6 +6,7 @@
 //! | 1 | the verification found a mismatch |
 //! | 2 | flags that make no sense |
 //! | 3 | anything else: the input, the store, the machine |
+//! | 4 | `diff --fail-on-regression`: something is slower, beyond the noise |
 //! | 130 | ended by Ctrl-C or SIGTERM; temporary folders are removed |
 
 use std::process::ExitCode;
@@ -50,6 +51,9 @@ pub(crate) enum Failure {
         /// The system's error.
         source: std::io::Error,
     },
+    /// `diff --fail-on-regression` found some.
+    #[error("{0} numbers are worse than before, beyond the noise")]
+    Regression(u64),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -74,6 +78,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Mismatch(_) => 1,
             Self::Usage(_) => 2,
+            Self::Regression(_) => 4,
             Self::Interrupted => 130,
             _ => 3,
         })

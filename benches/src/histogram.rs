@@ -58,6 +58,11 @@ impl Latencies {
         self.0.as_ref().is_none_or(Histogram::is_empty)
     }
 
+    /// The histogram itself, in nanoseconds.
+    pub(crate) fn histogram(&self) -> Option<&Histogram<u64>> {
+        self.0.as_ref()
+    }
+
     /// Count, mean, percentiles and maximum.
     pub(crate) fn summary(&self) -> LatencySummary {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
@@ -78,7 +83,7 @@ impl Latencies {
 }
 
 /// Percentiles are told apart twice as finely with each halving of the distance to 100 %, so many for each halving.
-const TICKS_PER_HALF_DISTANCE: u32 = 5;
+pub(crate) const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 impl Latencies {
     /// Latencies by percentile, as HdrHistogram tools print them: ascending, the last at 100 %.

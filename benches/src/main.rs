@@ -6,8 +6,10 @@
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
-//!     ─> compare ─> other engines                            ours beside them
+//!     ─> compare ─> result                                    ours beside other engines
 //!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
+//!     ─> run ─> result ─> table, JSON, page                    the engine by known workloads
+//!     ─> show, diff ─> result                                  results again, and against each other
 //! ```
 //!
 //! Exit codes are in [`failure`].
@@ -21,6 +23,7 @@ mod compare;
 mod contact;
 mod device;
 mod dfs;
+mod diff;
 mod events;
 mod failure;
 mod histogram;
@@ -35,6 +38,7 @@ mod resources;
 mod result;
 mod run;
 mod scratch;
+mod show;
 mod state_out;
 mod verify;
 mod workload;
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(*args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::CompareWorker) => compare::serve(),
+        Some(Command::Show(args)) => show::show(&args),
+        Some(Command::Diff(args)) => diff::diff(&args),
         None => events::events(cli.events),
     };
     match result {

@@ -169,6 +169,23 @@ impl Goal {
         Self { metric, against, at_most: Some(ratio), ..Self::default() }
     }
 
+    /// What is to be reached, in signs.
+    pub(crate) fn text(&self) -> String {
+        let sides =
+            [self.at_least.map(|least| format!("≥ {least}")), self.at_most.map(|most| format!("≤ {most}"))];
+        sides.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Whether it was reached, in words; a noisy row says so.
+    pub(crate) fn verdict(&self, noisy: bool) -> String {
+        let noisy = if noisy { ", noisy" } else { "" };
+        match self.reached {
+            Some(true) => format!("reached{noisy}"),
+            Some(false) => format!("MISSED{noisy}"),
+            None => "not measured".to_owned(),
+        }
+    }
+
     fn judge(&mut self, ratio: Option<&Ratio>) {
         self.ratio = ratio.and_then(|ratio| ratio.metrics.get(&self.metric).copied());
         self.reached = self.ratio.map(|ratio| {

@@ -7,9 +7,6 @@ use super::{Comparison, Header, Noise, Phase};
 /// Version of the document.
 pub(crate) const SCHEMA: &str = "aquifer-bench/1";
 
-/// Longest document that is read.
-pub(crate) const DOCUMENT_BYTES_MAX: u64 = 256 << 20;
-
 /// Which command a document is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

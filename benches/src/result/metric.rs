@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Round, quotient};
+use crate::cli::human_bytes;
 use crate::measure::spread::Spread;
+use crate::report::{count, number as number_text};
 
 /// Each metric over the rounds, by its name. Metrics that no round has are absent.
 pub(crate) type Summary = BTreeMap<String, Spread>;
@@ -106,6 +108,28 @@ impl Metric {
         METRICS.iter().find(|metric| metric.name == name)
     }
 
+    /// The name for people of a metric or further value, with its unit where [`Metric::text`] writes none.
+    pub(crate) fn title(name: &str) -> String {
+        match Self::named(name) {
+            Some(metric) if ["", "B", "$/h"].contains(&metric.unit) => metric.title.to_owned(),
+            Some(metric) => format!("{}, {}", metric.title, metric.unit),
+            None => name.strip_suffix("_bytes").unwrap_or(name).replace('_', " "),
+        }
+    }
+
+    /// A value of it for people.
+    pub(crate) fn text(name: &str, value: f64) -> String {
+        let unit = Self::named(name).map_or("", |metric| metric.unit);
+        match unit {
+            "ops/s" => count(value),
+            "$/h" => format!("{value:.4} $/h"),
+            "B" => human_bytes(whole(value)),
+            _ if name.ends_with("_bytes") => human_bytes(whole(value)),
+            _ if name.ends_with("_share") => format!("{:.1} %", value * 100.0),
+            _ => number_text(value),
+        }
+    }
+
     /// Which way is good for a number of this name. Further values of a phase are told by their units: less time and fewer
     /// bytes are better, more of anything a second is.
     pub(crate) fn better(name: &str) -> Better {
@@ -138,6 +162,11 @@ pub(crate) fn number(round: &Round, name: &str) -> Option<f64> {
         Some(metric) => (metric.of)(round),
         None => round.values.get(name).copied(),
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from a float it saturates")]
+pub(crate) fn whole(value: f64) -> u64 {
+    value.round() as u64
 }
 
 fn some(number: f64) -> Option<f64> {
@@ -184,6 +213,21 @@ mod tests {
         assert_eq!(number(&round, "dfs_requests"), None);
         round.dfs = Some(Dfs { gets: 1, lists: 2, ..Dfs::default() });
         assert_eq!(number(&round, "dfs_requests"), Some(3.0));
+    }
+
+    #[test]
+    fn values_have_a_unit_that_fits() {
+        for (name, value, title, text) in [
+            ("ops_per_s", 172_000.4, "throughput, ops/s", "172,000"),
+            ("p99_us", 1.5, "p99, µs", "1.50"),
+            ("resident_bytes", 1_048_576.0, "resident memory", "1 MiB"),
+            ("hit_ssd_share", 0.25, "reads from the SSD", "25.0 %"),
+            ("checkpoint_uploaded_bytes", 2048.0, "checkpoint uploaded", "2 KiB"),
+            ("restore_ms", 12.0, "restore ms", "12.0"),
+            ("dollars_per_hour", 0.083, "price", "0.0830 $/h"),
+        ] {
+            assert_eq!((Metric::title(name), Metric::text(name, value)), (title.to_owned(), text.to_owned()));
+        }
     }
 
     #[test]

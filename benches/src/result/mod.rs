@@ -13,23 +13,34 @@
 
 mod comparison;
 mod document;
+mod facts;
 mod header;
+mod hlog;
+mod html;
 mod metric;
 mod noise;
 mod outputs;
 mod phase;
 mod recording;
 mod round;
+#[cfg(test)]
+mod schema_test;
+mod table;
+mod utc;
 
 pub(crate) use comparison::{Arm, Comparison, Goal, Ratio, Row};
-pub(crate) use document::{Document, RunResult, SCHEMA};
+pub(crate) use document::{Document, DocumentError, RunResult};
 pub(crate) use header::{Build, Header};
+pub(crate) use html::page;
 pub(crate) use metric::{Better, METRICS, Metric, Summary, summary};
 pub(crate) use noise::Noise;
-pub(crate) use outputs::Outputs;
+pub(crate) use outputs::{Outputs, read_document};
 pub(crate) use phase::{Ceiling, Curve, CurvePoint, Phase, Sweep, SweepStep, Tier, ToolCost, Workload};
 pub(crate) use recording::{Interval, Recording};
 pub(crate) use round::{Amplification, Dfs, Hits, KindLatency, Memory, Round, Second, Ssd};
+
+pub(crate) use table::{printable, table};
+pub(crate) use utc::utc_text;
 
 /// Settings by name, the unit last in the name. Ordered, so that equal settings are equal text.
 pub(crate) type Settings = std::collections::BTreeMap<String, serde_json::Value>;

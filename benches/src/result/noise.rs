@@ -52,11 +52,20 @@ impl Noise {
         })
     }
 
+    /// In one word. One round tells nothing of the spread.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.noisy, self.spread) {
+            (true, _) => "NOISY",
+            (false, Some(_)) => "quiet",
+            (false, None) => "unknown",
+        }
+    }
+
     /// In words, with the numbers.
     pub(crate) fn text(&self) -> String {
         let spread = match self.spread {
             Some(spread) => format!("spread of rounds at most {:.1} %", spread * 100.0),
-            None => "one round, spread unknown".to_owned(),
+            None => "spread of rounds not known".to_owned(),
         };
         let others = format!("others used at most {:.2} cores", self.others_cores_max);
         let rounds = match self.noisy_rounds {
@@ -64,7 +73,7 @@ impl Noise {
             1 => " (1 noisy round)".to_owned(),
             more => format!(" ({more} noisy rounds)"),
         };
-        format!("{}: {spread}, {others}{rounds}", if self.noisy { "NOISY" } else { "quiet" })
+        format!("{}: {spread}, {others}{rounds}", self.word())
     }
 }
 

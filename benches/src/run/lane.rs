@@ -320,3 +320,125 @@ impl Stream {
         meter
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aquifer_io::ExecutorOptions;
+    use aquifer_io::simulated::{World, WorldOptions};
+    use bytes::Bytes;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Answers at once, but stops for a while at one operation, as a store does that compacts.
+    #[derive(Clone)]
+    struct Stalling {
+        asked: Rc<Cell<u64>>,
+        at: u64,
+        stall: Duration,
+    }
+
+    impl Target for Stalling {
+        const OWNS_ALL: bool = true;
+        type Value = Bytes;
+
+        async fn get(&self, _key: &[u8]) -> Result<Option<Bytes>, TargetError> {
+            self.asked.set(self.asked.get() + 1);
+            if self.asked.get() == self.at {
+                sleep(self.stall).await;
+            }
+            Ok(None)
+        }
+
+        async fn put(&self, _key: &[u8], _value: &[u8]) -> Result<(), TargetError> {
+            Ok(())
+        }
+
+        async fn delete(&self, _key: &[u8]) -> Result<(), TargetError> {
+            Ok(())
+        }
+    }
+
+    fn plan(name: &str, in_flight: usize, interval: Option<Duration>, measured: Duration) -> Arc<Plan> {
+        Arc::new(Plan {
+            workload: Workload::named(name).unwrap(),
+            keys: AtomicU64::new(1_000),
+            filled: AtomicU64::new(0),
+            keys_may_be_gone: true,
+            key_bytes: 16,
+            value_bytes: Length::Fixed(100),
+            in_flight,
+            batch: 8,
+            interval,
+            warm_up: Duration::ZERO,
+            measured,
+            live: Arc::default(),
+        })
+    }
+
+    /// In virtual time: what the lanes of one thread saw, and the target's count.
+    fn simulated(plan: Arc<Plan>, at: u64, stall: Duration) -> (Meter, u64) {
+        let world = World::new(7, WorldOptions::default());
+        let outcome = Rc::new(RefCell::new(None));
+        let asked = Rc::new(Cell::new(0));
+        let target = Stalling { asked: Rc::clone(&asked), at, stall };
+        let into = Rc::clone(&outcome);
+        let thread = world.spawn_executor(ExecutorOptions::default(), move || async move {
+            into.replace(Some(run(target, plan, 1).await));
+        });
+        thread.join().unwrap();
+        let meter = outcome.take().unwrap().unwrap();
+        (meter, asked.get())
+    }
+
+    /// One operation each millisecond for two seconds; the 500th takes half a second. A closed loop sees one slow operation of
+    /// thousands. In an open loop all of the 500 that were due meanwhile waited, the longest for nearly the whole of it.
+    #[test]
+    fn a_stall_counts_for_all_that_should_have_begun_meanwhile() {
+        let (open, asked) = simulated(plan("readrandom", 1, Some(MS), 2_000 * MS), 500, 500 * MS);
+        let (response, service) = (open.response().summary(), open.service().summary());
+        assert!((1_990..=2_000).contains(&asked), "{asked}");
+        assert_eq!(response.count, 2_000);
+        let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.05;
+        // A quarter of the operations waited, evenly from none to 500 ms: nine tenths waited at most 300.
+        assert!(near(response.p90_us, 300_000.0), "{response:?}");
+        assert!(near(response.p99_us, 480_000.0), "{response:?}");
+        assert!(service.p99_us < 1_000.0 && near(service.max_us, 500_000.0), "{service:?}");
+        let (closed, _) = simulated(plan("readrandom", 1, None, 2_000 * MS), 500, 500 * MS);
+        assert!(closed.response().summary().p99_us < 1_000.0, "{closed:?}");
+    }
+
+    /// A store that never answers again must not look like one that was asked little.
+    #[test]
+    fn what_is_due_and_never_begins_counts() {
+        let (open, asked) = simulated(plan("readrandom", 1, Some(MS), 1_000 * MS), 501, 10_000 * MS);
+        let response = open.response().summary();
+        assert_eq!(asked, 501);
+        assert_eq!((open.unstarted, response.count, open.operations), (499, 1_000, 500));
+        assert!((response.p90_us / 400_000.0 - 1.0).abs() < 0.05, "{response:?}");
+        assert!(response.max_us > 9e6, "the operation that hung is there with all its time: {response:?}");
+    }
+
+    #[test]
+    fn lanes_share_the_schedule_of_their_thread() {
+        let (open, asked) = simulated(plan("readrandom", 16, Some(MS), 300 * MS), 100, 50 * MS);
+        let response = open.response().summary();
+        assert!((298..=300).contains(&asked) && open.unstarted == 0, "{asked} {}", open.unstarted);
+        assert!(response.p90_us < 1_000.0, "fifteen other lanes go on: {response:?}");
+    }
+
+    #[test]
+    fn a_batch_counts_as_many_operations_as_it_has_keys() {
+        let (meter, asked) = simulated(plan("multireadrandom", 2, Some(10 * MS), 1_000 * MS), 0, MS);
+        assert_eq!(asked, 800);
+        assert_eq!((meter.operations, meter.checked), (800, 800));
+    }
+
+    #[test]
+    fn a_fill_writes_every_key_once_and_ends() {
+        let (meter, _) = simulated(plan("fillrandom", 4, None, MS), 0, MS);
+        assert_eq!(meter.response().summary().count, 1_000);
+        assert_eq!(meter.written_bytes, 1_000 * 116);
+    }
+}

@@ -80,7 +80,13 @@ pub(crate) fn round(taken: &Taken, plan: &Plan, frame: Frame) -> Round {
         answers_checked: meter.checked,
         answers_wrong: meter.mismatches,
         values: values(taken, plan, &frame, ops_per_s),
-        series: taken.series.iter().map(|second| second_of(second, taken)).collect(),
+        // What ended after the end has a latency and is no throughput.
+        series: taken
+            .series
+            .iter()
+            .filter(|second| (second.index as f64) < taken.seconds)
+            .map(|second| second_of(second, taken))
+            .collect(),
     }
 }
 

@@ -17,7 +17,7 @@ use super::session::{Session, keep_phase};
 use super::workload::Workload;
 use crate::failure::Failure;
 use crate::measure::spread::Spread;
-use crate::result::{Ceiling, Phase, Round, RunResult, Tier};
+use crate::result::{Ceiling, Curve, Phase, Round, RunResult, Tier};
 
 const MIB: u64 = 1 << 20;
 /// Of the data in memory, where no flag says so.
@@ -253,7 +253,8 @@ impl Session<'_> {
                     Some(ssd.read_bytes as f64 / ssd.reads.max(1) as f64)
                 };
                 let gets = |round: &Round| Some(round.dfs?.gets as f64 / round.seconds);
-                let p50 = |round: &Round| Some(round.service.unwrap_or(round.latency).p50_us);
+                let remote = median(&|round| Some(round.hits?.remote));
+                let waited = remote.and_then(|remote| median_of_slowest(&phase.curve, remote));
                 let mut ceilings = Vec::new();
                 if name != PhaseName::Remote
                     && let (Some(reads), Some(bytes)) = (median(&reads), median(&read_bytes))
@@ -261,9 +262,9 @@ impl Session<'_> {
                     ceilings.push(self.disk_ceiling(time, reads, bytes)?);
                 }
                 if name != PhaseName::Ssd
-                    && let (Some(gets), Some(p50)) = (median(&gets), median(&p50))
+                    && let (Some(gets), Some(waited)) = (median(&gets), waited)
                 {
-                    ceilings.extend(self.remote_ceilings(time, gets, p50)?);
+                    ceilings.extend(self.remote_ceilings(time, gets, waited)?);
                 }
                 ceilings
             }
@@ -308,7 +309,7 @@ impl Session<'_> {
         Ok(Ceiling::of_rate(&format!("SSD: {what}"), "reads/s", per_s, reads))
     }
 
-    fn remote_ceilings(&self, time: Duration, gets: f64, p50: f64) -> Result<Vec<Ceiling>, Failure> {
+    fn remote_ceilings(&self, time: Duration, gets: f64, waited_us: f64) -> Result<Vec<Ceiling>, Failure> {
         let opened = self.bed.opened()?;
         let depth = self.spec.threads(opened.shards).saturating_mul(u64::from(self.spec.args.in_flight));
         let depth = usize::try_from(depth).unwrap_or(usize::MAX);
@@ -317,7 +318,12 @@ impl Session<'_> {
         let (per_s, _) = plain.gets(depth, time)?;
         plain.remove()?;
         Ok(vec![
-            Ceiling::of_latency("DFS: a plain 4 KiB GET, one at a time", "µs p50", alone.p50_us, p50),
+            Ceiling::of_latency(
+                "DFS: a plain 4 KiB GET, one at a time, beside the median of the reads that waited for the DFS",
+                "µs p50",
+                alone.p50_us,
+                waited_us,
+            ),
             Ceiling::of_rate(&format!("DFS: plain 4 KiB GETs, {depth} in flight"), "GETs/s", per_s, gets),
         ])
     }
@@ -340,5 +346,29 @@ impl Session<'_> {
         plain.remove()?;
         let least_ms = 2.0 * alone.p50_us / 1e3;
         Ok(vec![Ceiling::of_latency("two plain GETs, one after the other", "ms", least_ms, ms)])
+    }
+}
+
+/// The median latency of the slowest share of all operations: of those that waited for the DFS, when so many did.
+fn median_of_slowest(curve: &Curve, share: f64) -> Option<f64> {
+    let points = if curve.service.is_empty() { &curve.response } else { &curve.service };
+    let percentile = 100.0 * (1.0 - share.clamp(0.0, 1.0) / 2.0);
+    points.iter().find(|point| point.percentile >= percentile).map(|point| point.us).filter(|_| share > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::Latencies;
+
+    #[test]
+    fn reads_that_waited_are_told_by_their_share() {
+        let mut latencies = Latencies::new();
+        latencies.record_many(Duration::from_micros(1), 700);
+        latencies.record_many(Duration::from_micros(1_500), 300);
+        let curve = Curve { response: latencies.curve(), service: Vec::new() };
+        let median = median_of_slowest(&curve, 0.3).unwrap();
+        assert!((median / 1_500.0 - 1.0).abs() < 0.01, "{median}");
+        assert_eq!(median_of_slowest(&curve, 0.0), None);
     }
 }

@@ -256,10 +256,8 @@ impl<'s> Session<'s> {
         let written = taken.meter.written_bytes as f64;
         set("settled_ssd_written_bytes", Some(moved.ssd.written_bytes as f64));
         set("settled_dfs_out_bytes", Some(moved.dfs.out_bytes as f64));
-        set(
-            "settled_write_amplification",
-            quotient((moved.ssd.written_bytes + moved.dfs.out_bytes) as f64, written),
-        );
+        // What was written in the round itself says little: most of it is still in memory then.
+        round.amplification.write = quotient((moved.ssd.written_bytes + moved.dfs.out_bytes) as f64, written);
         round.amplification.space = quotient(moved.stored_bytes as f64, self.spec.data_bytes() as f64);
     }
 

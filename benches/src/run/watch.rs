@@ -26,7 +26,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const END_TIME_MAX: Duration = Duration::from_secs(3);
 /// No operation has ended for so long: the store hangs.
 const HANG_TIME_MAX: Duration = Duration::from_secs(30);
-const SECOND: Duration = Duration::from_secs(1);
+/// A second is told so long after its end: by then its threads have said what they did in it.
+const TELL_DELAY: Duration = Duration::from_millis(150);
 
 /// What a measurement gave.
 #[derive(Debug)]
@@ -142,7 +143,7 @@ impl Watch<'_> {
         let next = match (&self.begun, &self.ended) {
             (None, _) => plan.warm_up,
             (Some(_), None) => {
-                let second = plan.warm_up + Duration::from_secs(self.seconds_told + 1);
+                let second = plan.warm_up + Duration::from_secs(self.seconds_told + 1) + TELL_DELAY;
                 if plan.workload.fills { second } else { second.min(plan.warm_up + plan.measured) }
             }
             (Some(_), Some(_)) => Duration::MAX,
@@ -165,7 +166,7 @@ impl Watch<'_> {
         let measured = elapsed.saturating_sub(self.plan.warm_up);
         let over = measured >= self.plan.measured && !self.plan.workload.fills;
         if self.begun.is_some() && self.ended.is_none() {
-            if measured >= Duration::from_secs(self.seconds_told + 1) {
+            if measured >= Duration::from_secs(self.seconds_told + 1) + TELL_DELAY {
                 self.tell_second(measured);
             }
             if over {
@@ -188,7 +189,7 @@ impl Watch<'_> {
             _ => None,
         };
         self.last = counters;
-        let second = measured.as_secs() - 1;
+        let second = measured.as_secs().saturating_sub(1).max(self.seconds_told);
         self.hits.resize(usize::try_from(second).unwrap_or(0), None);
         self.hits.push(hits);
         self.seconds_told = second + 1;
@@ -220,6 +221,10 @@ impl Watch<'_> {
         }
         if self.ended.is_none() {
             self.end();
+        }
+        let measured = self.start.elapsed().saturating_sub(self.plan.warm_up);
+        if self.seconds_told < measured.min(self.plan.measured).as_secs() && !stopped {
+            self.tell_second(measured.min(self.plan.measured));
         }
         self.ticker.clear();
         let (Some((begun, _, began_unix_ms)), Some((ended, others_cores))) = (self.begun, self.ended) else {

@@ -17,8 +17,8 @@ const OBJECT_BYTES: u64 = 4 << 20;
 /// Bytes of one read.
 const READ_BYTES: u64 = 4 << 10;
 /// Bytes of an upload whose bandwidth is taken.
-const UPLOAD_BYTES: usize = 8 << 20;
-/// Uploads and small requests of which the median is taken.
+const UPLOAD_BYTES: usize = 32 << 20;
+/// Uploads and small requests: of their times the median is a round trip, and the shortest ones tell the bandwidth.
 const TRIES: u32 = 5;
 
 /// An object for plain requests; deleted by [`Self::remove`].
@@ -61,12 +61,15 @@ impl Plain {
 
     /// Median time of a small PUT, and bytes a second of a large one.
     pub(crate) fn puts(&self) -> Result<(Duration, f64), Failure> {
-        let small = self.put_time(1)?;
-        let large = self.put_time(UPLOAD_BYTES)?;
-        Ok((small, UPLOAD_BYTES as f64 / large.saturating_sub(small).as_secs_f64().max(1e-6)))
+        let (small, large) = (self.put_times(1)?, self.put_times(UPLOAD_BYTES)?);
+        let shortest = |times: &[Duration]| times.first().copied().unwrap_or_default();
+        let transfer = shortest(&large).saturating_sub(shortest(&small)).as_secs_f64().max(1e-6);
+        let trip = small.get(small.len() / 2).copied().unwrap_or_default();
+        Ok((trip, UPLOAD_BYTES as f64 / transfer))
     }
 
-    fn put_time(&self, bytes: usize) -> Result<Duration, Failure> {
+    /// Ascending.
+    fn put_times(&self, bytes: usize) -> Result<Vec<Duration>, Failure> {
         let body = bytes::Bytes::from(vec![7; bytes]);
         let mut times = Vec::new();
         for _ in 0..TRIES {
@@ -75,7 +78,7 @@ impl Plain {
             times.push(began.elapsed());
         }
         times.sort_unstable();
-        Ok(times.get(times.len() / 2).copied().unwrap_or_default())
+        Ok(times)
     }
 
     /// Deletes the object.
