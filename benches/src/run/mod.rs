@@ -14,6 +14,8 @@ mod checkpoints;
 mod distribution;
 mod kept;
 pub(crate) mod lane;
+#[cfg(test)]
+mod lane_test;
 mod length;
 pub(crate) mod live;
 pub(crate) mod meter;
@@ -29,6 +31,7 @@ mod rng;
 mod room;
 mod session;
 mod spec;
+mod shape;
 mod sweep;
 pub(crate) mod target;
 pub(crate) mod ticker;
