@@ -9,7 +9,16 @@ use serde_json::Value;
 
 /// Flags of a run that takes about a second.
 const SMALL: [&str; 10] = [
-    "--keys", "4000", "--seconds", "0.2", "--warmup", "0.05", "--memory-bytes", "32MiB", "--disk-bytes", "32MiB",
+    "--keys",
+    "4000",
+    "--seconds",
+    "0.2",
+    "--warmup",
+    "0.05",
+    "--memory-bytes",
+    "32MiB",
+    "--disk-bytes",
+    "32MiB",
 ];
 
 fn run(place: &Place, flags: &[&str]) -> Ended {
@@ -36,8 +45,21 @@ fn number(value: &Value, name: &str) -> f64 {
 fn workloads_by_name_run_one_after_the_other() {
     let place = Place::new();
     let names = [
-        "fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "multireadrandom", "readwhilewriting",
-        "updaterandom", "deleterandom", "a", "b", "c", "ycsb-d", "f", "valuestate-rmw",
+        "fillseq",
+        "fillrandom",
+        "overwrite",
+        "readrandom",
+        "readmissing",
+        "multireadrandom",
+        "readwhilewriting",
+        "updaterandom",
+        "deleterandom",
+        "a",
+        "b",
+        "c",
+        "ycsb-d",
+        "f",
+        "valuestate-rmw",
     ];
     let (ended, document) = document(&place, &[&names[..], &["--rounds", "1", "--quiet"]].concat());
     assert!(ended.stderr.contains("WARNING: this is a debug build") || !cfg!(debug_assertions));
@@ -69,9 +91,24 @@ fn workloads_by_name_run_one_after_the_other() {
 fn a_workload_by_parts_on_the_shards_own_threads() {
     let place = Place::new();
     let flags = [
-        "--ops", "get:0.8,put:0.1,update:0.1", "--distribution", "hotset:0.1:0.9", "--value-bytes",
-        "lognormal:100:0.5", "--key-bytes", "20", "--from", "shard", "--shards", "2", "--in-flight", "8", "--rounds",
-        "2", "--seed", "9",
+        "--ops",
+        "get:0.8,put:0.1,update:0.1",
+        "--distribution",
+        "hotset:0.1:0.9",
+        "--value-bytes",
+        "lognormal:100:0.5",
+        "--key-bytes",
+        "20",
+        "--from",
+        "shard",
+        "--shards",
+        "2",
+        "--in-flight",
+        "8",
+        "--rounds",
+        "2",
+        "--seed",
+        "9",
     ];
     let (_, document) = document(&place, &flags);
     let phase = &phases(&document)[0];
@@ -139,7 +176,10 @@ fn every_phase_has_its_ceiling() {
     let values = |index: usize| &phases(&document)[index]["rounds"][0]["values"];
     assert!(number(values(4), "checkpoint_ms") > 0.0 && number(values(4), "checkpoint_barrier_us") >= 0.0);
     assert!(number(values(5), "first_answer_ms") >= number(values(5), "open_ms"));
-    assert_eq!(phases(&document)[6]["settings"]["shards"], 2 * std::thread::available_parallelism().unwrap().get());
+    assert_eq!(
+        phases(&document)[6]["settings"]["shards"],
+        2 * std::thread::available_parallelism().unwrap().get()
+    );
     assert!(number(&phases(&document)[0]["rounds"][0]["hits"], "memory") > 0.99);
     assert_eq!(place.left_behind(), Vec::<std::path::PathBuf>::new());
 }
@@ -170,7 +210,17 @@ fn a_loaded_store_is_kept_and_taken_again() {
     run(&place, &["--keep", folder]).failed(2, "the folder is not empty");
 
     // What is deleted on a store that was taken is not deleted in the folder.
-    let ended = place.run(&["run", "deleterandom", "updaterandom", "--reuse", folder, "--seconds", "0.2", "--rounds", "1"]);
+    let ended = place.run(&[
+        "run",
+        "deleterandom",
+        "updaterandom",
+        "--reuse",
+        folder,
+        "--seconds",
+        "0.2",
+        "--rounds",
+        "1",
+    ]);
     let ended = ended.good();
     assert!(!ended.stderr.contains("load  "), "{}", ended.stderr);
     assert_eq!(files(&kept), loaded);

@@ -16,7 +16,6 @@ pub(crate) enum TargetError {
     Engine(#[from] aquifer::Error),
     /// Another store's.
     #[error("{0}")]
-    #[expect(dead_code, reason = "for the stores that ours is compared with")]
     Other(String),
     /// The store cannot do this.
     #[error("this store has no {0}")]
