@@ -192,7 +192,7 @@ impl<'r> Bench<'r> {
             }
         })?;
         // Of a large state two do not fit the disk; and what cannot be removed now goes with all the rest.
-        let old: [PathBuf; 2] = [before.dir, dfs.join(BUCKET).join(&name)];
+        let old: [PathBuf; 2] = [before.dir, dfs.join("objects").join(format!("{name}+"))];
         for path in old {
             let _ = std::fs::remove_dir_all(path);
         }

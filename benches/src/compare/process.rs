@@ -99,6 +99,11 @@ impl ArmProcess {
     /// Why it is gone.
     fn lost(&mut self) -> Failure {
         // Its output has ended, so it is about to, if it has not.
+        let end = aquifer_io::now() + END_TIME_MAX;
+        while aquifer_io::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::park_timeout(LOOK);
+        }
+        let _ = self.child.kill();
         let how = match self.child.wait() {
             Ok(status) => match (status.signal(), status.code()) {
                 (Some(9), _) => {
