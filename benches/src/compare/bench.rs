@@ -169,7 +169,7 @@ impl<'r> Bench<'r> {
         change(&mut contender.prepare);
         match contender.process.prepare(&contender.prepare)? {
             Answer::Prepared { version, settings, notes } => {
-                contender.about = Some((version, settings, notes))
+                contender.about = Some((version, settings, notes));
             }
             other => return Err(Failure::Other(format!("{who:?} did not open but answered {other:?}"))),
         }

@@ -459,7 +459,7 @@ impl<'b, 'r> Suite<'b, 'r> {
         for row in rows {
             match row.name {
                 RowName::RemoteLoad => {
-                    self.row(row.name, std::mem::take(&mut arms), Vec::new(), Vec::new(), &load)?
+                    self.row(row.name, std::mem::take(&mut arms), Vec::new(), Vec::new(), &load)?;
                 }
                 RowName::RemoteGet => {
                     self.begin(row.name);

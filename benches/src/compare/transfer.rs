@@ -49,7 +49,7 @@ pub(super) fn upload(
             sent += send(remote, &entry.path(), &object)?;
         }
     }
-    let name = ObjectName::new(&format!("checkpoint/{number:010}-list"))?;
+    let name = ObjectName::new(format!("checkpoint/{number:010}-list"))?;
     aquifer_io::block_on(remote.put(&name, Content::from(bytes::Bytes::from(list))))?;
     *sent_before = tables;
     Ok(sent)
