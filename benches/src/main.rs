@@ -6,7 +6,7 @@
 //!                └─> report                                    what it took
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
-//!     ─> compare ─> result, other engines                    ours beside them
+//!     ─> compare ─> result                                    ours beside other engines
 //!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
 //!     ─> run ─> result ─> table, JSON, page                    the engine by known workloads
 //!     ─> show, diff ─> result                                  results again, and against each other
@@ -62,10 +62,10 @@ fn main() -> ExitCode {
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
         Some(Command::Run(args)) => run::run(*args),
-        Some(Command::Show(args)) => show::show(&args),
-        Some(Command::Diff(args)) => diff::diff(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::CompareWorker) => compare::serve(),
+        Some(Command::Show(args)) => show::show(&args),
+        Some(Command::Diff(args)) => diff::diff(&args),
         None => events::events(cli.events),
     };
     match result {

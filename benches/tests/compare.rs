@@ -1,10 +1,12 @@
 //! `compare` in every build: the protocol of its arms' processes, and how a comparison ends, well or not.
 
+#![cfg(test)]
+
 mod common;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::worker::{self, Worker};
 use common::{Dfs, Ended, Place};
@@ -168,6 +170,7 @@ fn run_until(
     flags: &[&str],
     line_wanted: &str,
 ) -> (Child, BufReader<std::process::ChildStderr>) {
+    #[expect(clippy::zombie_processes, reason = "who asks for it waits for it")]
     let mut child = place.command(flags).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     loop {
@@ -192,8 +195,8 @@ fn workers_of(parent: u32) -> Vec<u32> {
 }
 
 fn is_gone(process: u32) -> bool {
-    let end = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < end {
+    let end = aquifer_io::now() + Duration::from_secs(20);
+    while aquifer_io::now() < end {
         if !std::path::Path::new(&format!("/proc/{process}")).exists() {
             return true;
         }

@@ -1,6 +1,7 @@
 //! The engines that this build has beside ours: the same answers on the same operations, and a comparison from end to end.
 //! With none of the features there is nothing to test.
 
+#![cfg(test)]
 #![cfg(any(feature = "rocksdb", feature = "slatedb", feature = "fjall"))]
 
 mod common;

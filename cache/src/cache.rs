@@ -109,6 +109,10 @@ impl<V: Cached> Cache<V> {
         let inner = Rc::clone(&self.inner);
         // Dropping its handle detaches the task.
         drop(aquifer_io::spawn_local(async move {
+            let fetch = || {
+                landing.flight.goes_remote();
+                fetch()
+            };
             let result = inner.load(class, key, decode, fetch).await;
             landing.land(result);
         }));

@@ -10,7 +10,8 @@
 //! else. A flight always ends: if its task is dropped or panics, all who wait get [`LoadError::Stopped`].
 
 use crate::error::LoadError;
-use std::cell::RefCell;
+use crate::key::Tier;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +21,8 @@ use std::task::{Context, Poll, Waker};
 /// What is shared between the task and those who wait.
 pub(crate) struct Flight<V, E> {
     state: RefCell<State<V, E>>,
+    /// Where the block comes from, as far as is known.
+    tier: Cell<Tier>,
 }
 
 struct State<V, E> {
@@ -31,7 +34,12 @@ struct State<V, E> {
 impl<V: Clone, E: Clone> Flight<V, E> {
     pub(crate) fn new() -> Rc<Self> {
         let state = State { result: None, waiting: Vec::new(), vacant: Vec::new() };
-        Rc::new(Self { state: RefCell::new(state) })
+        Rc::new(Self { state: RefCell::new(state), tier: Cell::new(Tier::Ssd) })
+    }
+
+    /// The SSD does not have it: the block comes from remote.
+    pub(crate) fn goes_remote(&self) {
+        self.tier.set(Tier::Remote);
     }
 
     /// Hands the result to all who wait. The first call counts.
@@ -89,7 +97,10 @@ impl<V: Clone, E: Clone> Flight<V, E> {
 /// The load has begun when this is returned; awaiting it only waits. Dropping it at any time is fine: the load goes on, for
 /// whoever else waits and for the cache. Polled again after it gave its result, it reports [`LoadError::Stopped`].
 #[must_use = "a load whose value nobody takes: await it"]
-pub struct Load<V: Clone, E: Clone>(Inner<V, E>);
+pub struct Load<V: Clone, E: Clone> {
+    inner: Inner<V, E>,
+    tier: Tier,
+}
 
 enum Inner<V, E> {
     Ready(Option<Result<V, LoadError<E>>>),
@@ -98,16 +109,21 @@ enum Inner<V, E> {
 
 impl<V: Clone, E: Clone> Load<V, E> {
     pub(crate) const fn ready(result: Result<V, LoadError<E>>) -> Self {
-        Self(Inner::Ready(Some(result)))
+        Self { inner: Inner::Ready(Some(result)), tier: Tier::Memory }
     }
 
     pub(crate) const fn waiting(flight: Rc<Flight<V, E>>) -> Self {
-        Self(Inner::Waiting { flight, place: None })
+        Self { inner: Inner::Waiting { flight, place: None }, tier: Tier::Memory }
     }
 
     /// Whether the answer came from memory: awaiting it will not wait.
     pub const fn is_ready(&self) -> bool {
-        matches!(self.0, Inner::Ready(_))
+        matches!(self.inner, Inner::Ready(_))
+    }
+
+    /// Where the block came from. Known once the load has given its result; [`Tier::Memory`] before.
+    pub const fn tier(&self) -> Tier {
+        self.tier
     }
 }
 
@@ -118,12 +134,13 @@ impl<V: Clone, E: Clone> Future for Load<V, E> {
     type Output = Result<V, LoadError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = match &mut self.0 {
+        let (result, tier) = match &mut self.inner {
             Inner::Ready(result) => return Poll::Ready(result.take().unwrap_or(Err(LoadError::Stopped))),
-            Inner::Waiting { flight, place } => flight.poll(place, cx),
+            Inner::Waiting { flight, place } => (flight.poll(place, cx), flight.tier.get()),
         };
         if result.is_ready() {
-            self.0 = Inner::Ready(None);
+            self.tier = tier;
+            self.inner = Inner::Ready(None);
         }
         result
     }
@@ -131,7 +148,7 @@ impl<V: Clone, E: Clone> Future for Load<V, E> {
 
 impl<V: Clone, E: Clone> Drop for Load<V, E> {
     fn drop(&mut self) {
-        if let Inner::Waiting { flight, place: Some(at) } = &self.0 {
+        if let Inner::Waiting { flight, place: Some(at) } = &self.inner {
             flight.leave(*at);
         }
     }

@@ -39,6 +39,17 @@ pub enum Class {
     Meta,
 }
 
+/// Where a block came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// Memory: nothing had to be waited for.
+    Memory,
+    /// One read of the SSD.
+    Ssd,
+    /// The DFS.
+    Remote,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

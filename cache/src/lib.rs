@@ -43,6 +43,6 @@ mod stats;
 pub use cache::{Cache, Cached};
 pub use error::{CacheError, LoadError};
 pub use flight::Load;
-pub use key::{CacheKey, Class};
+pub use key::{CacheKey, Class, Tier};
 pub use options::CacheOptions;
 pub use stats::{CacheStats, ClassStats, LoadStats, SsdStats, TierStats};

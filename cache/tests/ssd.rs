@@ -3,7 +3,7 @@
 
 mod common;
 
-use aquifer_cache::{Cache, CacheOptions, Class};
+use aquifer_cache::{Cache, CacheOptions, Class, Tier};
 use aquifer_io::yield_now;
 use common::{Block, Counter, RawBlock, check, data, key, load, on_each_backend, ssd_only, written};
 use futures_util::future::join_all;
@@ -368,6 +368,21 @@ fn closing_and_dropping_while_busy() {
             for (n, block) in (0..).zip(join_all(loads).await) {
                 assert_eq!(block.unwrap().0[..], data(n)[..]);
             }
+        }
+    });
+}
+
+#[test]
+fn a_load_tells_where_its_block_came_from() {
+    on_each_backend(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(ssd_only(&dir.path().join("cache"), 8 << 20)).await.unwrap();
+        cache.insert(Class::Data, key(1), &data(1), None);
+        fill(&cache, 100..800).await;
+        for (n, tier) in [(1, Tier::Ssd), (2, Tier::Remote)] {
+            let mut load = load(&cache, n, &Counter::default());
+            assert_eq!((&mut load).await.unwrap().0[..], data(n)[..]);
+            assert_eq!(load.tier(), tier);
         }
     });
 }

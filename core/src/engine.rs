@@ -8,7 +8,8 @@ use crate::key::Route;
 use crate::mailbox::Mailbox;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::store::ManifestStore;
-use crate::options::{Compression, Options, ShardBudget};
+use crate::merge_operator::MergeOperators;
+use crate::options::{Compression, Options, ShardBudget, TtlTime};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
 use aquifer_io::{Backend, DirLock, ExecutorOptions, ExecutorThread};
@@ -30,6 +31,10 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Vec<Arc<Mailbox<Request>>>,
     pub(crate) sequence_next: AtomicU64,
     pub(crate) checkpoint_running: AtomicBool,
+    pub(crate) operators: MergeOperators,
+    pub(crate) snapshot_next: AtomicU64,
+    ttl_time: TtlTime,
+    event_time_ms: AtomicU64,
     manifest: Mutex<Manifest>,
     closed: AtomicBool,
     failure: OnceLock<Error>,
@@ -39,6 +44,25 @@ impl Shared {
     /// A sequence number for a segment: higher is newer.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence_next.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// The present in the store's time domain, in milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        match self.ttl_time {
+            TtlTime::Processing => aquifer_io::unix_time_ms(),
+            TtlTime::Event => self.event_time_ms.load(Ordering::Acquire),
+        }
+    }
+
+    /// Moves the event time on; it never goes back.
+    pub(crate) fn advance_event_time(&self, to_ms: u64) -> Result<()> {
+        if self.ttl_time != TtlTime::Event {
+            return Err(Error::invalid(
+                "this engine's times to live follow the machine's clock: open it with ttl_time Event to set the time",
+            ));
+        }
+        self.event_time_ms.fetch_max(to_ms, Ordering::AcqRel);
+        Ok(())
     }
 
     pub(crate) fn manifest(&self) -> Manifest {
@@ -109,6 +133,7 @@ impl Engine {
     /// by another engine or cannot be used.
     pub async fn open(remote: Arc<dyn Remote>, options: Options) -> Result<Self> {
         options.validate()?;
+        let operators = MergeOperators::new(&options.merge_operators)?;
         let selection = aquifer_io::select_backend(options.io)?;
         let local_dir = match options.local_dir.as_ref().filter(|_| options.disk_bytes > 0) {
             Some(folder) => Some(aquifer_io::fs::lock_dir(folder)?),
@@ -132,6 +157,10 @@ impl Engine {
             mailboxes,
             sequence_next: AtomicU64::new(manifest.sequence_next),
             checkpoint_running: AtomicBool::new(false),
+            operators,
+            snapshot_next: AtomicU64::new(0),
+            ttl_time: options.ttl_time,
+            event_time_ms: AtomicU64::new(0),
             manifest: Mutex::new(manifest),
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),

@@ -22,16 +22,23 @@ pub fn key_group(key: &[u8], key_groups: u16) -> u16 {
 
 /// An engine key: its group, then the caller's bytes.
 pub(crate) fn engine_key(group: u16, key: &[u8]) -> Result<Box<[u8]>> {
+    let mut out = Vec::with_capacity(GROUP_BYTES + key.len().min(KEY_BYTES_MAX));
+    put_engine_key(group, key, &mut out)?;
+    Ok(out.into_boxed_slice())
+}
+
+/// The same in place of what `out` held.
+pub(crate) fn put_engine_key(group: u16, key: &[u8], out: &mut Vec<u8>) -> Result<()> {
     if key.len() > KEY_BYTES_MAX {
         return Err(Error::invalid(format!(
             "a key has {} bytes; at most {KEY_BYTES_MAX} are possible",
             key.len()
         )));
     }
-    let mut out = Vec::with_capacity(GROUP_BYTES + key.len());
+    out.clear();
     out.extend_from_slice(&group_prefix(group));
     out.extend_from_slice(key);
-    Ok(out.into_boxed_slice())
+    Ok(())
 }
 
 /// The first bytes of every engine key of `group`.

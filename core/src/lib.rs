@@ -44,8 +44,12 @@ mod error;
 mod limits;
 mod options;
 
+mod entry;
 mod key;
+mod key_ref;
+mod merge_operator;
 mod name;
+mod resolve;
 
 mod mailbox;
 mod notify;
@@ -55,28 +59,38 @@ mod manifest;
 mod memtable;
 mod segment;
 mod version;
+mod write;
 
+mod answer;
 mod checkpoint;
 mod compact;
 mod request;
+mod scan_options;
 mod shard;
+mod snapshot;
 mod stats;
 
 mod client;
 mod engine;
 
+pub use answer::{Answer, CompareOutcome, Source};
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
-pub use client::Client;
+pub use client::{Client, MultiGetOptions, Scan};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use key::key_group;
+pub use key_ref::{Key, KeyRange};
 pub use limits::{
-    CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX, SCAN_ENTRIES_MAX,
-    VALUE_BYTES_MAX,
+    BATCH_BYTES_MAX, BATCH_WRITES_MAX, CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT,
+    KEY_GROUPS_MAX, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
-pub use options::{Compression, Options};
+pub use merge_operator::MergeOperator;
+pub use options::{Compression, Options, TtlTime};
 pub use request::Reply;
+pub use scan_options::ScanOptions;
 pub use shard::Shard;
 pub use shard::scan::ScanPage;
+pub use snapshot::Snapshot;
 pub use stats::{EngineStats, ShardStats};
+pub use write::{Expiry, WriteBatch};

@@ -13,6 +13,19 @@ pub const CHECKPOINT_METADATA_BYTES_MAX: usize = 64 * 1024;
 /// Most entries of one page of a scan.
 pub const SCAN_ENTRIES_MAX: usize = 16 * 1024;
 
+/// Writes of one batch.
+pub const BATCH_WRITES_MAX: usize = 64 * 1024;
+/// Bytes of values of one batch.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Keys of one multi-get.
+pub const MULTI_GET_KEYS_MAX: usize = 64 * 1024;
+/// Snapshots of one shard that may be held at once, scans of several pages included.
+pub const SNAPSHOTS_MAX: usize = 1024;
+
+/// Keys of one shard on which operations may wait for room or for a block at once; the mailbox rests at more.
+pub(crate) const WAITING_KEYS_MAX: usize = 1024;
+/// Operations that may wait behind each other on all such keys of one shard; the mailbox rests at more.
+pub(crate) const WAITING_REQUESTS_MAX: usize = 16 * 1024;
 /// A page of a scan ends once its keys and values take this many bytes.
 pub(crate) const SCAN_PAGE_BYTES: usize = 1024 * 1024;
 /// Operations that may wait in one shard's mailbox; the next one is answered with `Busy`.

@@ -3,8 +3,11 @@
 use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use crate::merge_operator::MergeOperator;
 use aquifer_io::BackendChoice;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Compression of data blocks. Filters and indexes are never compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +21,18 @@ pub enum Compression {
     },
 }
 
+/// Whose time decides what has expired. Give one store the same one every time: moments of the two cannot be compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TtlTime {
+    /// The machine's clock, in milliseconds of the Unix epoch.
+    #[default]
+    Processing,
+    /// What the caller says: [`crate::Client::advance_event_time`]. It starts at 0 with every opening.
+    Event,
+}
+
 /// Options of [`crate::Engine::open`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Key groups of the store, 1 to 32,768: fixed when it is created. `None` takes what an existing store has, and 128 for a
     /// new one. Opening with another number than the store's is an error.
@@ -37,6 +50,10 @@ pub struct Options {
     pub io: BackendChoice,
     /// Compression of new data blocks.
     pub compression: Compression,
+    /// Merge operators beside the built-in `append`, `add`, `max`, `min` and `set-union`.
+    pub merge_operators: Vec<Arc<dyn MergeOperator>>,
+    /// Whose time decides what has expired.
+    pub ttl_time: TtlTime,
     /// Seed of everything random: shards, names, jitter. `None` seeds from the operating system.
     pub seed: Option<u64>,
 }
@@ -52,8 +69,28 @@ impl Default for Options {
             local_dir: None,
             io: BackendChoice::Auto,
             compression: Compression::Zstd { level: 1 },
+            merge_operators: Vec::new(),
+            ttl_time: TtlTime::Processing,
             seed: None,
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operators: Vec<_> = self.merge_operators.iter().map(|operator| operator.name()).collect();
+        f.debug_struct("Options")
+            .field("key_groups", &self.key_groups)
+            .field("shards", &self.shards)
+            .field("memory_bytes", &self.memory_bytes)
+            .field("disk_bytes", &self.disk_bytes)
+            .field("local_dir", &self.local_dir)
+            .field("io", &self.io)
+            .field("compression", &self.compression)
+            .field("merge_operators", &operators)
+            .field("ttl_time", &self.ttl_time)
+            .field("seed", &self.seed)
+            .finish()
     }
 }
 

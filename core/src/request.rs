@@ -1,11 +1,13 @@
 //! What callers ask of a shard, and how the answers travel back.
 
+use crate::answer::{Answer, CompareOutcome};
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
-use crate::memtable::Slot;
 use crate::shard::Shard;
 use crate::shard::scan::{ScanPage, ScanRequest};
 use crate::stats::ShardStats;
+use crate::write::Write;
+use aquifer_io::Instant;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use std::future::Future;
@@ -15,20 +17,37 @@ use std::task::{Context, Poll, ready};
 /// A closure that starts a task on the shard's thread.
 pub(crate) type Job = Box<dyn FnOnce(Shard) + Send>;
 
+/// Where an answer goes.
+pub(crate) type ReplyTo<T> = oneshot::Sender<Result<T>>;
+
 /// An operation in a shard's mailbox. Keys are engine keys.
 pub(crate) enum Request {
-    Get {
-        key: Box<[u8]>,
-        reply: oneshot::Sender<Result<Option<Bytes>>>,
+    /// What concerns one key: its order among others of that key counts.
+    Keyed(Box<[u8]>, Keyed),
+    MultiGet {
+        keys: Vec<Box<[u8]>>,
+        /// A snapshot to read; the present state if `None`.
+        snapshot: Option<u64>,
+        /// Keys that have no answer by then are answered with [`crate::Source::TimedOut`].
+        deadline: Option<Instant>,
+        reply: ReplyTo<Vec<Result<Answer>>>,
     },
-    Write {
-        key: Box<[u8]>,
-        slot: Slot,
-        reply: oneshot::Sender<Result<()>>,
+    /// Writes that take effect together.
+    Batch {
+        writes: Vec<(Box<[u8]>, Write)>,
+        reply: ReplyTo<()>,
     },
     Scan {
         request: ScanRequest,
-        reply: oneshot::Sender<Result<ScanPage>>,
+        reply: ReplyTo<ScanPage>,
+    },
+    /// Pins the state of this moment under a number that the caller chose.
+    Snapshot {
+        id: u64,
+        reply: ReplyTo<()>,
+    },
+    ReleaseSnapshot {
+        id: u64,
     },
     /// Everything before it in the mailbox belongs to the checkpoint, nothing after it.
     Barrier {
@@ -44,6 +63,24 @@ pub(crate) enum Request {
         reply: oneshot::Sender<()>,
     },
     Run(Job),
+}
+
+/// An operation on one key.
+pub(crate) enum Keyed {
+    Get {
+        snapshot: Option<u64>,
+        reply: ReplyTo<Option<Bytes>>,
+    },
+    Write {
+        write: Write,
+        reply: ReplyTo<()>,
+    },
+    /// `write`, if the key has the value `expected` (`None`: no value).
+    Compare {
+        expected: Option<Box<[u8]>>,
+        write: Write,
+        reply: ReplyTo<CompareOutcome>,
+    },
 }
 
 /// The answer to an operation that is already in its shard's mailbox.

@@ -22,6 +22,10 @@ pub struct ShardStats {
     pub reads_immediate: u64,
     /// Reads that waited for SSD or DFS.
     pub reads_waited: u64,
+    /// Operations that wait for room or for a block before they take effect.
+    pub waiting: u64,
+    /// Snapshots that are held, open scans of several pages included.
+    pub snapshots: u64,
     /// Writes taken.
     pub writes: u64,
     /// Times that writes had to wait for an upload.

@@ -12,6 +12,8 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) sequence: u64,
+    /// Sequence of the last write that it took.
+    pub(crate) last_write: u64,
     pub(crate) memtable: Memtable,
 }
 
@@ -92,11 +94,18 @@ impl Version {
         next
     }
 
-    /// With the frozen memtable `sequence` gone and its segment in place.
-    pub(crate) fn with_flushed(&self, sequence: u64, segment: Rc<Segment>) -> Self {
+    /// Whether the frozen memtable `sequence` is part of it.
+    pub(crate) fn has_frozen(&self, sequence: u64) -> bool {
+        self.frozen.iter().any(|frozen| frozen.sequence == sequence)
+    }
+
+    /// With the frozen memtable `sequence` gone and its segment, if it made one, in place.
+    pub(crate) fn with_flushed(&self, sequence: u64, segment: Option<Rc<Segment>>) -> Self {
         let mut next = self.clone();
         next.frozen.retain(|frozen| frozen.sequence != sequence);
-        next.insert(SortedRun { sequence, segments: Rc::from([segment]) });
+        if let Some(segment) = segment {
+            next.insert(SortedRun { sequence, segments: Rc::from([segment]) });
+        }
         next
     }
 

@@ -66,16 +66,16 @@ pub(crate) enum Command {
     /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
     #[command(after_help = crate::run::help())]
     Run(Box<RunArgs>),
-    /// Show a result of run or compare again: as a table, and as a page.
-    Show(ShowArgs),
-    /// Hold one result of run or compare against another: what is faster, what is slower, beyond the noise.
-    Diff(DiffArgs),
     /// Measure the engine beside others: RocksDB, SlateDB or fjall, which a build has by its features.
     #[command(after_help = crate::compare::help())]
     Compare(Box<CompareArgs>),
     /// One arm of `compare`, driven over its standard input.
     #[command(hide = true)]
     CompareWorker,
+    /// Show a result of run or compare again: as a table, and as a page.
+    Show(ShowArgs),
+    /// Hold one result of run or compare against another: what is faster, what is slower, beyond the noise.
+    Diff(DiffArgs),
 }
 
 #[cfg(test)]

@@ -39,6 +39,9 @@ pub(crate) struct RunArgs {
     /// Keys of one multi-get.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096), help_heading = WORK)]
     pub(crate) batch: u32,
+    /// Entries of one scan.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=4096), help_heading = WORK)]
+    pub(crate) scan_entries: u32,
     /// Who asks: other threads through the client, or tasks on each shard's own thread.
     #[arg(long, value_enum, default_value_t = From::Client, help_heading = LOAD)]
     pub(crate) from: From,

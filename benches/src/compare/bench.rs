@@ -1,6 +1,7 @@
 //! What a comparison runs on: folders, a DFS, and the processes of the arms; and how rounds are measured on them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aquifer_remote::shape::LatencyProfile;
 
@@ -8,11 +9,12 @@ use super::process::ArmProcess;
 use super::spec::{Answer, Data, DfsAccess, Engine, Files, Prepare, Request, Work};
 use crate::cli::{Against, CompareArgs, human_bytes};
 use crate::failure::Failure;
+use crate::histogram::Latencies;
 use crate::measure::machine::{Busy, NOISY_CORES};
 use crate::measure::turns::CycleFrom;
 use crate::progress::Progress;
 use crate::remote::{BUCKET, DfsProcess};
-use crate::result::{Arm, Round};
+use crate::result::{Arm, Curve, Interval, Recording, Round};
 use crate::scratch::Scratch;
 
 /// The least that an arm gets: what ours needs on a few shards.
@@ -57,6 +59,10 @@ pub(super) struct Bench<'r> {
     pub(super) args: &'r CompareArgs,
     pub(super) progress: Progress,
     pub(super) contenders: Vec<Contender>,
+    /// The row that is measured.
+    pub(super) row: String,
+    /// Latencies of every round.
+    pub(super) recordings: Vec<Recording>,
     dfs: Option<(LatencyProfile, DfsProcess)>,
     scratch: Scratch,
 }
@@ -77,7 +83,15 @@ impl<'r> Bench<'r> {
                 human_bytes(needed)
             )));
         }
-        Ok(Self { args, progress: Progress::new(), contenders: Vec::new(), dfs: None, scratch })
+        Ok(Self {
+            args,
+            progress: Progress::new(),
+            contenders: Vec::new(),
+            row: String::new(),
+            recordings: Vec::new(),
+            dfs: None,
+            scratch,
+        })
     }
 
     pub(super) fn data(&self) -> Data {
@@ -155,7 +169,7 @@ impl<'r> Bench<'r> {
         change(&mut contender.prepare);
         match contender.process.prepare(&contender.prepare)? {
             Answer::Prepared { version, settings, notes } => {
-                contender.about = Some((version, settings, notes))
+                contender.about = Some((version, settings, notes));
             }
             other => return Err(Failure::Other(format!("{who:?} did not open but answered {other:?}"))),
         }
@@ -178,7 +192,7 @@ impl<'r> Bench<'r> {
             }
         })?;
         // Of a large state two do not fit the disk; and what cannot be removed now goes with all the rest.
-        let old: [PathBuf; 2] = [before.dir, dfs.join(BUCKET).join(&name)];
+        let old: [PathBuf; 2] = [before.dir, dfs.join("objects").join(format!("{name}+"))];
         for path in old {
             let _ = std::fs::remove_dir_all(path);
         }
@@ -208,19 +222,54 @@ impl<'r> Bench<'r> {
         let mut repeated = 0;
         loop {
             let busy = Busy::beside(beside.clone());
-            let mut round = self.contender(entrant.who)?.process.measure(&entrant.request)?;
+            let measured = self.contender(entrant.who)?.process.measure(&entrant.request)?;
+            let mut round = measured.round;
             round.round = number;
             round.others_cores = busy.others_cores();
             round.others_share = round.others_cores / cores;
             round.noisy = round.others_cores > NOISY_CORES;
             if !round.noisy || repeated == repeats {
                 round.values.insert("repeats".into(), f64::from(repeated));
+                self.record(entrant, &round, "response", &measured.response_ns);
+                self.record(entrant, &round, "service", &measured.service_ns);
                 let noise = if round.noisy { ", noisy" } else { "" };
                 self.progress.step("", &format!("{}: {}{noise}", entrant.name, brief(&round)));
                 return Ok(round);
             }
             repeated += 1;
         }
+    }
+
+    /// Keeps the latencies of a round that counts.
+    fn record(&mut self, entrant: &Entrant, round: &Round, what: &str, pairs: &[(u64, u64)]) {
+        if pairs.is_empty() || round.round == 0 {
+            return;
+        }
+        let mut latencies = Latencies::new();
+        pairs.iter().for_each(|(ns, count)| latencies.record_many(Duration::from_nanos(*ns), *count));
+        self.recordings.push(Recording {
+            name: format!("{} {}", self.row, entrant.name),
+            round: round.round,
+            what: what.to_owned(),
+            intervals: vec![Interval {
+                began_unix_ms: round.began_unix_ms,
+                length: Duration::from_secs_f64(round.seconds),
+                latencies,
+            }],
+        });
+    }
+
+    /// Latencies of all rounds of an arm in the present row, by percentile.
+    pub(super) fn curve(&self, arm: &str) -> Curve {
+        let name = format!("{} {arm}", self.row);
+        let of = |what: &str| {
+            let mut all = Latencies::new();
+            let own =
+                self.recordings.iter().filter(|recording| recording.name == name && recording.what == what);
+            own.flat_map(|recording| &recording.intervals).for_each(|interval| all.add(&interval.latencies));
+            all.curve()
+        };
+        Curve { response: of("response"), service: of("service") }
     }
 
     /// All arms in turns, so many rounds.

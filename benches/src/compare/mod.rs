@@ -53,10 +53,12 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<(), Failure> {
     let header = Header::begin(&base, settings(args), args.seed);
     let mut comparison = Comparison::begin(header, args.rows.is_empty().then(|| "state".to_owned()));
     comparison.notes.extend(notes(args));
-    let measured = {
-        let rows = &mut comparison.rows;
-        Bench::set_up(args).and_then(|mut bench| Suite::new(&mut bench, wanted, rows).run())
-    };
+    let mut recordings = Vec::new();
+    let measured = Bench::set_up(args).and_then(|mut bench| {
+        let measured = Suite::new(&mut bench, wanted, &mut comparison.rows).run();
+        recordings = std::mem::take(&mut bench.recordings);
+        measured
+    });
     if let Err(failure) = &measured {
         comparison.header.partial = true;
         comparison.header.partial_reason = Some(failure.to_string());
@@ -64,9 +66,13 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<(), Failure> {
             return measured;
         }
     }
+    let arms =
+        comparison.rows.iter().flat_map(|row| &row.arms).filter(|arm| arm.name.starts_with(engine.name()));
+    let version = arms.map(|arm| arm.version.clone()).next();
+    comparison.header.versions.extend(version.map(|version| (engine.name().to_owned(), version)));
     comparison.finish();
     let wrong = comparison.answers_wrong();
-    outputs.publish(&Document::Compare(comparison), &[])?;
+    outputs.publish(&Document::Compare(comparison), &recordings)?;
     measured?;
     if wrong == 0 { Ok(()) } else { Err(Failure::WrongAnswers(wrong)) }
 }

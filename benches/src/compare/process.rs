@@ -7,10 +7,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use super::spec::{Answer, LINE_BYTES_MAX, Prepare, Request, Work};
+use super::spec::{Answer, LINE_BYTES_MAX, Measured, Prepare, Request};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::result::Round;
 
 /// The hidden command that it runs.
 pub(crate) const WORKER_COMMAND: &str = "compare-worker";
@@ -100,6 +99,11 @@ impl ArmProcess {
     /// Why it is gone.
     fn lost(&mut self) -> Failure {
         // Its output has ended, so it is about to, if it has not.
+        let end = aquifer_io::now() + END_TIME_MAX;
+        while aquifer_io::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::park_timeout(LOOK);
+        }
+        let _ = self.child.kill();
         let how = match self.child.wait() {
             Ok(status) => match (status.signal(), status.code()) {
                 (Some(9), _) => {
@@ -119,15 +123,10 @@ impl ArmProcess {
         self.ask(&Request::Prepare(Box::new(prepare.clone())))
     }
 
-    /// Measures.
-    pub(super) fn round(&mut self, work: &Work) -> Result<Round, Failure> {
-        self.measure(&Request::Round(Box::new(work.clone())))
-    }
-
     /// Asks for what is answered by a measurement.
-    pub(super) fn measure(&mut self, request: &Request) -> Result<Round, Failure> {
+    pub(super) fn measure(&mut self, request: &Request) -> Result<Measured, Failure> {
         match self.ask(request)? {
-            Answer::Measured(round) => Ok(*round),
+            Answer::Measured(measured) => Ok(*measured),
             other => Err(Failure::Other(format!("{} did not measure but answered {other:?}", self.name))),
         }
     }

@@ -195,13 +195,26 @@ pub(crate) enum Answer {
     /// Done, in so long.
     Done { seconds: f64, bytes: u64 },
     /// Measured.
-    Measured(Box<Round>),
+    Measured(Box<Measured>),
     /// Random operations: how many answers were wrong, and a hash of all of them.
     Script { checked: u64, wrong: u64, digest: String },
     /// Sizes and counters.
     Stats(Stats),
     /// It could not be done. The arm's process ends.
     Failed { why: String },
+}
+
+/// A measurement, with its latencies in full.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    #[serde(flatten)]
+    pub(crate) round: Round,
+    /// Latencies in nanoseconds, each with how many calls took so long.
+    #[serde(default)]
+    pub(crate) response_ns: Vec<(u64, u64)>,
+    /// The same from when calls really began, in an open loop.
+    #[serde(default)]
+    pub(crate) service_ns: Vec<(u64, u64)>,
 }
 
 /// Sizes and counters of an arm, since it was opened.

@@ -459,7 +459,7 @@ impl<'b, 'r> Suite<'b, 'r> {
         for row in rows {
             match row.name {
                 RowName::RemoteLoad => {
-                    self.row(row.name, std::mem::take(&mut arms), Vec::new(), Vec::new(), &load)?
+                    self.row(row.name, std::mem::take(&mut arms), Vec::new(), Vec::new(), &load)?;
                 }
                 RowName::RemoteGet => {
                     self.begin(row.name);
@@ -478,7 +478,8 @@ impl<'b, 'r> Suite<'b, 'r> {
         Ok(())
     }
 
-    fn begin(&self, name: RowName) {
+    fn begin(&mut self, name: RowName) {
+        self.bench.row = name.to_string();
         self.bench.progress.step("row", &format!("{name}: {}", name.definition().what));
     }
 
@@ -524,6 +525,7 @@ impl<'b, 'r> Suite<'b, 'r> {
             arms.extend(self.bench.rounds(&[tool], 1)?);
             goals.push(Goal::at_most("ops_per_s", "nothing (the tool alone)", 0.1));
         }
+        arms.iter_mut().for_each(|arm| arm.curve = self.bench.curve(&arm.name));
         let data = self.bench.contender(Who::Ours)?.prepare.data;
         let mut row = Row {
             name: definition.text.to_owned(),

@@ -49,7 +49,7 @@ pub(super) fn upload(
             sent += send(remote, &entry.path(), &object)?;
         }
     }
-    let name = ObjectName::new(&format!("checkpoint/{number:010}-list"))?;
+    let name = ObjectName::new(format!("checkpoint/{number:010}-list"))?;
     aquifer_io::block_on(remote.put(&name, Content::from(bytes::Bytes::from(list))))?;
     *sent_before = tables;
     Ok(sent)
@@ -93,11 +93,16 @@ pub(super) fn download(remote: &Arc<dyn Remote>, folder: &Path) -> Result<(), Fa
     std::fs::create_dir_all(folder)
         .map_err(|error| Failure::local("cannot make the folder", folder, error))?;
     aquifer_io::block_on(async {
-        let mut newest = None;
+        let (mut newest, mut after) = (None, None);
         loop {
-            let page = remote.list("checkpoint/", newest.as_ref(), 1000).await?;
-            let lists = page.entries.into_iter().filter(|entry| entry.name.as_str().ends_with("-list"));
-            newest = lists.map(|entry| entry.name).max().or(newest);
+            let page = remote.list("checkpoint/", after.as_ref(), 1000).await?;
+            after = page.entries.last().map(|entry| entry.name.clone());
+            let lists = page
+                .entries
+                .into_iter()
+                .map(|entry| entry.name)
+                .filter(|name| name.as_str().ends_with("-list"));
+            newest = lists.max().max(newest);
             if !page.more {
                 break;
             }

@@ -8,9 +8,10 @@ use super::arm::{self, Arm};
 use super::drive::tally::Tally;
 use super::process_io;
 use super::script;
-use super::spec::{Answer, Data, Doing, Engine, LINE_BYTES_MAX, Prepare, Request, Stats, Work};
+use super::spec::{Answer, Data, Doing, Engine, LINE_BYTES_MAX, Measured, Prepare, Request, Stats, Work};
 use super::warm;
 use crate::failure::Failure;
+use crate::histogram::Latencies;
 use crate::measure::machine::process_cpu;
 use crate::resources::resident_memory;
 use crate::result::{Amplification, Dfs, Memory, Round, Ssd, quotient};
@@ -140,7 +141,7 @@ impl Worker {
         round
             .values
             .insert("restore_disk_read_bytes".into(), process_io::read_bytes().saturating_sub(before) as f64);
-        Ok(Answer::Measured(Box::new(round)))
+        Ok(Answer::Measured(Box::new(Measured { round, ..Measured::default() })))
     }
 }
 
@@ -171,7 +172,7 @@ fn stats(arm: &dyn Arm) -> Result<Stats, Failure> {
 }
 
 /// One measurement, with what the process used meanwhile.
-fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure> {
+fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Measured, Failure> {
     let data: Data = prepare.data;
     let before = stats(arm)?;
     let (began_unix_ms, began, cpu) = (aquifer_io::unix_time_ms(), aquifer_io::now(), process_cpu());
@@ -211,7 +212,7 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure
     if work.doing == Doing::MultiGet && prepare.engine == Engine::Rocksdb {
         values.insert("io_uring_rings".into(), tally.rings as f64);
     }
-    Ok(Round {
+    let round = Round {
         began_unix_ms,
         seconds,
         operations: tally.operations,
@@ -219,7 +220,7 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure
         offered_ops_per_s: work.rate,
         ops_per_s_per_core: quotient(per_s, f64::from(work.threads)),
         latency: tally.latency.summary(),
-        service: tally.service.as_ref().map(crate::histogram::Latencies::summary),
+        service: tally.service.as_ref().map(Latencies::summary),
         cpu_us_per_operation: quotient(cpu.as_secs_f64() * 1e6, tally.done as f64),
         memory: Some(memory()),
         ssd: Some(ssd),
@@ -233,7 +234,15 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Round, Failure
         answers_wrong: tally.wrong,
         values,
         ..Round::default()
-    })
+    };
+    let service_ns = tally.service.as_ref().map(pairs).unwrap_or_default();
+    Ok(Measured { round, response_ns: pairs(&tally.latency), service_ns })
+}
+
+/// A histogram as pairs of value and count.
+fn pairs(latencies: &Latencies) -> Vec<(u64, u64)> {
+    let values = latencies.histogram().into_iter().flat_map(hdrhistogram::Histogram::iter_recorded);
+    values.map(|value| (value.value_iterated_to(), value.count_at_value())).collect()
 }
 
 /// The measurement with checkpoints in the midst of it.

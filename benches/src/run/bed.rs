@@ -65,6 +65,8 @@ pub(crate) struct Bed<'s> {
     local: u32,
     /// Prefix of this run's objects on a DFS of the user's.
     url: Option<String>,
+    /// An engine was opened, so that there may be objects.
+    wrote: bool,
     scratch: Scratch,
     /// A folder made by us, which goes when it is empty at the end.
     _made: Option<kept::MadeFolder>,
@@ -83,7 +85,7 @@ impl<'s> Bed<'s> {
         let url = args.store.as_ref().map(|url| {
             format!("{}/aquifer-bench-{:016x}", url.trim_end_matches('/'), aquifer_io::random_u64())
         });
-        let bed = Self { spec, opened: None, store: 1, local: 0, url, scratch, _made: made };
+        let bed = Self { spec, opened: None, store: 1, local: 0, url, wrote: false, scratch, _made: made };
         if let Some(folder) = &args.reuse {
             kept::link_all(&kept::dfs_folder(folder), &bed.dfs_folder())?;
         }
@@ -132,6 +134,7 @@ impl<'s> Bed<'s> {
             ..Options::default()
         };
         options.validate().map_err(|error| Failure::Usage(error.to_string()))?;
+        self.wrote = true;
         let began = aquifer_io::now();
         let engine = wait(Engine::open(Arc::clone(&stack.foreground), options))?;
         let engine = engine.map_err(Failure::engine("cannot open the store"))?;
@@ -211,11 +214,14 @@ impl<'s> Bed<'s> {
 
 impl Drop for Bed<'_> {
     fn drop(&mut self) {
-        let Some(opened) = self.opened.take() else { return };
-        let Opened { engine, stack, _server, .. } = opened;
-        drop(engine);
-        if self.url.is_some() {
-            // What a dead store keeps cannot be deleted by anybody.
+        drop(self.opened.take());
+        // What a dead store keeps cannot be deleted by anybody, and nobody waits long for it.
+        let patience = Duration::from_secs(2);
+        let options =
+            RemoteOptions { retry_time_max: patience, deadline: patience, ..RemoteOptions::default() };
+        if let Some(url) = self.url.as_ref().filter(|_| self.wrote)
+            && let Ok(stack) = open_stack(url, &options)
+        {
             let _ = aquifer_io::block_on(emptied(&stack.foreground));
         }
     }

@@ -17,8 +17,9 @@ use super::live::Live;
 use super::meter::{Meter, Recorder};
 use super::mix::Kind;
 use super::pace::Schedule;
-use super::record::{VALUE_BYTES_MIN, version_of, write_key, write_value};
+use super::record::{VALUE_BYTES_MIN, number_of, version_of, write_key, write_value};
 use super::rng::Rng;
+use super::shape::Shaped;
 use super::target::{Target, TargetError};
 use super::workload::Workload;
 use crate::histogram::Latencies;
@@ -69,11 +70,11 @@ impl Plan {
 }
 
 /// One thread's part. Its stream of operations is a function of the seed.
-struct Stream {
-    plan: Arc<Plan>,
+pub(super) struct Stream {
+    pub(super) plan: Arc<Plan>,
     rng: RefCell<Rng>,
     chooser: RefCell<Chooser>,
-    recorder: RefCell<Recorder>,
+    pub(super) recorder: RefCell<Recorder>,
     begun: Cell<u64>,
     /// Turns of a workload that fills, where each thread looks for its own keys among all.
     filled: Cell<u64>,
@@ -83,18 +84,19 @@ struct Stream {
 
 /// One operation to do.
 #[derive(Clone, Copy)]
-struct Operation {
-    kind: Kind,
-    number: u64,
-    version: u64,
+pub(super) struct Operation {
+    pub(super) kind: Kind,
+    pub(super) number: u64,
+    pub(super) version: u64,
     value_bytes: u64,
 }
 
 /// What a lane uses again for each operation.
 #[derive(Default)]
-struct Place {
-    key: Vec<u8>,
-    value: Vec<u8>,
+pub(super) struct Place {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) shaped: Shaped,
     /// Of a batch.
     keys: Vec<Vec<u8>>,
     numbers: Vec<u64>,
@@ -208,9 +210,14 @@ impl Stream {
             }
             return Some(Operation { kind, number: 0, version, value_bytes: 0 });
         }
+        if kind.is_shaped() {
+            let mut draw = || self.number::<T>(&mut rng, kind);
+            let (kind, number) = self.shaped_key(target, kind, place, &mut draw)?;
+            return Some(Operation { kind, number, version, value_bytes: 0 });
+        }
         let number = self.own_key(target, &mut rng, kind, &mut place.key)?;
         let value_bytes = match kind {
-            Kind::Get | Kind::Delete => 0,
+            Kind::Get | Kind::Delete | Kind::Scan => 0,
             _ => plan.value_bytes.draw(&mut rng, VALUE_BYTES_MIN as u64),
         };
         Some(Operation { kind, number, version, value_bytes })
@@ -259,6 +266,7 @@ impl Stream {
         let Operation { kind, number, version, value_bytes } = operation;
         match kind {
             Kind::MultiGet => return self.multi_get(target, place).await,
+            Kind::Scan => return self.scan(target, number, place).await,
             Kind::Delete => {
                 self.recorder.borrow_mut().meter.written_bytes += place.key.len() as u64;
                 return target.delete(&place.key).await;
@@ -268,6 +276,7 @@ impl Stream {
                 self.check(number, place.key.len(), found.as_ref().map(AsRef::as_ref));
             }
             Kind::Put | Kind::Insert => {}
+            _ => return self.apply_shaped(target, operation, place).await,
         }
         if kind != Kind::Get {
             let value_bytes = usize::try_from(value_bytes).unwrap_or(usize::MAX);
@@ -289,18 +298,46 @@ impl Stream {
         Ok(())
     }
 
+    /// Entries from a key on. The key itself is there unless it was deleted; each is its key's own, and they ascend.
+    async fn scan<T: Target>(&self, target: &T, number: u64, place: &Place) -> Result<(), TargetError> {
+        let plan = &*self.plan;
+        let found = target.scan(&[], &place.key, plan.workload.scan_entries).await?;
+        let mut right = found.len() <= plan.workload.scan_entries;
+        right &= plan.keys_may_be_gone || found.first().is_some_and(|first| first.0.as_ref() == place.key);
+        let mut last: Option<&[u8]> = None;
+        let mut bytes = 0;
+        for (key, value) in &found {
+            let (key, value) = (key.as_ref(), value.as_ref());
+            right &= last.is_none_or(|last| last < key) && key >= place.key.as_slice();
+            // Beside the keys that are loaded there may be state of other shapes.
+            if key.last() == Some(&PRESENT) {
+                right &= number_of(key).is_some_and(|number| version_of(value, number).is_some());
+            }
+            bytes += key.len() + value.len();
+            last = Some(key);
+        }
+        right &= number_of(&place.key) == Some(number);
+        self.checked(right, !found.is_empty(), bytes);
+        Ok(())
+    }
+
+    /// An answer was compared.
+    pub(super) fn checked(&self, right: bool, found: bool, read_bytes: usize) {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.meter.checked += 1;
+        recorder.meter.reads += 1;
+        recorder.meter.found += u64::from(found);
+        recorder.meter.mismatches += u64::from(!right);
+        recorder.meter.read_bytes += read_bytes as u64;
+    }
+
     fn check(&self, number: u64, key_bytes: usize, found: Option<&[u8]>) {
         let plan = &*self.plan;
         let right = match found {
             Some(value) => !plan.workload.missing && version_of(value, number).is_some(),
             None => plan.workload.missing || plan.keys_may_be_gone,
         };
-        let mut recorder = self.recorder.borrow_mut();
-        recorder.meter.checked += 1;
-        recorder.meter.reads += 1;
-        recorder.meter.found += u64::from(found.is_some());
-        recorder.meter.mismatches += u64::from(!right);
-        recorder.meter.read_bytes += found.map_or(0, |value| key_bytes + value.len()) as u64;
+        self.checked(right, found.is_some(), found.map_or(0, |value| key_bytes + value.len()));
     }
 
     /// What this thread saw, with what an open loop left undone.
@@ -318,127 +355,5 @@ impl Stream {
             }
         }
         meter
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use aquifer_io::ExecutorOptions;
-    use aquifer_io::simulated::{World, WorldOptions};
-    use bytes::Bytes;
-
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    /// Answers at once, but stops for a while at one operation, as a store does that compacts.
-    #[derive(Clone)]
-    struct Stalling {
-        asked: Rc<Cell<u64>>,
-        at: u64,
-        stall: Duration,
-    }
-
-    impl Target for Stalling {
-        const OWNS_ALL: bool = true;
-        type Value = Bytes;
-
-        async fn get(&self, _key: &[u8]) -> Result<Option<Bytes>, TargetError> {
-            self.asked.set(self.asked.get() + 1);
-            if self.asked.get() == self.at {
-                sleep(self.stall).await;
-            }
-            Ok(None)
-        }
-
-        async fn put(&self, _key: &[u8], _value: &[u8]) -> Result<(), TargetError> {
-            Ok(())
-        }
-
-        async fn delete(&self, _key: &[u8]) -> Result<(), TargetError> {
-            Ok(())
-        }
-    }
-
-    fn plan(name: &str, in_flight: usize, interval: Option<Duration>, measured: Duration) -> Arc<Plan> {
-        Arc::new(Plan {
-            workload: Workload::named(name).unwrap(),
-            keys: AtomicU64::new(1_000),
-            filled: AtomicU64::new(0),
-            keys_may_be_gone: true,
-            key_bytes: 16,
-            value_bytes: Length::Fixed(100),
-            in_flight,
-            batch: 8,
-            interval,
-            warm_up: Duration::ZERO,
-            measured,
-            live: Arc::default(),
-        })
-    }
-
-    /// In virtual time: what the lanes of one thread saw, and the target's count.
-    fn simulated(plan: Arc<Plan>, at: u64, stall: Duration) -> (Meter, u64) {
-        let world = World::new(7, WorldOptions::default());
-        let outcome = Rc::new(RefCell::new(None));
-        let asked = Rc::new(Cell::new(0));
-        let target = Stalling { asked: Rc::clone(&asked), at, stall };
-        let into = Rc::clone(&outcome);
-        let thread = world.spawn_executor(ExecutorOptions::default(), move || async move {
-            into.replace(Some(run(target, plan, 1).await));
-        });
-        thread.join().unwrap();
-        let meter = outcome.take().unwrap().unwrap();
-        (meter, asked.get())
-    }
-
-    /// One operation each millisecond for two seconds; the 500th takes half a second. A closed loop sees one slow operation of
-    /// thousands. In an open loop all of the 500 that were due meanwhile waited, the longest for nearly the whole of it.
-    #[test]
-    fn a_stall_counts_for_all_that_should_have_begun_meanwhile() {
-        let (open, asked) = simulated(plan("readrandom", 1, Some(MS), 2_000 * MS), 500, 500 * MS);
-        let (response, service) = (open.response().summary(), open.service().summary());
-        assert!((1_990..=2_000).contains(&asked), "{asked}");
-        assert_eq!(response.count, 2_000);
-        let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.05;
-        // A quarter of the operations waited, evenly from none to 500 ms: nine tenths waited at most 300.
-        assert!(near(response.p90_us, 300_000.0), "{response:?}");
-        assert!(near(response.p99_us, 480_000.0), "{response:?}");
-        assert!(service.p99_us < 1_000.0 && near(service.max_us, 500_000.0), "{service:?}");
-        let (closed, _) = simulated(plan("readrandom", 1, None, 2_000 * MS), 500, 500 * MS);
-        assert!(closed.response().summary().p99_us < 1_000.0, "{closed:?}");
-    }
-
-    /// A store that never answers again must not look like one that was asked little.
-    #[test]
-    fn what_is_due_and_never_begins_counts() {
-        let (open, asked) = simulated(plan("readrandom", 1, Some(MS), 1_000 * MS), 501, 10_000 * MS);
-        let response = open.response().summary();
-        assert_eq!(asked, 501);
-        assert_eq!((open.unstarted, response.count, open.operations), (499, 1_000, 500));
-        assert!((response.p90_us / 400_000.0 - 1.0).abs() < 0.05, "{response:?}");
-        assert!(response.max_us > 9e6, "the operation that hung is there with all its time: {response:?}");
-    }
-
-    #[test]
-    fn lanes_share_the_schedule_of_their_thread() {
-        let (open, asked) = simulated(plan("readrandom", 16, Some(MS), 300 * MS), 100, 50 * MS);
-        let response = open.response().summary();
-        assert!((298..=300).contains(&asked) && open.unstarted == 0, "{asked} {}", open.unstarted);
-        assert!(response.p90_us < 1_000.0, "fifteen other lanes go on: {response:?}");
-    }
-
-    #[test]
-    fn a_batch_counts_as_many_operations_as_it_has_keys() {
-        let (meter, asked) = simulated(plan("multireadrandom", 2, Some(10 * MS), 1_000 * MS), 0, MS);
-        assert_eq!(asked, 800);
-        assert_eq!((meter.operations, meter.checked), (800, 800));
-    }
-
-    #[test]
-    fn a_fill_writes_every_key_once_and_ends() {
-        let (meter, _) = simulated(plan("fillrandom", 4, None, MS), 0, MS);
-        assert_eq!(meter.response().summary().count, 1_000);
-        assert_eq!(meter.written_bytes, 1_000 * 116);
     }
 }

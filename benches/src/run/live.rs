@@ -26,6 +26,7 @@ pub(crate) struct Live {
     keeps_intervals: bool,
     stop: AtomicBool,
     operations: AtomicU64,
+    windows: AtomicU64,
     seconds: Mutex<Seconds>,
 }
 
@@ -63,6 +64,11 @@ impl Live {
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// A window that no lane has had in this measurement.
+    pub(crate) fn next_window(&self) -> u64 {
+        self.windows.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Operations that threads have told of, those of the warm-up included.

@@ -23,6 +23,22 @@ pub(crate) enum Kind {
     Delete,
     /// Read the values of many keys in one call.
     MultiGet,
+    /// Read the entries from a key on, in order.
+    Scan,
+    /// Add one to a counter, by a merge.
+    Merge,
+    /// Append to a list, by a merge.
+    Append,
+    /// Read a whole list.
+    ListRead,
+    /// Write an entry of a map.
+    MapPut,
+    /// Read all entries of a map.
+    MapScan,
+    /// Write an event into a window.
+    WindowInsert,
+    /// Read all events of a full window, then delete them all. Comes by itself when a window is full.
+    WindowFire,
 }
 
 impl Kind {
@@ -36,7 +52,21 @@ impl Kind {
             Self::Insert => "insert",
             Self::Delete => "delete",
             Self::MultiGet => "multiget",
+            Self::Scan => "scan",
+            Self::Merge => "merge",
+            Self::Append => "append",
+            Self::ListRead => "listread",
+            Self::MapPut => "mapput",
+            Self::MapScan => "mapscan",
+            Self::WindowInsert => "windowinsert",
+            Self::WindowFire => "windowfire",
         }
+    }
+
+    /// Whether it works on state of a shape of its own, beside the keys that are loaded.
+    pub(crate) fn is_shaped(self) -> bool {
+        use Kind::{Append, ListRead, MapPut, MapScan, Merge, WindowFire, WindowInsert};
+        matches!(self, Append | ListRead | MapPut | MapScan | Merge | WindowFire | WindowInsert)
     }
 
     /// Its place in tables of all kinds.
@@ -82,6 +112,11 @@ impl Mix {
         }
         let at = rng.unit();
         before.iter().find(|(_, upto)| at < *upto).map_or(last, |(kind, _)| *kind)
+    }
+
+    /// Whether a kind of these is in it.
+    pub(crate) fn any(&self, wanted: fn(Kind) -> bool) -> bool {
+        self.upto.iter().any(|(kind, _)| wanted(*kind))
     }
 
     pub(crate) fn has(&self, wanted: Kind) -> bool {

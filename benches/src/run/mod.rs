@@ -14,6 +14,8 @@ mod checkpoints;
 mod distribution;
 mod kept;
 pub(crate) mod lane;
+#[cfg(test)]
+mod lane_test;
 mod length;
 pub(crate) mod live;
 pub(crate) mod meter;
@@ -28,6 +30,7 @@ pub(crate) mod record;
 mod rng;
 mod room;
 mod session;
+mod shape;
 mod spec;
 mod sweep;
 pub(crate) mod target;

@@ -10,6 +10,7 @@ use super::ceiling::requests::Plain;
 use super::ceiling::{of_disk, of_memory};
 use super::checkpoints;
 use super::distribution::Distribution;
+use super::mix::Kind;
 use super::numbers::Gathered;
 use super::patience::wait;
 use super::phase_name::PhaseName;

@@ -23,6 +23,12 @@ pub(crate) fn write_key(key: &mut Vec<u8>, number: u64, key_bytes: usize, fillin
     key.resize(key_bytes.max(KEY_BYTES_MIN), filling);
 }
 
+/// The number of a key.
+#[expect(clippy::big_endian_bytes, reason = "as it was written")]
+pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.first_chunk()?))
+}
+
 /// Writes a value of this length for a key.
 pub(crate) fn write_value(value: &mut Vec<u8>, number: u64, version: u64, value_bytes: usize) {
     value.clear();

@@ -16,11 +16,19 @@ pub(crate) enum TargetError {
     Engine(#[from] aquifer::Error),
     /// Another store's.
     #[error("{0}")]
-    #[expect(dead_code, reason = "for the stores that ours is compared with")]
     Other(String),
     /// The store cannot do this.
     #[error("this store has no {0}")]
     Unsupported(&'static str),
+}
+
+/// How a merge changes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// Adds a number: 8 bytes, little-endian.
+    Add,
+    /// Bytes after bytes.
+    Append,
 }
 
 /// A key and its value.
@@ -51,12 +59,19 @@ pub(crate) trait Target: Clone + 'static {
         join_all(gets).await.into_iter().collect()
     }
 
-    /// Adds an operand to a key's value without reading it.
-    async fn merge(&self, _key: &[u8], _operand: &[u8]) -> Result<(), TargetError> {
+    /// Writes a value under a key that begins with `anchor`, so that all keys with this beginning lie together: as the entries of a map, or
+    /// of a window. [`Self::scan`] and [`Self::delete_prefix`] find them by it. Where all keys are ordered, they do anyway.
+    async fn put_beside(&self, _anchor: &[u8], key: &[u8], value: &[u8]) -> Result<(), TargetError> {
+        self.put(key, value).await
+    }
+
+    /// Changes a key's value without reading it.
+    async fn merge(&self, _key: &[u8], _merge: Merge, _operand: &[u8]) -> Result<(), TargetError> {
         Err(TargetError::Unsupported("merge"))
     }
 
-    /// At most so many entries whose keys begin with the prefix, from a key on, ascending.
+    /// At most so many entries in ascending order from a key on: of those written beside the prefix; with an empty one, of those that the
+    /// store keeps in order with `from` (a store with hashed groups: those of its group).
     async fn scan(
         &self,
         _prefix: &[u8],
@@ -112,7 +127,7 @@ impl Target for Nothing {
         self.owns.as_ref().is_none_or(|owns| owns(key))
     }
 
-    async fn merge(&self, _key: &[u8], _operand: &[u8]) -> Result<(), TargetError> {
+    async fn merge(&self, _key: &[u8], _merge: Merge, _operand: &[u8]) -> Result<(), TargetError> {
         Ok(())
     }
 

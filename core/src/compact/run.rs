@@ -8,6 +8,7 @@ use super::pick::pick;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, COMPACTION_WINDOW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
+use crate::resolve::fold;
 use crate::segment::writer::{EncodedSegment, SegmentWriter};
 use crate::shard::blocks::BlockSource;
 use crate::shard::merge::{Merge, Run, RunCursor};
@@ -71,14 +72,19 @@ async fn carry_out(core: &Rc<ShardCore>, plan: &Plan) -> Result<()> {
         let source = BlockSource::windows(window_bytes);
         inputs.push(Run::Segments(Box::new(RunCursor::seek(core, run, source, &[], &KEY_END).await?)));
     }
-    let mut merge = Merge::new(inputs);
+    let mut merge = Merge::new(inputs, false);
     let mut outputs = Vec::new();
     let mut writer = new_writer(core)?;
     let mut slice = 0;
     loop {
-        let pushed = merge.next(core, |key, slot| {
-            slice += key.len() + slot.map_or(0, <[u8]>::len);
-            if slot.is_some() || !plan.reaches_bottom { writer.push(key, slot) } else { Ok(()) }
+        let pushed = merge.next(core, |writes| {
+            slice +=
+                writes.key.len() + writes.entries.iter().map(|entry| entry.payload().len()).sum::<usize>();
+            let is_last = plan.reaches_bottom || writes.is_deleted_below;
+            match fold(writes.entries, is_last, core.shared.now_ms(), &core.shared.operators) {
+                Some(folded) => writer.push(writes.key, &folded.entry()),
+                None => Ok(()),
+            }
         });
         match pushed.await? {
             None => break,

@@ -57,6 +57,10 @@ pub(crate) struct SegmentMeta {
 }
 
 impl SegmentMeta {
+    pub(crate) fn is_deleted(&self, _key: &[u8]) -> bool {
+        false
+    }
+
     pub(crate) fn new(filter: Filter, index: Index) -> Self {
         Self { filter, index }
     }

@@ -103,7 +103,13 @@ impl SegmentWriter {
     }
 
     /// Appends one entry; `None` is a deletion.
-    pub(crate) fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+    pub(crate) fn push_range_delete(&mut self, _from: &[u8], _to: &[u8]) {}
+
+    pub(crate) fn push(&mut self, key: &[u8], entry: &crate::entry::Entry<'_>) -> Result<()> {
+        let value = match entry.op {
+            crate::entry::Op::Put(value) => Some(value),
+            _ => None,
+        };
         let entry_bytes = key.len() + value.map_or(0, <[u8]>::len);
         // A large entry gets a block of its own, so that a small neighbour does not drag it along.
         if !self.data.is_empty() && self.data.payload_bytes() + entry_bytes > BLOCK_RAW_BYTES {

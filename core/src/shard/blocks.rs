@@ -8,7 +8,7 @@ use crate::segment::index::BlockHandle;
 use crate::segment::meta::SegmentMeta;
 use crate::segment::writer::EncodedSegment;
 use crate::version::Segment;
-use aquifer_cache::{CacheKey, Cached, Class, LoadError};
+use aquifer_cache::{CacheKey, Cached, Class, LoadError, Tier};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,26 +61,30 @@ impl ShardCore {
     }
 
     /// A segment's filter and index: one read of its tail if they are not in memory.
-    pub(crate) async fn meta(&self, segment: &Rc<Segment>) -> Result<Rc<SegmentMeta>> {
+    pub(crate) async fn meta(&self, segment: &Rc<Segment>) -> Result<(Rc<SegmentMeta>, Tier)> {
         let opened = Rc::clone(segment);
         let decode = move |tail: &Bytes| {
             let meta = SegmentMeta::decode(tail, &opened.entry, &opened.place(opened.tail_offset()))?;
             Ok(CachedBlock::Meta(Rc::new(meta)))
         };
         match self.load(Class::Meta, meta_key(segment), segment, decode).await? {
-            CachedBlock::Meta(meta) => Ok(meta),
-            CachedBlock::Data(_) => Err(mixed_up(segment)),
+            (CachedBlock::Meta(meta), tier) => Ok((meta, tier)),
+            (CachedBlock::Data(_), _) => Err(mixed_up(segment)),
         }
     }
 
     /// A data block: one read if it is not in memory.
-    pub(crate) async fn data(&self, segment: &Rc<Segment>, handle: BlockHandle) -> Result<Rc<DataBlock>> {
+    pub(crate) async fn data(
+        &self,
+        segment: &Rc<Segment>,
+        handle: BlockHandle,
+    ) -> Result<(Rc<DataBlock>, Tier)> {
         let owner = Rc::clone(segment);
         let decode =
             move |stored: &Bytes| Ok(CachedBlock::Data(Rc::new(decode_data(&owner, handle, stored)?)));
         match self.load(Class::Data, data_key(segment, handle.offset, handle.bytes), segment, decode).await? {
-            CachedBlock::Data(block) => Ok(block),
-            CachedBlock::Meta(_) => Err(mixed_up(segment)),
+            (CachedBlock::Data(block), tier) => Ok((block, tier)),
+            (CachedBlock::Meta(_), _) => Err(mixed_up(segment)),
         }
     }
 
@@ -104,17 +108,19 @@ impl ShardCore {
         key: CacheKey,
         segment: &Segment,
         decode: impl Fn(&Bytes) -> Result<CachedBlock> + 'static,
-    ) -> Result<CachedBlock> {
+    ) -> Result<(CachedBlock, Tier)> {
         let remote = Arc::clone(&self.shared.remote);
         let object = segment.entry.object.clone();
         let fetch = move || async move {
             let range = key.offset..key.offset + u64::from(key.bytes);
             remote.get_range(&object, range).await.map_err(Error::from)
         };
-        self.cache.get_or_load(class, key, decode, fetch).await.map_err(|error| match error {
-            LoadError::Source(error) => error,
-            LoadError::Stopped => Error::closed(),
-        })
+        let mut load = self.cache.get_or_load(class, key, decode, fetch);
+        match (&mut load).await {
+            Ok(block) => Ok((block, load.tier())),
+            Err(LoadError::Source(error)) => Err(error),
+            Err(LoadError::Stopped) => Err(Error::closed()),
+        }
     }
 }
 
@@ -161,7 +167,7 @@ impl BlockSource {
     ) -> Result<Option<(BlockHandle, Rc<DataBlock>)>> {
         let Some(handle) = meta.block(position) else { return Ok(None) };
         let Self::Windows { bytes_max, window } = self else {
-            return Ok(Some((handle, core.data(segment, handle).await?)));
+            return Ok(Some((handle, core.data(segment, handle).await?.0)));
         };
         let inside = |window: &(u32, Bytes)| {
             let start = handle.offset.checked_sub(window.0)? as usize;

@@ -17,7 +17,6 @@ use aquifer_remote::Content;
 use futures_channel::oneshot;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::ops::Bound;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -79,10 +78,9 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
 }
 
 async fn flush_alone(core: &Rc<ShardCore>, frozen: &Frozen) -> Result<()> {
-    let encoded = encode(core, frozen).await?;
+    let encoded = encode(core, frozen, u64::MAX).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
-    install(core, frozen, encoded, entry);
-    Ok(())
+    install(core, frozen, encoded, entry).await
 }
 
 async fn flush_for_checkpoint(
@@ -98,7 +96,7 @@ async fn flush_for_checkpoint(
         drop(reply.send(part(None)));
         return Ok(());
     };
-    let encoded = encode(core, &frozen).await?;
+    let encoded = encode(core, &frozen, u64::MAX).await?;
     let (placed, placement) = oneshot::channel();
     let fresh =
         FreshSegment { chunks: encoded.chunks.clone(), entry: encoded.entry(frozen.sequence)?, placed };
@@ -108,21 +106,24 @@ async fn flush_for_checkpoint(
         // The checkpoint failed or was given up: the memtable still has to go out.
         Err(_) => upload_alone(core, &frozen, &encoded).await?,
     };
-    install(core, &frozen, encoded, entry);
-    Ok(())
+    install(core, &frozen, encoded, entry).await
 }
 
-/// Frames a memtable as a segment, in slices, so that reads run in between.
-async fn encode(core: &ShardCore, frozen: &Frozen) -> Result<EncodedSegment> {
+/// Frames what `at` sees of a memtable as a segment, in slices, so that reads run in between.
+async fn encode(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<EncodedSegment> {
     let mut writer = SegmentWriter::new(aquifer_io::random_u64(), core.shared.compression)?;
     let mut slice = 0;
-    for (key, slot) in frozen.memtable.range_from(Bound::Unbounded) {
-        writer.push(key, slot)?;
-        slice += key.len() + slot.map_or(0, <[u8]>::len);
+    let mut cursor = frozen.memtable.cursor(at);
+    while let Some(visible) = cursor.next() {
+        writer.push(visible.key, &visible.entry)?;
+        slice += visible.key.len() + visible.entry.payload().len();
         if slice >= SLICE_BYTES {
             slice = 0;
             aquifer_io::yield_now().await;
         }
+    }
+    for deletion in frozen.memtable.range_deletions(at) {
+        writer.push_range_delete(deletion.from, deletion.to);
     }
     writer.finish()
 }
@@ -150,12 +151,38 @@ async fn upload_alone(core: &ShardCore, frozen: &Frozen, encoded: &EncodedSegmen
     }
 }
 
-/// Puts the segment in the place of its memtable.
-fn install(core: &ShardCore, frozen: &Frozen, encoded: EncodedSegment, entry: SegmentEntry) {
+/// Puts the segment in the place of its memtable, for snapshots as well.
+async fn install(
+    core: &ShardCore,
+    frozen: &Frozen,
+    encoded: EncodedSegment,
+    entry: SegmentEntry,
+) -> Result<()> {
     add(&core.counters.flushes, 1);
     add(&core.counters.flushed_bytes, u64::from(entry.bytes));
     let segment = Rc::new(Segment::new(entry));
     core.cache_written(&segment, encoded);
-    let next = core.version().with_flushed(frozen.sequence, segment);
+    // From here on no new snapshot can see the memtable at a moment before its end.
+    let mut of_moments = Vec::new();
+    for at in core.snapshots.moments_within(frozen) {
+        of_moments.push((at, flush_moment(core, frozen, at).await?));
+    }
+    core.snapshots.flushed(frozen, &segment, &of_moments);
+    let next = core.version().with_flushed(frozen.sequence, Some(segment));
     core.set_version(next);
+    Ok(())
+}
+
+/// Writes what a snapshot of the moment `at` sees of a memtable, for as long as that snapshot is held; `None` if that is nothing.
+async fn flush_moment(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<Option<Rc<Segment>>> {
+    let nothing =
+        frozen.memtable.cursor(at).next().is_none() && frozen.memtable.range_deletions(at).next().is_none();
+    if nothing {
+        return Ok(None);
+    }
+    let encoded = encode(core, frozen, at).await?;
+    let entry = upload_alone(core, frozen, &encoded).await?;
+    let segment = Rc::new(Segment::new(entry));
+    core.cache_written(&segment, encoded);
+    Ok(Some(segment))
 }

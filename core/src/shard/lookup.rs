@@ -1,26 +1,40 @@
 //! Point lookups: memtable, frozen memtables, then of each sorted run the one segment that may hold the key, if its filter lets
-//! the key pass; newest first.
+//! the key pass; newest first, until the value is known.
 
 use super::{ShardCore, add};
+use crate::answer::{Answer, Source};
+use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_of;
+use crate::memtable::{Found, Memtable};
+use crate::resolve::{Base, Resolver};
 use crate::segment::data::DataBlock;
 use crate::segment::filter;
 use crate::segment::index::BlockHandle;
 use crate::segment::meta::SegmentMeta;
 use crate::version::{Segment, SortedRun, Version};
-use bytes::Bytes;
+use aquifer_cache::Tier;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// Reads that may bring blocks into the cache between two looks at its memory.
 const BALANCE_READS: u64 = 256;
 
+/// What a read sees, fixed at one moment.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) version: Rc<Version>,
+    /// The newest write of a memtable that it sees.
+    pub(crate) at: u64,
+    /// Whether it sees the memtable that takes writes.
+    pub(crate) with_memtable: bool,
+}
+
 /// What can be said without waiting.
-pub(crate) enum Now {
-    /// The value, or that there is none.
-    Answer(Option<Bytes>),
+pub(crate) enum Now<T> {
+    Known(T),
     /// The next step needs SSD or DFS.
-    Waits(Pending),
+    Waits(Box<Pending>),
 }
 
 /// A lookup that stopped before run `next` of its version.
@@ -28,73 +42,138 @@ pub(crate) struct Pending {
     version: Rc<Version>,
     next: usize,
     hash: u64,
-}
-
-/// What one segment says about a key.
-enum Found {
-    Nothing,
-    Slot(Option<Bytes>),
+    resolver: Resolver,
+    source: Source,
 }
 
 impl ShardCore {
-    /// Answers from memory, or says where to go on.
-    pub(crate) fn get_now(&self, key: &[u8]) -> Result<Now> {
-        if let Some(slot) = self.memtable.borrow().get(key) {
-            add(&self.counters.reads_immediate, 1);
-            return Ok(Now::Answer(slot.map(Bytes::copy_from_slice)));
-        }
-        let version = self.version();
-        for frozen in &version.frozen {
-            if let Some(slot) = frozen.memtable.get(key) {
+    /// The value of `key` from memory, handed to `take`, or where to go on.
+    pub(crate) fn look_now<T>(
+        &self,
+        key: &[u8],
+        view: Option<&View>,
+        take: impl FnOnce(&Self, Resolver, Base<'_>, Source) -> Result<T>,
+    ) -> Result<Now<T>> {
+        let mut resolver = Resolver::new();
+        let at = view.map_or(u64::MAX, |view| view.at);
+        if view.is_none_or(|view| view.with_memtable) {
+            let memtable = self.memtable.borrow();
+            if let Some(base) = self.search_memtable(&memtable, key, at, &mut resolver)? {
                 add(&self.counters.reads_immediate, 1);
-                return Ok(Now::Answer(slot.map(Bytes::copy_from_slice)));
+                return take(self, resolver, base, Source::Memtable).map(Now::Known);
+            }
+        }
+        let version = view.map_or_else(|| self.version(), |view| Rc::clone(&view.version));
+        for frozen in &version.frozen {
+            if let Some(base) = self.search_memtable(&frozen.memtable, key, at, &mut resolver)? {
+                add(&self.counters.reads_immediate, 1);
+                return take(self, resolver, base, Source::Memtable).map(Now::Known);
             }
         }
         let hash = filter::hash(key);
-        let mut next = 0;
-        while let Some(run) = version.runs.get(next) {
-            match self.search_now(run, key, hash)? {
-                Some(Found::Slot(slot)) => {
+        for (next, run) in version.runs.iter().enumerate() {
+            let Some(segment) = holder(run, key) else { continue };
+            let Some(meta) = self.meta_now(segment) else {
+                return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
+            };
+            if let Some(handle) = candidate(&meta, key, hash) {
+                let Some(block) = self.data_now(segment, handle) else {
+                    return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
+                };
+                if let Some(entry) = look(&block, segment, handle, key)?
+                    && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+                {
                     add(&self.counters.reads_immediate, 1);
-                    return Ok(Now::Answer(slot));
+                    return take(self, resolver, base, Source::Memory).map(Now::Known);
                 }
-                Some(Found::Nothing) => next += 1,
-                None => return Ok(Now::Waits(Pending { version, next, hash })),
+            }
+            if meta.is_deleted(key) {
+                break;
             }
         }
         add(&self.counters.reads_immediate, 1);
-        Ok(Now::Answer(None))
+        let source = if resolver.is_waiting() { Source::Memory } else { Source::Absent };
+        take(self, resolver, Base::Nothing, source).map(Now::Known)
     }
 
-    /// Goes on where [`Self::get_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
-    pub(crate) async fn get_waiting(&self, key: &[u8], pending: Pending) -> Result<Option<Bytes>> {
+    /// Answers from memory, or says where to go on.
+    pub(crate) fn get_now(&self, key: &[u8], view: Option<&View>) -> Result<Now<Answer>> {
+        self.look_now(key, view, Self::answer)
+    }
+
+    /// Goes on where [`Self::look_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
+    pub(crate) async fn get_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<Answer> {
         add(&self.counters.reads_waited, 1);
         if self.counters.reads_waited.get().is_multiple_of(BALANCE_READS) {
             self.balance_memory();
         }
-        let Pending { version, next, hash } = pending;
+        let Pending { version, next, hash, mut resolver, mut source } = *pending;
         for run in version.runs.iter().skip(next) {
-            if let Found::Slot(slot) = self.search(run, key, hash).await? {
-                return Ok(slot);
+            let Some(segment) = holder(run, key) else { continue };
+            let (meta, tier) = self.meta(segment).await?;
+            source = source.max(of_tier(tier));
+            if let Some(handle) = candidate(&meta, key, hash) {
+                let (block, tier) = self.data(segment, handle).await?;
+                source = source.max(of_tier(tier));
+                if let Some(entry) = look(&block, segment, handle, key)?
+                    && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+                {
+                    return self.answer(resolver, base, source);
+                }
+            }
+            if meta.is_deleted(key) {
+                break;
             }
         }
-        Ok(None)
+        self.answer(resolver, Base::Nothing, source)
     }
 
-    fn search_now(&self, run: &SortedRun, key: &[u8], hash: u64) -> Result<Option<Found>> {
-        let Some(segment) = holder(run, key) else { return Ok(Some(Found::Nothing)) };
-        let Some(meta) = self.meta_now(segment) else { return Ok(None) };
-        let Some(handle) = candidate(&meta, key, hash) else { return Ok(Some(Found::Nothing)) };
-        let Some(block) = self.data_now(segment, handle) else { return Ok(None) };
-        look(&block, segment, handle, key).map(Some)
+    fn answer(&self, resolver: Resolver, base: Base<'_>, source: Source) -> Result<Answer> {
+        Ok(Answer { value: resolver.finish(base, &self.shared.operators)?, source })
     }
 
-    async fn search(&self, run: &SortedRun, key: &[u8], hash: u64) -> Result<Found> {
-        let Some(segment) = holder(run, key) else { return Ok(Found::Nothing) };
-        let meta = self.meta(segment).await?;
-        let Some(handle) = candidate(&meta, key, hash) else { return Ok(Found::Nothing) };
-        let block = self.data(segment, handle).await?;
-        look(&block, segment, handle, key)
+    pub(crate) fn feed<'a>(
+        &self,
+        resolver: &mut Resolver,
+        entry: Entry<'a>,
+    ) -> Result<ControlFlow<Base<'a>>> {
+        resolver.feed(entry, || self.shared.now_ms(), &self.shared.operators)
+    }
+
+    /// What a memtable says of `key`, if that ends the search.
+    fn search_memtable<'a>(
+        &self,
+        memtable: &'a Memtable,
+        key: &[u8],
+        at: u64,
+        resolver: &mut Resolver,
+    ) -> Result<Option<Base<'a>>> {
+        match memtable.get(key, at) {
+            None => Ok(None),
+            Some(Found::RangeDeleted { .. }) => Ok(Some(Base::Nothing)),
+            Some(Found::Entry { entry, .. }) => {
+                if let ControlFlow::Break(base) = self.feed(resolver, entry)? {
+                    return Ok(Some(base));
+                }
+                // A range deletion below the operands ends the search as well.
+                Ok(memtable.is_range_deleted(key, at).then_some(Base::Nothing))
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn boxed(version: Rc<Version>, next: usize, hash: u64, resolver: Resolver) -> Box<Self> {
+        let source = if resolver.is_waiting() { Source::Memtable } else { Source::Memory };
+        Box::new(Self { version, next, hash, resolver, source })
+    }
+}
+
+const fn of_tier(tier: Tier) -> Source {
+    match tier {
+        Tier::Memory => Source::Memory,
+        Tier::Ssd => Source::Ssd,
+        Tier::Remote => Source::Remote,
     }
 }
 
@@ -109,8 +188,13 @@ fn candidate(meta: &SegmentMeta, key: &[u8], hash: u64) -> Option<BlockHandle> {
     if meta.may_contain(hash) { meta.block(meta.seek(key)) } else { None }
 }
 
-fn look(block: &DataBlock, segment: &Segment, handle: BlockHandle, key: &[u8]) -> Result<Found> {
-    // The value is copied out: a small value must not keep a whole block in memory.
-    let found = block.get(key, &segment.place(u64::from(handle.offset)))?;
-    Ok(found.map_or(Found::Nothing, |slot| Found::Slot(slot.map(Bytes::copy_from_slice))))
+fn look<'a>(
+    block: &'a DataBlock,
+    segment: &Segment,
+    handle: BlockHandle,
+    key: &[u8],
+) -> Result<Option<Entry<'a>>> {
+    Ok(block
+        .get(key, &segment.place(u64::from(handle.offset)))?
+        .map(|slot| slot.map_or(Entry::delete(), Entry::put)))
 }

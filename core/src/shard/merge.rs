@@ -1,9 +1,11 @@
-//! Several sorted runs as one: the newest write of each key, in key order.
+//! Several sorted runs as one: the writes of each key, newest first, in key order.
 
 use super::ShardCore;
 use super::blocks::BlockSource;
+use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_prefix;
+use crate::resolve::Folded;
 use crate::segment::data::Cursor;
 use crate::segment::meta::SegmentMeta;
 use crate::version::{Segment, SortedRun};
@@ -70,9 +72,16 @@ impl RunCursor {
         Ok(())
     }
 
-    /// Key and value of the current entry; `None` at the end.
-    pub(crate) fn current(&self) -> Option<(&[u8], Option<&[u8]>)> {
-        self.open.as_ref().map(|open| (open.block.key(), open.block.value()))
+    /// Whether a range deletion hides what older runs say of `key`, which is not beyond where the cursor stands.
+    pub(crate) fn deletes(&self, _key: &[u8]) -> bool {
+        false
+    }
+
+    /// Key and entry that it stands on; `None` at the end.
+    pub(crate) fn current(&self) -> Option<(&[u8], Entry<'_>)> {
+        self.open
+            .as_ref()
+            .map(|open| (open.block.key(), open.block.value().map_or(Entry::delete(), Entry::put)))
     }
 }
 
@@ -87,7 +96,7 @@ impl OpenSegment {
         let from = if *from < *segment.from { segment.from.clone() } else { Box::from(from) };
         let last = group_prefix(segment.entry.groups.end);
         let end = Box::from(if end < last.as_slice() { end } else { last.as_slice() });
-        let meta = core.meta(&segment).await?;
+        let (meta, _) = core.meta(&segment).await?;
         let position = meta.seek(&from);
         let Some((handle, block)) = source.block(core, &segment, &meta, position).await? else {
             return Ok(None);
@@ -119,46 +128,59 @@ impl OpenSegment {
 
 /// What a merge takes in: memtable entries that were copied out, or a sorted run of segments.
 pub(crate) enum Run {
-    Copied(std::vec::IntoIter<CopiedEntry>, Option<CopiedEntry>),
+    Copied(Copied),
     Segments(Box<RunCursor>),
 }
 
-/// An entry copied out of a memtable.
-pub(crate) type CopiedEntry = (Box<[u8]>, Option<Box<[u8]>>);
+/// What a memtable holds of a range, copied out: it may change while a merge waits.
+#[derive(Default)]
+pub(crate) struct Copied {
+    /// In the order of the merge.
+    pub(crate) entries: VecDeque<(Box<[u8]>, Folded<'static>)>,
+    /// In ascending order, without overlaps.
+    pub(crate) range_deletions: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
 
 impl Run {
-    pub(crate) fn copied(entries: Vec<CopiedEntry>) -> Self {
-        let mut rest = entries.into_iter();
-        let first = rest.next();
-        Self::Copied(rest, first)
-    }
-
-    fn current(&self) -> Option<(&[u8], Option<&[u8]>)> {
+    fn current(&self) -> Option<(&[u8], Entry<'_>)> {
         match self {
-            Self::Copied(_, entry) => entry.as_ref().map(|(key, slot)| (&**key, slot.as_deref())),
+            Self::Copied(copied) => copied.entries.front().map(|(key, entry)| (&**key, entry.entry())),
             Self::Segments(cursor) => cursor.current(),
         }
     }
 
     async fn advance(&mut self, core: &ShardCore) -> Result<()> {
         match self {
-            Self::Copied(rest, entry) => *entry = rest.next(),
+            Self::Copied(copied) => drop(copied.entries.pop_front()),
             Self::Segments(cursor) => cursor.advance(core).await?,
         }
         Ok(())
     }
+
+    /// Whether a range deletion of this run hides what older runs say of `key`.
+    fn deletes(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Copied(copied) => {
+                let next = copied.range_deletions.partition_point(|(from, _)| **from <= *key);
+                let last = next.checked_sub(1).and_then(|last| copied.range_deletions.get(last));
+                last.is_some_and(|(_, to)| *key < **to)
+            }
+            Self::Segments(cursor) => cursor.deletes(key),
+        }
+    }
 }
 
-/// A run in the heap: smallest key first, of equal keys the newest run first.
+/// A run in the heap: the next key first, of equal keys the newest run first.
 struct Ranked {
     run: Run,
     /// 0 is the newest.
     age: usize,
+    reverse: bool,
 }
 
 impl Ranked {
-    fn rank(&self) -> (Option<&[u8]>, usize) {
-        (self.run.current().map(|(key, _)| key), self.age)
+    fn key(&self) -> Option<&[u8]> {
+        self.run.current().map(|(key, _)| key)
     }
 }
 
@@ -175,52 +197,84 @@ impl PartialOrd for Ranked {
 }
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rank().cmp(&other.rank())
+        let keys = self.key().cmp(&other.key());
+        let keys = if self.reverse { keys.reverse() } else { keys };
+        keys.then(self.age.cmp(&other.age))
     }
 }
 
 /// The merge of runs given newest first.
 pub(crate) struct Merge {
     heap: BinaryHeap<Reverse<Ranked>>,
-    key: Vec<u8>,
+    /// Runs that have come to their end but whose range deletions still hide what is older.
+    ended: Vec<Ranked>,
+}
+
+/// What all runs say of one key.
+pub(crate) struct Writes<'a> {
+    pub(crate) key: &'a [u8],
+    /// Newest first; what a newer range deletion hides is left out.
+    pub(crate) entries: &'a [Entry<'a>],
+    /// A range deletion hides everything that is older than `entries`, below the merge as well.
+    pub(crate) is_deleted_below: bool,
 }
 
 impl Merge {
-    pub(crate) fn new(runs: Vec<Run>) -> Self {
-        let ranked = runs.into_iter().enumerate().map(|(age, run)| Reverse(Ranked { run, age }));
-        Self {
-            heap: ranked.filter(|Reverse(ranked)| ranked.run.current().is_some()).collect(),
-            key: Vec::new(),
+    /// Ascending, or descending if `reverse`: the runs must stand accordingly.
+    pub(crate) fn new(runs: Vec<Run>, reverse: bool) -> Self {
+        let mut merge = Self { heap: BinaryHeap::with_capacity(runs.len()), ended: Vec::new() };
+        for (age, run) in runs.into_iter().enumerate() {
+            merge.put_back(Ranked { run, age, reverse });
+        }
+        merge
+    }
+
+    fn put_back(&mut self, ranked: Ranked) {
+        if ranked.key().is_some() {
+            self.heap.push(Reverse(ranked));
+        } else {
+            self.ended.push(ranked);
         }
     }
 
-    /// The newest write of the next key, deletions included, handed to `visit`; `None` at the end.
+    /// What is said of the next key, handed to `visit`; `None` at the end.
     pub(crate) async fn next<T>(
         &mut self,
         core: &ShardCore,
-        visit: impl FnOnce(&[u8], Option<&[u8]>) -> T,
+        visit: impl FnOnce(Writes<'_>) -> T,
     ) -> Result<Option<T>> {
-        let visited = match self.heap.peek().and_then(|Reverse(top)| top.run.current()) {
-            None => return Ok(None),
-            Some((key, slot)) => {
-                self.key.clear();
-                self.key.extend_from_slice(key);
-                visit(key, slot)
-            }
-        };
-        // Step over this key in every run that has it.
-        while self
-            .heap
-            .peek()
-            .and_then(|Reverse(top)| top.run.current())
-            .is_some_and(|(key, _)| key == self.key)
+        let Some(Reverse(first)) = self.heap.pop() else { return Ok(None) };
+        let mut more = Vec::new();
+        while let Some(Reverse(next)) = self.heap.peek()
+            && next.key() == first.key()
         {
-            let Some(Reverse(mut top)) = self.heap.pop() else { break };
-            top.run.advance(core).await?;
-            if top.run.current().is_some() {
-                self.heap.push(Reverse(top));
-            }
+            more.extend(self.heap.pop().map(|Reverse(ranked)| ranked));
         }
-        Ok(Some(visited))
+        let visited = self.visit(&first, &more, visit);
+        for mut ranked in std::iter::once(first).chain(more) {
+            ranked.run.advance(core).await?;
+            self.put_back(ranked);
+        }
+        Ok(visited)
+    }
+
+    fn visit<T>(&self, first: &Ranked, more: &[Ranked], visit: impl FnOnce(Writes<'_>) -> T) -> Option<T> {
+        let (key, newest) = first.run.current()?;
+        // The newest run with a range deletion over the key: it hides what is older than it.
+        let others = self.heap.iter().map(|Reverse(ranked)| ranked).chain(&self.ended);
+        let deleting = others.chain(more).chain([first]).filter(|ranked| ranked.run.deletes(key));
+        let hidden_from = deleting.map(|ranked| ranked.age).min();
+        let is_seen = |ranked: &&Ranked| hidden_from.is_none_or(|age| ranked.age <= age);
+        let is_deleted_below = hidden_from.is_some();
+        let alone = [newest];
+        let several: Vec<Entry<'_>>;
+        let entries = if more.is_empty() {
+            if is_seen(&first) { alone.as_slice() } else { &[] }
+        } else {
+            let seen = std::iter::once(first).chain(more).filter(is_seen);
+            several = seen.filter_map(|ranked| ranked.run.current()).map(|(_, entry)| entry).collect();
+            several.as_slice()
+        };
+        Some(visit(Writes { key, entries, is_deleted_below }))
     }
 }

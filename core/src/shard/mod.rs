@@ -5,23 +5,28 @@
 //!                  ├─ read ───> memtable, frozen, segments: answered at once if all is in memory, else by a task of its own
 //!                  └─ barrier > freeze, then the flush task hands its segment to the checkpoint
 //! ```
-//! Every operation takes effect when the loop meets it, so operations on one key keep the order of the mailbox: a write changes the
-//! memtable there and then, and a read looks at the memtable and at the version of that moment even if it waits for blocks later.
+//! An operation takes effect when the loop meets it: a write changes the memtable there and then, and a read looks at the memtable
+//! and at the version of that moment even if it waits for blocks later. What must wait before it can take effect lines up by key
+//! ([`order`]), so operations on one key keep the order of the mailbox.
 
+mod apply;
 pub(crate) mod blocks;
 mod flush;
+mod local;
 mod lookup;
 pub(crate) mod merge;
+mod multi_get;
+mod order;
 pub(crate) mod scan;
+mod snapshot;
 
 use crate::compact;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::key::{engine_key, key_group};
-use crate::limits::{MAILBOX_BATCH, READS_IN_FLIGHT_MAX};
+use crate::limits::MAILBOX_BATCH;
 use crate::mailbox::Mailbox;
 use crate::manifest::format::SegmentEntry;
-use crate::memtable::{Memtable, Slot};
+use crate::memtable::Memtable;
 use crate::name;
 use crate::notify::LocalNotify;
 use crate::options::{Options, ShardBudget};
@@ -30,20 +35,16 @@ use crate::stats::ShardStats;
 use crate::version::{Frozen, SortedRun, Version};
 use aquifer_cache::{Cache, CacheOptions};
 use blocks::CachedBlock;
-use bytes::Bytes;
 use flush::FlushQueue;
-use lookup::Now;
+pub use local::Shard;
+pub(crate) use local::check_keys;
+use order::Waiting;
+use snapshot::Snapshots;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// A shard as code on its own thread sees it. Cheap to clone; cannot leave the thread.
-#[derive(Clone)]
-pub struct Shard {
-    pub(crate) core: Rc<ShardCore>,
-}
 
 /// The state of one shard.
 pub(crate) struct ShardCore {
@@ -53,6 +54,10 @@ pub(crate) struct ShardCore {
     pub(crate) budget: ShardBudget,
     pub(crate) cache: Cache<CachedBlock>,
     pub(crate) memtable: RefCell<Memtable>,
+    /// Of the last write.
+    pub(crate) write_sequence: Cell<u64>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) waiting: Waiting,
     version: RefCell<Rc<Version>>,
     pub(crate) flushes: FlushQueue,
     pub(crate) reads_in_flight: Cell<usize>,
@@ -113,6 +118,9 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         budget,
         cache,
         memtable: RefCell::new(Memtable::default()),
+        write_sequence: Cell::new(0),
+        snapshots: Snapshots::default(),
+        waiting: Waiting::default(),
         version: RefCell::new(Rc::new(Version::restored(segments))),
         flushes: FlushQueue::default(),
         reads_in_flight: Cell::new(0),
@@ -147,27 +155,35 @@ pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
 impl ShardCore {
     async fn handle(self: &Rc<Self>, request: Request) {
         match request {
-            Request::Get { key, reply } => {
-                match self.get_now(&key) {
-                    Ok(Now::Answer(value)) => drop(reply.send(Ok(value))),
-                    Err(error) => drop(reply.send(Err(error))),
-                    Ok(Now::Waits(pending)) => {
-                        let core = Rc::clone(self);
-                        self.spawn_read(
-                            async move { drop(reply.send(core.get_waiting(&key, pending).await)) },
-                        )
-                        .await;
-                    }
-                };
+            Request::Keyed(key, keyed) => self.in_turn(key, keyed).await,
+            Request::MultiGet { keys, snapshot, deadline, reply } => {
+                self.after_all().await;
+                self.effect_multi_get(keys, snapshot, deadline, reply).await;
             }
-            Request::Write { key, slot, reply } => drop(reply.send(self.write(key, slot).await)),
+            Request::Batch { writes, reply } => {
+                self.after_all().await;
+                drop(reply.send(self.apply_batch(&writes).await));
+            }
             Request::Scan { request, reply } => {
-                let core = Rc::clone(self);
-                // What the memtable holds is taken now; blocks are read by the task.
-                let scan = self.begin_scan(request);
-                self.spawn_read(async move { drop(reply.send(core.scan(scan).await)) }).await;
+                self.after_all().await;
+                // What memtables hold is taken now; blocks are read by the task.
+                match self.begin_scan(request) {
+                    Ok(scan) => {
+                        let core = Rc::clone(self);
+                        self.spawn_read(1, async move { drop(reply.send(core.scan(scan).await)) }).await;
+                    }
+                    Err(error) => drop(reply.send(Err(error))),
+                }
             }
-            Request::Barrier { reply } => self.freeze_for_barrier(reply),
+            Request::Snapshot { id, reply } => {
+                self.after_all().await;
+                drop(reply.send(self.pin_snapshot(id)));
+            }
+            Request::ReleaseSnapshot { id } => self.release_snapshot(id),
+            Request::Barrier { reply } => {
+                self.after_all().await;
+                self.freeze_for_barrier(reply);
+            }
             Request::Checkpoint(request) => {
                 let shared = Arc::clone(&self.shared);
                 drop(aquifer_io::spawn_local(crate::checkpoint::commit(shared, *request)));
@@ -179,51 +195,8 @@ impl ShardCore {
                 self.balance_memory();
                 let _ = reply.send(());
             }
-            Request::Run(job) => job(Shard { core: Rc::clone(self) }),
+            Request::Run(job) => job(Shard::new(Rc::clone(self))),
         }
-    }
-
-    /// Runs a read as a task of its own; rests while too many are under way.
-    async fn spawn_read(self: &Rc<Self>, read: impl Future<Output = ()> + 'static) {
-        self.progress.wait(|| (self.reads_in_flight.get() < READS_IN_FLIGHT_MAX).then_some(())).await;
-        self.reads_in_flight.set(self.reads_in_flight.get() + 1);
-        let core = Rc::clone(self);
-        drop(aquifer_io::spawn_local(async move {
-            read.await;
-            core.reads_in_flight.set(core.reads_in_flight.get() - 1);
-            core.progress.notify();
-        }));
-    }
-
-    /// Takes a write, after waiting for room if memtables and uploads take all of theirs.
-    pub(crate) async fn write(self: &Rc<Self>, key: Box<[u8]>, slot: Slot) -> Result<()> {
-        let bytes = key.len() + slot.as_ref().map_or(0, |value| value.len());
-        if bytes > self.budget.memtable_bytes_max {
-            return Err(Error::invalid(format!(
-                "a key and value of {bytes} bytes do not fit the memtable of {} bytes: raise memory_bytes or use fewer shards",
-                self.budget.memtable_bytes_max
-            )));
-        }
-        if !self.has_room() {
-            add(&self.counters.write_stalls, 1);
-            self.progress.wait(|| (self.has_room() || self.shared.is_stopped()).then_some(())).await;
-        }
-        self.shared.check_writable()?;
-        add(&self.counters.writes, 1);
-        let full = {
-            let mut memtable = self.memtable.borrow_mut();
-            memtable.insert(key, slot);
-            memtable.bytes() >= self.budget.memtable_bytes_max
-        };
-        if full {
-            self.freeze_for_flush();
-        }
-        Ok(())
-    }
-
-    /// Memtables together may take half of the write budget; the rest is the segment under upload, and compaction.
-    fn has_room(&self) -> bool {
-        self.memtable.borrow().bytes() + self.version().frozen_bytes() < 2 * self.budget.memtable_bytes_max
     }
 
     pub(crate) fn version(&self) -> Rc<Version> {
@@ -242,8 +215,12 @@ impl ShardCore {
         if self.memtable.borrow().is_empty() {
             return None;
         }
-        let frozen =
-            Rc::new(Frozen { sequence: self.shared.next_sequence(), memtable: self.memtable.take() });
+        let frozen = Rc::new(Frozen {
+            sequence: self.shared.next_sequence(),
+            last_write: self.write_sequence.get(),
+            memtable: self.memtable.take(),
+        });
+        self.snapshots.froze(&frozen);
         let next = self.version().with_frozen(Rc::clone(&frozen));
         self.set_version(next);
         Some(frozen)
@@ -272,6 +249,8 @@ impl ShardCore {
             segment_bytes: version.runs.iter().map(SortedRun::bytes).sum(),
             reads_immediate: counters.reads_immediate.get(),
             reads_waited: counters.reads_waited.get(),
+            waiting: self.waiting.requests() as u64,
+            snapshots: self.snapshots.count() as u64,
             writes: counters.writes.get(),
             write_stalls: counters.write_stalls.get(),
             flushes: counters.flushes.get(),
@@ -282,69 +261,5 @@ impl ShardCore {
             cache: self.cache.stats(),
             io: aquifer_io::metrics(),
         }
-    }
-}
-
-impl Shard {
-    /// Number of this shard.
-    pub fn id(&self) -> usize {
-        self.core.id
-    }
-
-    /// Key groups that this shard owns.
-    pub fn key_groups(&self) -> Range<u16> {
-        self.core.groups.clone()
-    }
-
-    /// The value of `key` if nothing on the way needs SSD or DFS: a function call beside the data. `None` if something does; then
-    /// [`Self::get`] fetches it.
-    ///
-    /// # Errors
-    /// `Invalid` for a key of another shard, `Corrupt` for bad bytes.
-    pub fn try_get(&self, key: &[u8]) -> Result<Option<Option<Bytes>>> {
-        match self.core.get_now(&self.own_key(key)?)? {
-            Now::Answer(value) => Ok(Some(value)),
-            Now::Waits(_) => Ok(None),
-        }
-    }
-
-    /// The value of `key`, `None` if it has none.
-    ///
-    /// # Errors
-    /// `Invalid` for a key of another shard; `Unavailable` and `Corrupt` from the DFS.
-    pub async fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        let key = self.own_key(key)?;
-        match self.core.get_now(&key)? {
-            Now::Answer(value) => Ok(value),
-            Now::Waits(pending) => self.core.get_waiting(&key, pending).await,
-        }
-    }
-
-    /// Stores `value` under `key`. Waits while memtables and uploads take all of their budget.
-    ///
-    /// # Errors
-    /// `Invalid` for a key of another shard or a too large entry; `Fenced` once another writer owns the store.
-    pub async fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        crate::client::check_value(value)?;
-        self.core.write(self.own_key(key)?, Some(Box::from(value))).await
-    }
-
-    /// Deletes `key`; deleting what is not there is no error.
-    ///
-    /// # Errors
-    /// As [`Self::put`].
-    pub async fn delete(&self, key: &[u8]) -> Result<()> {
-        self.core.write(self.own_key(key)?, None).await
-    }
-
-    fn own_key(&self, key: &[u8]) -> Result<Box<[u8]>> {
-        let group = key_group(key, self.core.shared.route.key_groups());
-        if !self.core.groups.contains(&group) {
-            return Err(Error::invalid(format!(
-                "this key is of group {group}; shard {} owns groups {:?}: run on shard_of(key)",
-                self.core.id, self.core.groups
-            )));
-        }
-        engine_key(group, key)
     }
 }

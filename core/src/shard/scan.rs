@@ -1,18 +1,20 @@
-//! Pages of one key group in key order.
+//! Pages of a range of keys, ascending or descending.
 
 use super::ShardCore;
 use super::blocks::BlockSource;
-use super::merge::{CopiedEntry, Merge, Run, RunCursor};
-use crate::error::Result;
-use crate::key::{GROUP_BYTES, group_prefix, user_key};
+use super::lookup::View;
+use super::merge::{Copied, Merge, Run, RunCursor};
+use crate::error::{Error, Result};
+use crate::key::user_key;
+use crate::key_ref::EngineRange;
 use crate::limits::SCAN_PAGE_BYTES;
 use crate::memtable::Memtable;
-use crate::version::Version;
+use crate::resolve::{Base, Folded, Resolver};
 use bytes::Bytes;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// One page of a scan, in ascending order of keys.
+/// One page of a scan, in the scan's order of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanPage {
     /// Keys and values.
@@ -22,103 +24,158 @@ pub struct ScanPage {
 }
 
 /// What a scan asks for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ScanRequest {
-    pub(crate) group: u16,
-    /// Engine key after which to begin.
-    pub(crate) after: Option<Box<[u8]>>,
+    pub(crate) range: EngineRange,
+    pub(crate) reverse: bool,
     pub(crate) entries_max: usize,
+    /// A snapshot to read; the present state if `None`.
+    pub(crate) snapshot: Option<u64>,
+    /// Pin what the page saw under this number if there is more, so that later pages see the same.
+    pub(crate) pin: Option<u64>,
 }
 
-/// A scan whose view is fixed: what memtables hold was copied, segments are pinned by the version.
+/// A page whose view is fixed: what memtables hold was copied, segments are pinned by the version.
 pub(crate) struct Scan {
-    version: Rc<Version>,
-    from: Vec<u8>,
-    end: [u8; GROUP_BYTES],
-    entries_max: usize,
-    copied: Vec<Vec<CopiedEntry>>,
+    request: ScanRequest,
+    view: View,
+    copied: Vec<Copied>,
     /// A memtable had more than was copied: the page must not go beyond this key.
-    key_max: Option<Box<[u8]>>,
+    last: Option<Box<[u8]>>,
 }
 
 impl ShardCore {
-    /// Fixes the view of a scan at this moment.
-    pub(crate) fn begin_scan(&self, request: ScanRequest) -> Scan {
-        let version = self.version();
-        // The smallest key above `after` is `after` and a zero byte.
-        let from = match request.after {
-            Some(after) => after.iter().copied().chain([0]).collect(),
-            None => group_prefix(request.group).to_vec(),
+    /// Fixes the view of a page at this moment.
+    pub(crate) fn begin_scan(&self, request: ScanRequest) -> Result<Scan> {
+        let view = match request.snapshot {
+            Some(snapshot) => self.view_of(snapshot)?,
+            None => self.view_now(),
         };
-        let end = group_prefix(request.group + 1);
-        let mut scan =
-            Scan { version, from, end, entries_max: request.entries_max, copied: Vec::new(), key_max: None };
-        scan.copy(&self.memtable.borrow());
-        for frozen in Rc::clone(&scan.version).frozen.iter() {
+        if let Some(id) = request.pin {
+            self.pin_snapshot(id)?;
+        }
+        let mut scan = Scan { request, copied: Vec::new(), last: None, view };
+        if scan.request.range.is_empty() {
+            return Ok(scan);
+        }
+        if scan.view.with_memtable {
+            scan.copy(&self.memtable.borrow());
+        }
+        for frozen in Rc::clone(&scan.view.version).frozen.iter() {
             scan.copy(&frozen.memtable);
         }
-        scan
+        Ok(scan)
     }
 
-    /// Reads the page of a scan.
+    /// Reads the page.
     pub(crate) async fn scan(&self, scan: Scan) -> Result<ScanPage> {
-        let Scan { version, from, end, entries_max, copied, key_max } = scan;
-        let mut runs: Vec<Run> = copied.into_iter().map(Run::copied).collect();
-        for run in &version.runs {
+        let pin = scan.request.pin;
+        let page = self.read_page(scan).await;
+        if let Some(id) = pin
+            && page.as_ref().map_or(true, |page| page.next.is_none())
+        {
+            self.release_snapshot(id);
+        }
+        page
+    }
+
+    async fn read_page(&self, scan: Scan) -> Result<ScanPage> {
+        let Scan { request: ScanRequest { range, reverse, entries_max, .. }, view, copied, last } = scan;
+        let mut page = ScanPage::default();
+        if range.is_empty() {
+            return Ok(page);
+        }
+        let mut runs: Vec<Run> = copied.into_iter().map(Run::Copied).collect();
+        for run in &view.version.runs {
+            let source = BlockSource::Cache;
             runs.push(Run::Segments(Box::new(
-                RunCursor::seek(self, run, BlockSource::Cache, &from, &end).await?,
+                RunCursor::seek(self, run, source, &range.from, &range.to).await?,
             )));
         }
-        let mut merge = Merge::new(runs);
-        let mut page = ScanPage::default();
+        let mut merge = Merge::new(runs, reverse);
         let mut page_bytes = 0;
+        let is_beyond = |key: &[u8]| match last.as_deref() {
+            Some(last) => {
+                if reverse {
+                    key < last
+                } else {
+                    key > last
+                }
+            }
+            None => false,
+        };
         loop {
-            let step = merge
-                .next(self, |key, slot| {
-                    if key_max.as_deref().is_some_and(|key_max| key > key_max) {
-                        return ControlFlow::Break(None);
-                    }
-                    let user = Bytes::copy_from_slice(user_key(key));
-                    if let Some(value) = slot {
-                        page_bytes += key.len() + value.len();
-                        page.entries.push((user.clone(), Bytes::copy_from_slice(value)));
-                    }
-                    let full = page.entries.len() >= entries_max || page_bytes >= SCAN_PAGE_BYTES;
-                    if full { ControlFlow::Break(Some(user)) } else { ControlFlow::Continue(()) }
-                })
-                .await?;
-            page.next = match step {
+            let step = merge.next(self, |writes| {
+                if is_beyond(writes.key) {
+                    return Ok::<_, Error>(ControlFlow::Break(None));
+                }
+                let user = Bytes::copy_from_slice(user_key(writes.key));
+                if let Some(value) = self.value_of(&writes)? {
+                    page_bytes += user.len() + value.len();
+                    page.entries.push((user.clone(), value));
+                }
+                let full = page.entries.len() >= entries_max || page_bytes >= SCAN_PAGE_BYTES;
+                Ok(if full { ControlFlow::Break(Some(user)) } else { ControlFlow::Continue(()) })
+            });
+            page.next = match step.await?.transpose()? {
                 Some(ControlFlow::Continue(())) => continue,
-                Some(ControlFlow::Break(Some(last))) => Some(last),
-                // Beyond `key_max` a memtable's copy may lack entries: the next page copies anew.
+                Some(ControlFlow::Break(Some(user))) => Some(user),
+                // Beyond `last` a memtable's copy may lack entries: the next page copies anew.
                 Some(ControlFlow::Break(None)) | None => {
-                    key_max.map(|key_max| Bytes::copy_from_slice(user_key(&key_max)))
+                    last.as_deref().map(|last| Bytes::copy_from_slice(user_key(last)))
                 }
             };
             return Ok(page);
         }
+    }
+
+    /// The value that a key's writes come to, nothing older being left.
+    fn value_of(&self, writes: &super::merge::Writes<'_>) -> Result<Option<Bytes>> {
+        let mut resolver = Resolver::new();
+        for entry in writes.entries {
+            if let ControlFlow::Break(base) = self.feed(&mut resolver, *entry)? {
+                return resolver.finish(base, &self.shared.operators);
+            }
+        }
+        resolver.finish(Base::Nothing, &self.shared.operators)
     }
 }
 
 impl Scan {
     /// Copies what the page may need of a memtable.
     fn copy(&mut self, memtable: &Memtable) {
-        let mut copied = Vec::new();
-        let mut bytes = 0;
-        for (key, slot) in memtable.range_from(Bound::Included(&self.from)) {
-            if key >= self.end.as_slice() {
-                break;
+        let EngineRange { from, to, .. } = &self.request.range;
+        let mut copied = Copied::default();
+        for deletion in memtable.range_deletions(self.view.at) {
+            if deletion.from < &**to && &**from < deletion.to {
+                copied.range_deletions.push((Box::from(deletion.from), Box::from(deletion.to)));
             }
-            if copied.len() > self.entries_max || bytes > SCAN_PAGE_BYTES {
-                let last = copied.last().map(|(key, _): &CopiedEntry| key.clone());
-                self.key_max = match (self.key_max.take(), last) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
+        }
+        let mut cursor = memtable.cursor(self.view.at);
+        let mut bytes = 0;
+        if self.request.reverse {
+            cursor.seek_before(to);
+        } else {
+            cursor.seek_before(from);
+        }
+        loop {
+            let visible = if self.request.reverse { cursor.previous() } else { cursor.next() };
+            let Some(visible) = visible.filter(|visible| **from <= *visible.key && *visible.key < **to)
+            else {
+                break;
+            };
+            if copied.entries.len() > self.request.entries_max || bytes > SCAN_PAGE_BYTES {
+                let stopped = copied.entries.back().map(|(key, _)| key.clone());
+                let nearer =
+                    |a: Box<[u8]>, b: Box<[u8]>| if self.request.reverse { a.max(b) } else { a.min(b) };
+                self.last = match (self.last.take(), stopped) {
+                    (Some(a), Some(b)) => Some(nearer(a, b)),
                     (a, b) => a.or(b),
                 };
                 break;
             }
-            bytes += key.len() + slot.map_or(0, <[u8]>::len);
-            copied.push((Box::from(key), slot.map(Box::from)));
+            bytes += visible.key.len() + visible.entry.payload().len();
+            copied.entries.push_back((Box::from(visible.key), Folded::from(visible.entry).into_owned()));
         }
         self.copied.push(copied);
     }

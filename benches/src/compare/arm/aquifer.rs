@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aquifer::{Client, Compression, Engine, Options, block_on};
+use aquifer::{Client, Compression, Engine, MultiGetOptions, Options, WriteBatch, block_on};
 
 use super::{About, Arm, dfs_of, remote_of, setting};
 use crate::compare::drive::bulk::{self, Bulk, Found};
@@ -66,26 +66,29 @@ impl Aquifer {
 
 impl Bulk for Aquifer {
     fn read(&self, keys: &[Vec<u8>], found: Found<'_>) -> Result<(), Failure> {
-        // All of them are in the shards' mailboxes before the first is awaited.
-        let replies: Vec<_> = keys.iter().map(|key| self.client.get(key)).collect();
-        block_on(async {
-            for (place, reply) in replies.into_iter().enumerate() {
-                let value = reply.await.map_err(Failure::engine("a read failed"))?;
-                found(place, value.as_deref());
-            }
-            Ok(())
-        })
+        if let [key] = keys {
+            let value = block_on(self.client.get(key)).map_err(Failure::engine("a read failed"))?;
+            found(0, value.as_deref());
+            return Ok(());
+        }
+        let answers = block_on(self.client.multi_get(keys, &MultiGetOptions::default()));
+        let answers = answers.map_err(Failure::engine("a multi-get failed"))?;
+        for (place, answer) in answers.into_iter().enumerate() {
+            let answer = answer.map_err(Failure::engine("a key of a multi-get failed"))?;
+            found(place, answer.value.as_deref());
+        }
+        Ok(())
     }
 
     fn write(&self, keys: &[Vec<u8>], values: &[Vec<u8>]) -> Result<(), Failure> {
-        let replies: Vec<_> =
-            keys.iter().zip(values).map(|(key, value)| self.client.put(key, value)).collect();
-        block_on(async {
-            for reply in replies {
-                reply.await.map_err(Failure::engine("a write failed"))?;
-            }
-            Ok(())
-        })
+        if let ([key], [value]) = (keys, values) {
+            return block_on(self.client.put(key, value)).map_err(Failure::engine("a write failed"));
+        }
+        let mut batch = WriteBatch::new();
+        for (key, value) in keys.iter().zip(values) {
+            batch.put(key, value);
+        }
+        block_on(self.client.write(&batch)).map_err(Failure::engine("a batch failed"))
     }
 }
 

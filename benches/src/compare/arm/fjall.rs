@@ -46,7 +46,6 @@ impl Fjall {
         let write_bytes = prepare.memory_bytes / 4;
         let database = Database::builder(prepare.dir.join("db"))
             .cache_size(prepare.memory_bytes - write_bytes)
-            .max_write_buffer_size(Some(write_bytes))
             // As little as it does with its journal: writes go to the page cache.
             .manual_journal_persist(true)
             .worker_threads(2)

@@ -134,7 +134,7 @@ fn collect(
             Ok(outcome) => all.add(&outcome.map_err(Failure::from)?),
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) if interrupt::check().is_err() => {
-                plan.live.stop()
+                plan.live.stop();
             }
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
         }

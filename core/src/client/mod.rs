@@ -1,17 +1,22 @@
 //! The way in from other threads.
 
+mod read;
+mod scan;
+mod write;
+
+pub use read::MultiGetOptions;
+pub use scan::Scan;
+
 use crate::checkpoint::{CheckpointInfo, CheckpointRequest};
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{engine_key, key_group};
-use crate::limits::{CHECKPOINT_METADATA_BYTES_MAX, SCAN_ENTRIES_MAX, VALUE_BYTES_MAX};
+use crate::key_ref::Key;
+use crate::limits::CHECKPOINT_METADATA_BYTES_MAX;
 use crate::mailbox::Mailbox;
-use crate::memtable::Slot;
-use crate::request::{Reply, Request};
+use crate::request::{Keyed, Reply, ReplyTo, Request};
 use crate::shard::Shard;
-use crate::shard::scan::{ScanPage, ScanRequest};
+use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
-use bytes::Bytes;
 use futures_channel::oneshot;
 use std::future::Future;
 use std::sync::Arc;
@@ -35,82 +40,56 @@ impl Client {
         Self { shared }
     }
 
-    /// The value of `key`, `None` if it has none.
-    ///
-    /// # Errors
-    /// `Invalid` for a too long key; `Busy`; `Unavailable`: the DFS did not answer, try again; `Corrupt`; `Closed`.
-    pub fn get(&self, key: &[u8]) -> Reply<Option<Bytes>> {
-        self.keyed(key, 0, |key, reply| Request::Get { key, reply })
-    }
-
-    /// Stores `value` under `key`, in place of what was there. Durable with the next checkpoint.
-    ///
-    /// The reply comes late while memtables and uploads take all of their memory: writes wait for the DFS then, they do not fail.
-    ///
-    /// # Errors
-    /// `Invalid` for a too long key or value; `Busy`; `Fenced`: another writer owns the store, stop; `Closed`.
-    pub fn put(&self, key: &[u8], value: &[u8]) -> Reply<()> {
-        match check_value(value) {
-            Ok(()) => self.write(key, Some(Box::from(value))),
-            Err(error) => Reply::refused(error),
-        }
-    }
-
-    /// Deletes `key`; deleting what is not there is no error.
-    ///
-    /// # Errors
-    /// As [`Self::put`].
-    pub fn delete(&self, key: &[u8]) -> Reply<()> {
-        self.write(key, None)
-    }
-
-    fn write(&self, key: &[u8], slot: Slot) -> Reply<()> {
-        let bytes = slot.as_ref().map_or(0, |value| value.len());
-        self.keyed(key, bytes, |key, reply| Request::Write { key, slot, reply })
-    }
-
     /// Puts an operation on a key into the mailbox of the shard that owns it.
     fn keyed<T>(
         &self,
-        key: &[u8],
+        key: Key<'_>,
         value_bytes: usize,
-        request: impl FnOnce(Box<[u8]>, oneshot::Sender<Result<T>>) -> Request,
+        operation: impl FnOnce(ReplyTo<T>) -> Keyed,
     ) -> Reply<T> {
-        let group = key_group(key, self.shared.route.key_groups());
-        let (reply, outcome) = oneshot::channel();
-        let bytes = key.len() + value_bytes + REQUEST_OVERHEAD_BYTES;
-        let sent = engine_key(group, key)
-            .and_then(|key| self.mailbox(self.shared.route.shard(group))?.push(request(key, reply), bytes));
+        let sent = key.engine_key(self.shared.route).and_then(|(group, key)| {
+            let (reply, outcome) = oneshot::channel();
+            let bytes = key.len() + value_bytes + REQUEST_OVERHEAD_BYTES;
+            let mailbox = self.mailbox(self.shared.route.shard(group))?;
+            mailbox.push(Request::Keyed(key, operation(reply)), bytes).map(|()| outcome)
+        });
         match sent {
-            Ok(()) => Reply::waiting(outcome),
+            Ok(outcome) => Reply::waiting(outcome),
             Err(error) => Reply::refused(error),
         }
     }
 
-    /// One page of the keys and values of key group `group`, in ascending order of keys, beginning after the key `after`; at most
-    /// `entries_max` of them (1 to 16,384), and few enough for about 1 MiB. Sees what was there when its shard met the request.
-    /// Pass [`ScanPage::next`] on as `after` until it is `None`.
+    /// The state of this moment, kept readable: it holds all that was called before on this client and nothing that is called after.
     ///
     /// # Errors
-    /// `Invalid` for a group or number out of bounds; else as [`Self::get`].
-    pub fn scan_group(&self, group: u16, after: Option<&[u8]>, entries_max: usize) -> Reply<ScanPage> {
-        let groups = self.shared.route.key_groups();
-        if group >= groups || entries_max == 0 || entries_max > SCAN_ENTRIES_MAX {
-            return Reply::refused(Error::invalid(format!(
-                "scan of group {group} by {entries_max} entries: groups are 0 to {}, entries 1 to {SCAN_ENTRIES_MAX}",
-                groups - 1
-            )));
+    /// `Busy` with 1,024 snapshots and open scans; `Closed`.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let id = self.shared.snapshot_next.fetch_add(1, Ordering::Relaxed);
+        // Released on every shard if any of them refuses, or if this future is dropped.
+        let snapshot = Snapshot::new(Arc::clone(&self.shared), id);
+        let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
+        for mailbox in &self.shared.mailboxes {
+            let (reply, outcome) = oneshot::channel();
+            mailbox.push_control(Request::Snapshot { id, reply })?;
+            waiting.push(outcome);
         }
-        let (reply, outcome) = oneshot::channel();
-        let sent = after.map(|after| engine_key(group, after)).transpose().and_then(|after| {
-            let request = ScanRequest { group, after, entries_max };
-            self.mailbox(self.shared.route.shard(group))?
-                .push(Request::Scan { request, reply }, REQUEST_OVERHEAD_BYTES)
-        });
-        match sent {
-            Ok(()) => Reply::waiting(outcome),
-            Err(error) => Reply::refused(error),
+        for outcome in waiting {
+            outcome.await.unwrap_or_else(|_| Err(Error::closed()))?;
         }
+        Ok(snapshot)
+    }
+
+    /// Moves event time on to `to_ms`, for example with a watermark: what expires up to then is gone. It never goes back.
+    ///
+    /// # Errors
+    /// `Invalid` for an engine whose times to live follow the machine's clock ([`crate::TtlTime`]).
+    pub fn advance_event_time(&self, to_ms: u64) -> Result<()> {
+        self.shared.advance_event_time(to_ms)
+    }
+
+    /// The key group of `key` in this store.
+    pub fn key_group<'a>(&self, key: impl Into<Key<'a>>) -> u16 {
+        key.into().group(self.shared.route.key_groups())
     }
 
     /// Makes everything that was called before it on this client durable, and nothing that is called after it: the barrier is
@@ -159,9 +138,10 @@ impl Client {
         Ok(Reply::waiting(outcome))
     }
 
-    /// The shard that owns `key`.
-    pub fn shard_of(&self, key: &[u8]) -> usize {
-        self.shared.route.shard(key_group(key, self.shared.route.key_groups()))
+    /// The shard that owns `key`; of a key group that does not exist, the last one.
+    pub fn shard_of<'a>(&self, key: impl Into<Key<'a>>) -> usize {
+        let group = self.key_group(key).min(self.shared.route.key_groups() - 1);
+        self.shared.route.shard(group)
     }
 
     /// Runs `job` on a shard's own thread, beside its data, as a task of that thread. It shares the thread with every other
@@ -226,15 +206,4 @@ impl Client {
             Error::invalid(format!("shard {shard} does not exist; there are {}", self.shared.mailboxes.len()))
         })
     }
-}
-
-/// Refuses a value that is longer than any shard could take.
-pub(crate) fn check_value(value: &[u8]) -> Result<()> {
-    if value.len() > VALUE_BYTES_MAX {
-        return Err(Error::invalid(format!(
-            "a value has {} bytes; at most {VALUE_BYTES_MAX} are possible",
-            value.len()
-        )));
-    }
-    Ok(())
 }

@@ -1,0 +1,116 @@
+//! Reads of single keys and of many.
+
+use super::{Client, REQUEST_OVERHEAD_BYTES};
+use crate::answer::Answer;
+use crate::error::{Error, Result};
+use crate::key_ref::Key;
+use crate::request::{Keyed, Reply, ReplyTo, Request};
+use crate::shard::check_keys;
+use crate::snapshot::Snapshot;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+
+/// Options of [`Client::multi_get`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MultiGetOptions<'a> {
+    /// Keys that have no answer so long after the call are answered with [`crate::Source::TimedOut`]. `None` waits for all.
+    pub timeout: Option<Duration>,
+    /// What it sees; `None`: the present, of each shard when it meets the request.
+    pub snapshot: Option<&'a Snapshot>,
+}
+
+/// A part of a multi-get: the places of its keys in the whole, and its shard's answer.
+type Part = (Vec<usize>, oneshot::Receiver<Result<Vec<Result<Answer>>>>);
+
+impl Client {
+    /// The value of `key`, `None` if it has none.
+    ///
+    /// # Errors
+    /// `Invalid` for a too long key; `Busy`; `Unavailable`: the DFS did not answer, try again; `Corrupt`; `Closed`.
+    pub fn get<'a>(&self, key: impl Into<Key<'a>>) -> Reply<Option<Bytes>> {
+        self.keyed(key.into(), 0, |reply| Keyed::Get { snapshot: None, reply })
+    }
+
+    /// The value that `key` had at the moment of a snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; `Invalid` also for a snapshot of another engine.
+    pub fn get_at<'a>(&self, snapshot: &Snapshot, key: impl Into<Key<'a>>) -> Reply<Option<Bytes>> {
+        match self.check_snapshot(snapshot) {
+            Ok(id) => self.keyed(key.into(), 0, |reply| Keyed::Get { snapshot: Some(id), reply }),
+            Err(error) => Reply::refused(error),
+        }
+    }
+
+    /// The values of many keys in one operation, with where each is known from: one message a shard, what memory knows answered at once,
+    /// all blocks that are missing asked for together. Answers stand in the order of the keys; the error of one key stands in its place.
+    ///
+    /// The requests are in their shards' mailboxes when the call returns.
+    ///
+    /// # Errors
+    /// `Invalid` for a too long key or more than 65,536 keys; `Busy`; `Closed`.
+    pub fn multi_get<'a>(
+        &self,
+        keys: impl IntoIterator<Item = impl Into<Key<'a>>>,
+        options: &MultiGetOptions<'_>,
+    ) -> BoxFuture<'static, Result<Vec<Result<Answer>>>> {
+        let sent = self.send_multi_get(keys, options);
+        Box::pin(async move {
+            let (count, parts) = sent?;
+            let mut answers: Vec<Result<Answer>> = Vec::with_capacity(count);
+            answers.resize_with(count, || Err(Error::closed()));
+            for (places, part) in parts {
+                let part = part.await.unwrap_or_else(|_| Err(Error::closed()))?;
+                for (place, answer) in places.into_iter().zip(part) {
+                    if let Some(slot) = answers.get_mut(place) {
+                        *slot = answer;
+                    }
+                }
+            }
+            Ok(answers)
+        })
+    }
+
+    fn send_multi_get<'a>(
+        &self,
+        keys: impl IntoIterator<Item = impl Into<Key<'a>>>,
+        options: &MultiGetOptions<'_>,
+    ) -> Result<(usize, Vec<Part>)> {
+        let snapshot = options.snapshot.map(|snapshot| self.check_snapshot(snapshot)).transpose()?;
+        let deadline = options.timeout.map(|timeout| aquifer_io::now() + timeout);
+        let shards = self.shared.route.shards();
+        let mut by_shard: Vec<(Vec<usize>, Vec<Box<[u8]>>, usize)> = Vec::new();
+        by_shard.resize_with(shards, Default::default);
+        let mut count = 0;
+        for key in keys {
+            let (group, key) = key.into().engine_key(self.shared.route)?;
+            if let Some((places, keys, bytes)) = by_shard.get_mut(self.shared.route.shard(group)) {
+                *bytes += key.len() + REQUEST_OVERHEAD_BYTES;
+                places.push(count);
+                keys.push(key);
+            }
+            count += 1;
+            check_keys(count)?;
+        }
+        let mut parts = Vec::with_capacity(shards);
+        for (shard, (places, keys, bytes)) in by_shard.into_iter().enumerate() {
+            if keys.is_empty() {
+                continue;
+            }
+            let (reply, part): (ReplyTo<_>, _) = oneshot::channel();
+            self.mailbox(shard)?.push(Request::MultiGet { keys, snapshot, deadline, reply }, bytes)?;
+            parts.push((places, part));
+        }
+        Ok((count, parts))
+    }
+
+    pub(super) fn check_snapshot(&self, snapshot: &Snapshot) -> Result<u64> {
+        if snapshot.is_of(&self.shared) {
+            Ok(snapshot.id())
+        } else {
+            Err(Error::invalid("this snapshot is of another engine: take one from a client of this engine"))
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! What a key's value is, given its writes from the newest to the oldest.
+
+use crate::entry::{Entry, NEVER, Op, encode_chain, next_chained};
+use crate::error::{Error, ErrorKind, Result};
+use crate::merge_operator::MergeOperators;
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+/// Takes the writes of one key in, newest first, until the value is known.
+///
+/// ```text
+/// put ─> known        delete, expired, covered by a range deletion, no older write ─> known: nothing
+/// merge ─> its operand is combined under those that came before, and the next older write is needed
+/// ```
+/// The result is what it would be had every merge been a read, a combination and a put at the moment of its write: what had
+/// expired by then is not under it, and the newest write's moment of expiry counts for the whole.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    /// Operands that wait for what is below them, the oldest last. Neighbours have different operators.
+    waiting: Vec<Waiting>,
+    /// Of the newest write, once there is one.
+    expires_ms: Option<u64>,
+    /// A write that has expired by this moment does not count: now, or when the operand above it was written. `None`: now, not yet asked.
+    alive_ms: Option<u64>,
+    scratch: Vec<u8>,
+}
+
+/// Combined operands of one operator.
+#[derive(Debug)]
+struct Waiting {
+    operator: u32,
+    operand: Vec<u8>,
+    written_ms: u64,
+}
+
+/// What operands stand on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base<'a> {
+    Value(&'a [u8]),
+    Nothing,
+}
+
+impl Resolver {
+    /// Before any write.
+    pub(crate) const fn new() -> Self {
+        Self { waiting: Vec::new(), expires_ms: None, alive_ms: None, scratch: Vec::new() }
+    }
+
+    /// Whether older writes are needed although a newer one was found.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// When what was resolved expires.
+    pub(crate) fn expires_ms(&self) -> u64 {
+        self.expires_ms.unwrap_or(NEVER)
+    }
+
+    /// Takes the next older write. `Break` once older ones do not matter, with what the operands stand on. `now_ms` is the moment of the
+    /// read in the store's time domain, asked for only if something may expire.
+    pub(crate) fn feed<'a>(
+        &mut self,
+        entry: Entry<'a>,
+        now_ms: impl Fn() -> u64 + Copy,
+        operators: &MergeOperators,
+    ) -> Result<ControlFlow<Base<'a>>> {
+        if entry.expires_ms != NEVER && entry.is_expired(*self.alive_ms.get_or_insert_with(now_ms)) {
+            return Ok(ControlFlow::Break(Base::Nothing));
+        }
+        self.expires_ms.get_or_insert(entry.expires_ms);
+        match entry.op {
+            Op::Put(value) => Ok(ControlFlow::Break(Base::Value(value))),
+            Op::Delete => Ok(ControlFlow::Break(Base::Nothing)),
+            Op::Merge { operator, operand, written_ms } => {
+                self.push(operator, operand, written_ms, operators)?;
+                Ok(ControlFlow::Continue(()))
+            }
+            Op::Chain(mut chain) => {
+                while let Some(entry) = next_chained(&mut chain) {
+                    if let ControlFlow::Break(base) = self.feed(entry, now_ms, operators)? {
+                        return Ok(ControlFlow::Break(base));
+                    }
+                }
+                if chain.is_empty() {
+                    Ok(ControlFlow::Continue(()))
+                } else {
+                    Err(Error::new(
+                        ErrorKind::Corrupt,
+                        "a chain of writes to one key is damaged: restore an older checkpoint",
+                    ))
+                }
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        operator: u32,
+        operand: &[u8],
+        written_ms: u64,
+        operators: &MergeOperators,
+    ) -> Result<()> {
+        // A clock may have stepped back between two writes: the older one was not dead for that.
+        self.alive_ms = Some(self.alive_ms.map_or(written_ms, |alive_ms| alive_ms.min(written_ms)));
+        match self.waiting.last_mut().filter(|newer| newer.operator == operator) {
+            Some(newer) => {
+                operators.merge(operator, operand, &newer.operand, &mut self.scratch)?;
+                std::mem::swap(&mut newer.operand, &mut self.scratch);
+                newer.written_ms = newer.written_ms.min(written_ms);
+            }
+            None => self.waiting.push(Waiting { operator, operand: operand.to_vec(), written_ms }),
+        }
+        Ok(())
+    }
+
+    /// The value: the operands on top of `base`.
+    pub(crate) fn finish(mut self, base: Base<'_>, operators: &MergeOperators) -> Result<Option<Bytes>> {
+        let Some(Waiting { operator, operand: oldest, .. }) = self.waiting.pop() else {
+            return Ok(match base {
+                // Copied: a small value must not keep a whole block in memory.
+                Base::Value(value) => Some(Bytes::copy_from_slice(value)),
+                Base::Nothing => None,
+            });
+        };
+        let mut value = match base {
+            Base::Value(base) => {
+                let mut value = Vec::new();
+                operators.merge(operator, base, &oldest, &mut value)?;
+                value
+            }
+            Base::Nothing => oldest,
+        };
+        while let Some(newer) = self.waiting.pop() {
+            operators.merge(newer.operator, &value, &newer.operand, &mut self.scratch)?;
+            std::mem::swap(&mut value, &mut self.scratch);
+        }
+        Ok(Some(Bytes::from(value)))
+    }
+
+    /// The combined operands that still wait, the newest first.
+    fn into_waiting(self) -> Vec<Waiting> {
+        self.waiting
+    }
+}
+
+/// One write that stands for several of its key: what a flush or a compaction stores.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Folded<'a> {
+    kind: FoldedKind,
+    payload: Cow<'a, [u8]>,
+    expires_ms: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum FoldedKind {
+    Put,
+    Delete,
+    Merge { operator: u32, written_ms: u64 },
+    Chain,
+}
+
+impl Folded<'_> {
+    /// The same, with bytes of its own.
+    pub(crate) fn into_owned(self) -> Folded<'static> {
+        Folded {
+            kind: self.kind,
+            payload: Cow::Owned(self.payload.into_owned()),
+            expires_ms: self.expires_ms,
+        }
+    }
+
+    /// As segments store it.
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        let payload = &*self.payload;
+        let op = match self.kind {
+            FoldedKind::Put => Op::Put(payload),
+            FoldedKind::Delete => Op::Delete,
+            FoldedKind::Merge { operator, written_ms } => {
+                Op::Merge { operator, operand: payload, written_ms }
+            }
+            FoldedKind::Chain => Op::Chain(payload),
+        };
+        Entry { op, expires_ms: self.expires_ms }
+    }
+}
+
+impl<'a> From<Entry<'a>> for Folded<'a> {
+    fn from(entry: Entry<'a>) -> Self {
+        let kind = match entry.op {
+            Op::Put(_) => FoldedKind::Put,
+            Op::Delete => FoldedKind::Delete,
+            Op::Merge { operator, written_ms, .. } => FoldedKind::Merge { operator, written_ms },
+            Op::Chain(_) => FoldedKind::Chain,
+        };
+        Self { kind, payload: Cow::Borrowed(entry.payload()), expires_ms: entry.expires_ms }
+    }
+}
+
+/// Folds the writes of one key, newest first, none of which a newer range deletion hides, into one; `None` if nothing need be stored.
+///
+/// `is_last`: nothing older exists, or a range deletion hides it. Writes that operators cannot combine stay as they are, as a chain:
+/// whoever reads the key hears of it, and nothing is lost.
+pub(crate) fn fold<'a>(
+    writes: &[Entry<'a>],
+    is_last: bool,
+    now_ms: u64,
+    operators: &MergeOperators,
+) -> Option<Folded<'a>> {
+    let deletion = || (!is_last).then(|| Folded::from(Entry::delete()));
+    let (newest, older) = writes.split_first()?;
+    if newest.is_expired(now_ms) {
+        return deletion();
+    }
+    match newest.op {
+        Op::Put(_) => return Some(Folded::from(*newest)),
+        Op::Delete => return deletion(),
+        Op::Merge { .. } | Op::Chain(_) if older.is_empty() && !is_last => {
+            return Some(Folded::from(*newest));
+        }
+        Op::Merge { .. } | Op::Chain(_) => {}
+    }
+    let chain = || Folded {
+        kind: FoldedKind::Chain,
+        payload: Cow::Owned(encode_chain(writes.iter().copied())),
+        expires_ms: newest.expires_ms,
+    };
+    Some(combine(writes, is_last, now_ms, operators).unwrap_or_else(|_| chain()))
+}
+
+/// What merges come to.
+fn combine<'a>(
+    writes: &[Entry<'a>],
+    is_last: bool,
+    now_ms: u64,
+    operators: &MergeOperators,
+) -> Result<Folded<'a>> {
+    let mut resolver = Resolver::new();
+    let mut base = is_last.then_some(Base::Nothing);
+    for write in writes {
+        if let ControlFlow::Break(found) = resolver.feed(*write, || now_ms, operators)? {
+            base = Some(found);
+            break;
+        }
+    }
+    let expires_ms = resolver.expires_ms();
+    let made = |kind, payload| Folded { kind, payload: Cow::Owned(payload), expires_ms };
+    if let Some(base) = base {
+        let value = resolver.finish(base, operators)?;
+        return Ok(match value {
+            Some(value) => made(FoldedKind::Put, value.to_vec()),
+            None => Folded::from(Entry::delete()),
+        });
+    }
+    let waiting = resolver.into_waiting();
+    match <[Waiting; 1]>::try_from(waiting) {
+        Ok([Waiting { operator, operand, written_ms }]) => {
+            Ok(made(FoldedKind::Merge { operator, written_ms }, operand))
+        }
+        Err(several) => {
+            let entries = several.iter().map(|waiting| {
+                let Waiting { operator, operand, written_ms } = waiting;
+                let op = Op::Merge { operator: *operator, operand, written_ms: *written_ms };
+                Entry { op, expires_ms }
+            });
+            Ok(made(FoldedKind::Chain, encode_chain(entries)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge_operator::operator_id;
+
+    fn resolve(writes: &[Entry<'_>], now_ms: u64) -> Option<Vec<u8>> {
+        try_resolve(writes, now_ms).unwrap()
+    }
+
+    fn try_resolve(writes: &[Entry<'_>], now_ms: u64) -> Result<Option<Vec<u8>>> {
+        let operators = MergeOperators::new(&[]).unwrap();
+        let mut resolver = Resolver::new();
+        let mut base = Base::Nothing;
+        for write in writes {
+            if let ControlFlow::Break(found) = resolver.feed(*write, || now_ms, &operators)? {
+                base = found;
+                break;
+            }
+        }
+        Ok(resolver.finish(base, &operators)?.map(|value| value.to_vec()))
+    }
+
+    fn append(operand: &'static [u8], written_ms: u64, expires_ms: u64) -> Entry<'static> {
+        Entry { op: Op::Merge { operator: operator_id("append"), operand, written_ms }, expires_ms }
+    }
+
+    #[test]
+    fn operands_stand_on_the_newest_base_below_them() {
+        let old = Entry::put(b"old");
+        let (b, c) = (append(b"b", 1, NEVER), append(b"c", 2, NEVER));
+        assert_eq!(resolve(&[c, b, old], 9).unwrap(), b"oldbc");
+        assert_eq!(resolve(&[c, b], 9).unwrap(), b"bc");
+        assert_eq!(resolve(&[c, Entry::delete(), old], 9).unwrap(), b"c");
+        assert_eq!(resolve(&[Entry::delete(), old], 9), None);
+        assert_eq!(resolve(&[], 9), None);
+    }
+
+    #[test]
+    fn operators_of_one_key_apply_in_the_order_written() {
+        let (four, one, three) = (4_i64.to_le_bytes(), 1_i64.to_le_bytes(), 3_i64.to_le_bytes());
+        let number = |name, operand| Entry {
+            op: Op::Merge { operator: operator_id(name), operand, written_ms: 0 },
+            expires_ms: NEVER,
+        };
+        // ((3 + 4) max 4) + 1
+        let writes =
+            [number("add", &one[..]), number("max", &four[..]), number("add", &four[..]), Entry::put(&three)];
+        assert_eq!(resolve(&writes, 0).unwrap(), 8_i64.to_le_bytes());
+    }
+
+    #[test]
+    fn a_merge_does_what_a_put_at_its_moment_would_have_done() {
+        let base = Entry { op: Op::Put(b"base"), expires_ms: 50 };
+        assert_eq!(resolve(&[base], 49).unwrap(), b"base");
+        assert_eq!(resolve(&[base], 50), None);
+        // Written while the base lived: whatever the time of the read.
+        assert_eq!(resolve(&[append(b"x", 49, NEVER), base], 1000).unwrap(), b"basex");
+        assert_eq!(resolve(&[append(b"x", 50, NEVER), base], 1000).unwrap(), b"x");
+        // The newest write's moment ends the whole.
+        assert_eq!(resolve(&[append(b"x", 30, 40), base], 39).unwrap(), b"basex");
+        assert_eq!(resolve(&[append(b"x", 30, 40), base], 40), None);
+        // A later operand prolongs the life of those below that were alive then.
+        assert_eq!(resolve(&[append(b"y", 35, NEVER), append(b"x", 30, 40), base], 1000).unwrap(), b"basexy");
+        assert_eq!(resolve(&[append(b"y", 45, NEVER), append(b"x", 30, 40), base], 1000).unwrap(), b"y");
+    }
+
+    /// Folding in any two steps answers as the writes themselves do.
+    #[test]
+    fn folded_writes_answer_as_the_writes_did() {
+        let operators = MergeOperators::new(&[]).unwrap();
+        let number = 3_i64.to_le_bytes();
+        let add = |written_ms| Entry {
+            op: Op::Merge { operator: operator_id("add"), operand: &number[..], written_ms },
+            expires_ms: NEVER,
+        };
+        let base = Entry { op: Op::Put(&number[..]), expires_ms: 50 };
+        let cases: [&[Entry<'_>]; 9] = [
+            &[add(9), base],
+            &[add(60), base],
+            &[append(b"x", 9, 40), add(8), base],
+            &[append(b"x", 9, 70), append(b"y", 8, NEVER)],
+            &[append(b"x", 9, NEVER), Entry::delete(), base],
+            &[Entry::delete(), base],
+            &[append(b"x", 9, 30), base],
+            // Operators that cannot combine: "x" is no number.
+            &[add(9), append(b"x", 8, NEVER)],
+            &[add(9), Entry::put(b"x")],
+        ];
+        for writes in cases {
+            for cut in 0..=writes.len() {
+                let (newer, older) = writes.split_at(cut);
+                let (a, b) = (fold(newer, false, 20, &operators), fold(older, true, 20, &operators));
+                let folded: Vec<_> = [&a, &b].into_iter().flatten().map(Folded::entry).collect();
+                let answers = |writes: &[Entry<'_>]| try_resolve(writes, 45).map_err(|error| error.kind());
+                assert_eq!(answers(&folded), answers(writes), "{writes:?} cut at {cut}");
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Operations on keys taking effect: at once when they can, else in their turn (see [`super::order`]).
+
+use super::lookup::Now;
+use super::multi_get;
+use super::{ShardCore, add};
+use crate::answer::CompareOutcome;
+use crate::entry::{Entry, Op};
+use crate::error::{Error, Result};
+use crate::limits::{READS_IN_FLIGHT_MAX, VALUE_BYTES_MAX};
+use crate::memtable::{Memtable, MergeWrite};
+use crate::request::{Keyed, ReplyTo};
+use crate::write::Write;
+use aquifer_io::Instant;
+use bytes::Bytes;
+use std::rc::Rc;
+
+impl ShardCore {
+    /// Lets an operation take effect if it need not wait; gives it back if it must.
+    pub(crate) async fn effect_now(self: &Rc<Self>, key: &[u8], keyed: Keyed) -> Option<Keyed> {
+        match keyed {
+            Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
+            Keyed::Write { write, reply } if self.has_room() => drop(reply.send(self.apply(key, &write))),
+            Keyed::Compare { expected, write, reply } if self.has_room() => match self.get_now(key, None) {
+                Ok(Now::Known(found)) => {
+                    drop(reply.send(self.apply_if(key, expected.as_deref(), found.value, &write)));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+                Ok(Now::Waits(_)) => return Some(Keyed::Compare { expected, write, reply }),
+            },
+            keyed => return Some(keyed),
+        }
+        None
+    }
+
+    /// Lets an operation take effect after whatever it must wait for.
+    pub(crate) async fn effect_waiting(self: &Rc<Self>, key: &[u8], keyed: Keyed) {
+        match keyed {
+            Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
+            Keyed::Write { write, reply } => drop(reply.send(self.write(key, &write).await)),
+            Keyed::Compare { expected, write, reply } => {
+                drop(reply.send(self.compare(key, expected.as_deref(), &write).await));
+            }
+        }
+    }
+
+    async fn effect_get(self: &Rc<Self>, key: &[u8], snapshot: Option<u64>, reply: ReplyTo<Option<Bytes>>) {
+        let view = snapshot.map(|snapshot| self.view_of(snapshot)).transpose();
+        match view.and_then(|view| self.get_now(key, view.as_ref())) {
+            Ok(Now::Known(answer)) => drop(reply.send(Ok(answer.value))),
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(Now::Waits(pending)) => {
+                let (core, key) = (Rc::clone(self), Box::<[u8]>::from(key));
+                let read = async move {
+                    let answer = core.get_waiting(&key, pending).await;
+                    drop(reply.send(answer.map(|answer| answer.value)));
+                };
+                self.spawn_read(1, read).await;
+            }
+        }
+    }
+
+    /// Runs so many reads as a task of its own; rests while too many are under way.
+    pub(crate) async fn spawn_read(self: &Rc<Self>, reads: usize, read: impl Future<Output = ()> + 'static) {
+        self.progress.wait(|| (self.reads_in_flight.get() < READS_IN_FLIGHT_MAX).then_some(())).await;
+        self.reads_in_flight.set(self.reads_in_flight.get() + reads);
+        let core = Rc::clone(self);
+        drop(aquifer_io::spawn_local(async move {
+            read.await;
+            core.reads_in_flight.set(core.reads_in_flight.get() - reads);
+            core.progress.notify();
+        }));
+    }
+
+    /// A batch of reads: what it sees is fixed now.
+    pub(crate) async fn effect_multi_get(
+        self: &Rc<Self>,
+        keys: Vec<Box<[u8]>>,
+        snapshot: Option<u64>,
+        deadline: Option<Instant>,
+        reply: ReplyTo<Vec<Result<crate::answer::Answer>>>,
+    ) {
+        let view = match snapshot.map(|snapshot| self.view_of(snapshot)).transpose() {
+            Ok(view) => view,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let batch = self.multi_get_now(keys, view.as_ref());
+        if batch.is_complete() {
+            return drop(reply.send(Ok(multi_get::finish(self, batch))));
+        }
+        let core = Rc::clone(self);
+        let reads = batch.waits();
+        self.spawn_read(reads, async move { drop(reply.send(Ok(core.multi_get(batch, deadline).await))) })
+            .await;
+    }
+
+    /// Takes a write, after waiting for room if memtables and uploads take all of theirs.
+    pub(crate) async fn write(&self, key: &[u8], write: &Write) -> Result<()> {
+        self.room().await;
+        self.apply(key, write)
+    }
+
+    /// Writes if the key has the value `expected`, with no other write between the comparison and the write.
+    pub(crate) async fn compare(
+        &self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        write: &Write,
+    ) -> Result<CompareOutcome> {
+        loop {
+            self.room().await;
+            let before = self.write_sequence.get();
+            let found = match self.get_now(key, None)? {
+                Now::Known(found) => return self.apply_if(key, expected, found.value, write),
+                Now::Waits(pending) => self.get_waiting(key, pending).await?,
+            };
+            // What was read still stands unless the key was written to meanwhile.
+            if self.has_room() && !self.written_since(key, before) {
+                return self.apply_if(key, expected, found.value, write);
+            }
+        }
+    }
+
+    fn apply_if(
+        &self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        found: Option<Bytes>,
+        write: &Write,
+    ) -> Result<CompareOutcome> {
+        if found.as_deref() != expected {
+            return Ok(CompareOutcome::Different(found));
+        }
+        self.apply(key, write).map(|()| CompareOutcome::Applied)
+    }
+
+    /// Whether `key` has a write that is newer than `sequence`.
+    fn written_since(&self, key: &[u8], sequence: u64) -> bool {
+        let newer = |memtable: &Memtable| memtable.newest_write(key).is_some_and(|newest| newest > sequence);
+        newer(&self.memtable.borrow()) || self.version().frozen.iter().any(|frozen| newer(&frozen.memtable))
+    }
+
+    /// Writes that take effect together.
+    pub(crate) async fn apply_batch(&self, writes: &[(Box<[u8]>, Write)]) -> Result<()> {
+        self.room().await;
+        self.shared.check_writable()?;
+        let now_ms = self.shared.now_ms();
+        let mut bytes = 0;
+        for (key, write) in writes {
+            write.check_expiry(now_ms)?;
+            bytes += self.check_size(key, write)?;
+        }
+        self.check_merges(writes, bytes)?;
+        if bytes > self.budget.memtable_bytes_max {
+            return Err(Error::invalid(format!(
+                "the writes of a batch for one shard take {bytes} bytes, more than its memtable of {}: make smaller batches, or raise \
+                 memory_bytes",
+                self.budget.memtable_bytes_max
+            )));
+        }
+        for (key, write) in writes {
+            self.put_down(key, write, || now_ms)?;
+        }
+        self.freeze_if_full();
+        Ok(())
+    }
+
+    /// Refuses a batch of whose merges one could make a too long value: it must not fail half way.
+    fn check_merges(&self, writes: &[(Box<[u8]>, Write)], batch_bytes: usize) -> Result<()> {
+        let memtable = self.memtable.borrow();
+        let merges = writes.iter().filter(|(_, write)| matches!(write, Write::Merge { .. }));
+        for (key, _) in merges {
+            let bytes = memtable.payload_bytes(key) + batch_bytes;
+            if bytes > VALUE_BYTES_MAX {
+                return Err(Error::invalid(format!(
+                    "a merge of this batch could make a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are possible: make smaller batches"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A write taking effect.
+    pub(crate) fn apply(&self, key: &[u8], write: &Write) -> Result<()> {
+        self.check_size(key, write)?;
+        self.shared.check_writable()?;
+        self.put_down(key, write, || self.shared.now_ms())?;
+        self.freeze_if_full();
+        Ok(())
+    }
+
+    fn check_size(&self, key: &[u8], write: &Write) -> Result<usize> {
+        let bytes = key.len() + write.bytes();
+        if bytes > self.budget.memtable_bytes_max {
+            return Err(Error::invalid(format!(
+                "a key and value of {bytes} bytes do not fit the memtable of {} bytes: raise memory_bytes or use fewer shards",
+                self.budget.memtable_bytes_max
+            )));
+        }
+        Ok(bytes)
+    }
+
+    /// Into the memtable.
+    fn put_down(&self, key: &[u8], write: &Write, now_ms: impl Fn() -> u64) -> Result<()> {
+        let sequence = self.write_sequence.get() + 1;
+        let held = self.snapshots.newest();
+        let mut memtable = self.memtable.borrow_mut();
+        match write {
+            Write::Put { value, expiry } => {
+                let entry = Entry { op: Op::Put(value), expires_ms: expiry.at_ms(now_ms)? };
+                memtable.write(key, entry, sequence, held);
+            }
+            Write::Delete => memtable.write(key, Entry::delete(), sequence, held),
+            Write::Merge { operator, operand, expiry } => {
+                let now_ms = now_ms();
+                let expires_ms = expiry.at_ms(|| now_ms)?;
+                let merge = MergeWrite { operator: *operator, operand, expires_ms, now_ms };
+                memtable.merge(key, &merge, sequence, held, &self.shared.operators)?;
+            }
+            Write::DeleteRange { to } => memtable.delete_range(key, to, sequence, held),
+        }
+        self.write_sequence.set(sequence);
+        add(&self.counters.writes, 1);
+        Ok(())
+    }
+
+    fn freeze_if_full(&self) {
+        if self.memtable.borrow().bytes() >= self.budget.memtable_bytes_max {
+            self.freeze_for_flush();
+        }
+    }
+
+    /// Memtables together may take half of the write budget; the rest is the segment under upload, and compaction.
+    pub(crate) fn has_room(&self) -> bool {
+        self.memtable.borrow().bytes() + self.version().frozen_bytes() < 2 * self.budget.memtable_bytes_max
+    }
+
+    /// Waits until there is room for a write, or no hope of it.
+    async fn room(&self) {
+        if !self.has_room() {
+            add(&self.counters.write_stalls, 1);
+            self.progress.wait(|| (self.has_room() || self.shared.is_stopped()).then_some(())).await;
+        }
+    }
+}
