@@ -3,9 +3,10 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | the run is complete and every key agrees with the independent fold |
-//! | 1 | the verification found a mismatch |
+//! | 1 | the verification found a mismatch, or a benchmark a wrong answer |
 //! | 2 | flags that make no sense |
 //! | 3 | anything else: the input, the store, the machine |
+//! | 4 | `diff --fail-on-regression`: something is slower, beyond the noise |
 //! | 130 | ended by Ctrl-C or SIGTERM; temporary folders are removed |
 
 use std::process::ExitCode;
@@ -50,6 +51,9 @@ pub(crate) enum Failure {
         /// The system's error.
         source: std::io::Error,
     },
+    /// `diff --fail-on-regression` found some.
+    #[error("numbers that are worse than before, beyond the noise: {0}")]
+    Regression(u64),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -72,8 +76,9 @@ impl Failure {
     /// The exit code of this failure.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Mismatch(_) => 1,
+            Self::Mismatch(_) | Self::WrongAnswers(_) => 1,
             Self::Usage(_) => 2,
+            Self::Regression(_) => 4,
             Self::Interrupted => 130,
             _ => 3,
         })

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::result::CurvePoint;
 
 /// Longest latency that is told apart: one hour.
 const NANOSECONDS_MAX: u64 = 3_600_000_000_000;
@@ -27,6 +29,21 @@ impl Latencies {
         }
     }
 
+    /// Records one duration so many times.
+    pub(crate) fn record_many(&mut self, duration: Duration, times: u64) {
+        if let Some(histogram) = &mut self.0 {
+            let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            histogram.saturating_record_n(nanoseconds.max(1), times);
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        if let Some(histogram) = &mut self.0 {
+            histogram.reset();
+        }
+    }
+
     /// Records what another histogram has recorded.
     pub(crate) fn add(&mut self, other: &Self) {
         if let (Some(histogram), Some(other)) = (&mut self.0, &other.0) {
@@ -39,6 +56,11 @@ impl Latencies {
     /// Whether nothing was recorded.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(Histogram::is_empty)
+    }
+
+    /// The histogram itself, in nanoseconds.
+    pub(crate) fn histogram(&self) -> Option<&Histogram<u64>> {
+        self.0.as_ref()
     }
 
     /// Count, mean, percentiles and maximum.
@@ -60,8 +82,25 @@ impl Latencies {
     }
 }
 
+/// Percentiles are told apart twice as finely with each halving of the distance to 100 %, so many for each halving.
+pub(crate) const TICKS_PER_HALF_DISTANCE: u32 = 5;
+
+impl Latencies {
+    /// Latencies by percentile, as HdrHistogram tools print them: ascending, the last at 100 %.
+    pub(crate) fn curve(&self) -> Vec<CurvePoint> {
+        let Some(histogram) = &self.0 else { return Vec::new() };
+        let points = histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE).map(|step| CurvePoint {
+            percentile: step.quantile_iterated_to() * 100.0,
+            us: step.value_iterated_to() as f64 / 1e3,
+            count: histogram.count_between(0, step.value_iterated_to()),
+        });
+        points.collect()
+    }
+}
+
 /// A histogram in six numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct LatencySummary {
     /// Durations recorded.
     pub(crate) count: u64,
@@ -95,6 +134,20 @@ mod tests {
         let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.002;
         assert!(near(summary.p50_us, 5_000.0) && near(summary.p99_us, 9_900.0), "{summary:?}");
         assert!(near(summary.p99_9_us, 9_990.0) && near(summary.max_us, 10_000.0), "{summary:?}");
+    }
+
+    #[test]
+    fn curves_rise_to_the_longest() {
+        let mut latencies = Latencies::new();
+        assert!(latencies.curve().is_empty());
+        (1..=10_000_u64).for_each(|us| latencies.record(Duration::from_micros(us)));
+        let curve = latencies.curve();
+        assert!(curve.windows(2).all(|pair| pair[0].percentile <= pair[1].percentile), "{curve:?}");
+        assert!(curve.windows(2).all(|pair| pair[0].us <= pair[1].us && pair[0].count <= pair[1].count));
+        let (first, last) = (curve[0], curve[curve.len() - 1]);
+        assert_eq!((first.count, last.count, last.percentile), (1, 10_000, 100.0));
+        let median = curve.iter().find(|point| point.percentile >= 50.0).unwrap();
+        assert!((median.us / 5_000.0 - 1.0).abs() < 0.002, "{median:?}");
     }
 
     #[test]

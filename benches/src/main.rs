@@ -7,7 +7,10 @@
 //!     ─> dfs                                                   the server alone
 //!     ─> device ─> fio, aquifer-io                             the disk alone
 //!     ─> micro ─> engine                                       one core, all in memory
+//!     ─> compare ─> result                                    ours beside other engines
 //!     ─> remote ─> wrk, curl, aquifer-remote                   the store alone
+//!     ─> run ─> result ─> table, JSON, page                    the engine by known workloads
+//!     ─> show, diff ─> result                                  results again, and against each other
 //! ```
 //!
 //! Exit codes are in [`failure`].
@@ -17,9 +20,11 @@
 mod allocator;
 mod check;
 mod cli;
+mod compare;
 mod contact;
 mod device;
 mod dfs;
+mod diff;
 mod events;
 mod failure;
 mod histogram;
@@ -32,8 +37,10 @@ mod progress;
 mod remote;
 mod report;
 mod resources;
+mod result;
 mod run;
 mod scratch;
+mod show;
 mod state_out;
 mod verify;
 mod workload;
@@ -56,8 +63,12 @@ fn main() -> ExitCode {
         Some(Command::Dfs(args)) => dfs::dfs(&args),
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
-        Some(Command::Run(args)) => run::run(&args),
         Some(Command::Micro(args)) => micro::micro(&args),
+        Some(Command::Run(args)) => run::run(*args),
+        Some(Command::Compare(args)) => compare::compare(&args),
+        Some(Command::CompareWorker) => compare::serve(),
+        Some(Command::Show(args)) => show::show(&args),
+        Some(Command::Diff(args)) => diff::diff(&args),
         None => events::events(cli.events),
     };
     match result {

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
@@ -68,6 +69,14 @@ impl Output {
         writing.finish(self)
     }
 
+    /// Writes a document as JSON.
+    pub(crate) fn write_json(&self, document: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(document);
+        let mut text = text.map_err(|error| Failure::Other(format!("cannot encode the report: {error}")))?;
+        text.push(b'\n');
+        self.write(&text)
+    }
+
     /// An error with the file's name.
     pub(crate) fn failure(&self, error: io::Error) -> Failure {
         Failure::local("cannot write", &self.path, error)
@@ -87,6 +96,29 @@ impl Writing {
     pub(crate) fn finish(self, output: &Output) -> Result<(), Failure> {
         let Self::Beside(file) = self else { return Ok(()) };
         file.persist(&output.path).map(drop).map_err(|error| output.failure(error.error))
+    }
+}
+
+/// Writes a report as JSON, where that is asked for, then shows its table.
+pub(crate) fn publish(report: &impl Serialize, table: &str, json: Option<&Output>) -> Result<(), Failure> {
+    if let Some(output) = json {
+        output.write_json(report)?;
+    }
+    show(table, json.is_some_and(Output::is_stdout))
+}
+
+/// Prints a text and an end of line: on the standard output, unless that is taken by a file of the run.
+pub(crate) fn show(text: &str, stdout_taken: bool) -> Result<(), Failure> {
+    let text = format!("{text}\n");
+    let written = if stdout_taken {
+        io::stderr().write_all(text.as_bytes())
+    } else {
+        io::stdout().write_all(text.as_bytes())
+    };
+    match written {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
     }
 }
 

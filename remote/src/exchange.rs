@@ -300,6 +300,24 @@ impl Repeats {
         true
     }
 
+    /// Repeats an attempt while its trouble is passing and there are chances left; the last result.
+    pub(crate) async fn steadily<T, E, F: Future<Output = Result<T, E>>>(
+        mut self,
+        is_passing: impl Fn(&E) -> bool,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, E> {
+        loop {
+            match attempt().await {
+                Err(trouble) if is_passing(&trouble) => {
+                    if !self.again().await {
+                        return Err(trouble);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// Takes one of the chances without a wait.
     pub(crate) fn at_once(&mut self) -> bool {
         self.take(Duration::ZERO)

@@ -2,29 +2,37 @@
 
 mod bytes_arg;
 mod check;
+mod compare;
 mod device;
 mod dfs;
+mod diff;
 mod events;
 mod micro;
+mod output_args;
 mod remote;
 mod run;
+mod show;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::{human_bytes, parse_bytes};
 pub(crate) use check::CheckArgs;
+pub(crate) use compare::{Against, CompareArgs};
 pub(crate) use device::DeviceArgs;
 pub(crate) use dfs::DfsArgs;
+pub(crate) use diff::DiffArgs;
 pub(crate) use events::EventsArgs;
 pub(crate) use micro::MicroArgs;
+pub(crate) use output_args::OutputArgs;
 pub(crate) use remote::RemoteArgs;
 pub(crate) use run::{From, Rate, RunArgs};
+pub(crate) use show::ShowArgs;
 
 const AFTER_HELP: &str = "\
 Without a command: `events` with its defaults.
 
 Exit codes: 0 all keys agree, 1 a key does not, 2 flags that make no sense, 3 any other failure,
-130 ended by Ctrl-C or SIGTERM.
+4 `diff --fail-on-regression` found something slower, 130 ended by Ctrl-C or SIGTERM.
 
 Stores: s3://bucket/prefix takes AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT from the
 environment, gs:// the GOOGLE_* and az:// the AZURE_* variables; webhdfs://host:port/path takes AQUIFER_HDFS_USER (or
@@ -59,9 +67,19 @@ pub(crate) enum Command {
     Remote(RemoteArgs),
     /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
     #[command(after_help = crate::run::help())]
-    Run(RunArgs),
     /// Measure the engine on one core, all in memory, beside the plain structures of memory.
     Micro(MicroArgs),
+    Run(Box<RunArgs>),
+    /// Measure the engine beside others: RocksDB, SlateDB or fjall, which a build has by its features.
+    #[command(after_help = crate::compare::help())]
+    Compare(Box<CompareArgs>),
+    /// One arm of `compare`, driven over its standard input.
+    #[command(hide = true)]
+    CompareWorker,
+    /// Show a result of run or compare again: as a table, and as a page.
+    Show(ShowArgs),
+    /// Hold one result of run or compare against another: what is faster, what is slower, beyond the noise.
+    Diff(DiffArgs),
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! command ends.
 
 mod backend;
+mod ceiling;
 mod fio;
 mod fio_json;
 mod idle;
@@ -20,17 +21,18 @@ mod shape;
 mod table;
 mod test_file;
 
-use std::io::Write;
 use std::time::Duration;
 
 use aquifer_io::{Backend, BackendChoice, select_backend};
+
+pub(crate) use ceiling::read_ceiling;
 
 use crate::cli::{DeviceArgs, human_bytes};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::measure::machine::Machine;
 use crate::measure::spread::Times;
-use crate::output::Output;
+use crate::output::{Output, publish};
 use crate::progress::{Progress, say};
 use fio::Fio;
 use report::{Report, SCHEMA};
@@ -104,7 +106,7 @@ pub(crate) fn device(args: &DeviceArgs) -> Result<(), Failure> {
         total_s: started.elapsed().as_secs_f64(),
     };
     drop(file);
-    publish(&report, json.as_ref())
+    publish(&report, &table::table(&report), json.as_ref())
 }
 
 /// The shapes whose name contains a text.
@@ -155,27 +157,6 @@ fn minutes(duration: Duration) -> String {
     match duration.as_secs() {
         few if few < 120 => format!("{few} s"),
         many => format!("{} min", many.div_ceil(60)),
-    }
-}
-
-/// Writes the JSON, then shows the table.
-fn publish(report: &Report, json: Option<&Output>) -> Result<(), Failure> {
-    if let Some(output) = json {
-        let mut text = serde_json::to_vec_pretty(report)
-            .map_err(|error| Failure::Other(format!("cannot encode the report: {error}")))?;
-        text.push(b'\n');
-        output.write(&text)?;
-    }
-    let text = format!("{}\n", table::table(report));
-    let written = if json.is_some_and(Output::is_stdout) {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    match written {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
     }
 }
 

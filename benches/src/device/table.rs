@@ -8,8 +8,7 @@ use comfy_table::{CellAlignment, Table};
 use super::idle::Idle;
 use super::report::{Measured, Report};
 use crate::cli::human_bytes;
-use crate::measure::spread::Spread;
-use crate::report::count;
+use crate::report::{count, number, range, share};
 
 /// What the columns mean.
 const LEGEND: &str = "\
@@ -98,25 +97,6 @@ fn measured(results: &[Measured]) -> Table {
 fn idle_line(idle: &Idle) -> String {
     let Idle { engine, seconds, cpu_us, core_percent } = idle;
     format!("idle executor, {engine}: {core_percent:.3} % of a core ({cpu_us:.0} µs in {seconds:.1} s)")
-}
-
-fn range(spread: Spread) -> String {
-    format!("({}–{})", count(spread.min), count(spread.max))
-}
-
-fn share(spread: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
-}
-
-/// Three digits at least.
-fn number(number: f64) -> String {
-    if number < 9.995 {
-        format!("{number:.2}")
-    } else if number < 99.95 {
-        format!("{number:.1}")
-    } else {
-        count(number)
-    }
 }
 
 #[cfg(test)]

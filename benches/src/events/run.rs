@@ -1,6 +1,5 @@
 //! One run, step by step.
 
-use std::io::Write;
 use std::time::Duration;
 
 use super::driver::{Leg, LegEnd, drive};
@@ -13,7 +12,7 @@ use super::summary::{Summary, report};
 use crate::cli::{EventsArgs, human_bytes};
 use crate::failure::Failure;
 use crate::input::{InputError, Source};
-use crate::output::Output;
+use crate::output::{Output, show};
 use crate::progress::Progress;
 use crate::report::{CrashReport, OpenReport, count, table};
 use crate::resources::folder_bytes;
@@ -90,13 +89,10 @@ impl<W: Workload> Run<W> {
         let report = report(&summary, &opened).await?;
         opened.engine.close().await.map_err(Failure::engine("cannot close the engine"))?;
         if let Some(output) = &json {
-            let mut text = serde_json::to_vec_pretty(&report)
-                .map_err(|error| Failure::Other(format!("cannot write the report as JSON: {error}")))?;
-            text.push(b'\n');
-            output.write(&text)?;
+            output.write_json(&report)?;
         }
         let outputs = [state_out.as_ref(), json.as_ref()];
-        show(&table(&report), outputs.into_iter().flatten().any(Output::is_stdout))?;
+        show(&format!("{}\n{MORE}", table(&report)), outputs.into_iter().flatten().any(Output::is_stdout))?;
         match comparison.mismatches() {
             0 => Ok(()),
             mismatches => Err(Failure::Mismatch(mismatches)),
@@ -304,21 +300,6 @@ impl<W: Workload> Run<W> {
         let keys = write_state::<W, _>(&pages, key_groups, output).await?;
         self.progress.step("state", &format!("{} keys written to {}", count(keys), output.path().display()));
         Ok(keys)
-    }
-}
-
-/// Prints the table: on the standard output, unless that is taken by a file of the run.
-fn show(table: &str, stdout_taken: bool) -> Result<(), Failure> {
-    let text = format!("{table}\n{MORE}\n");
-    let written = if stdout_taken {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    match written {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aquifer_io::Instant;
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Above this many cores in use by others, a round is marked as noisy.
 pub(crate) const NOISY_CORES: f64 = 0.2;
@@ -15,7 +15,8 @@ pub(crate) const NOISY_CORES: f64 = 0.2;
 const TICKS_PER_S: f64 = 100.0;
 
 /// What the numbers were measured on.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Machine {
     /// Release of the kernel.
     pub(crate) kernel: String,
@@ -23,10 +24,14 @@ pub(crate) struct Machine {
     pub(crate) cpu: String,
     /// CPUs that this process may use.
     pub(crate) cores: usize,
+    /// Memory of the machine.
+    pub(crate) memory_bytes: u64,
     /// Block device below the folder; empty when it has none of its own.
     pub(crate) device: String,
     /// Its I/O schedulers, the active one in brackets.
     pub(crate) scheduler: String,
+    /// File system of the folder.
+    pub(crate) file_system: String,
     /// Runnable tasks, averaged over a minute, when the run began.
     pub(crate) load_average: f64,
 }
@@ -43,6 +48,8 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             cpu: cpu.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
             cores: aquifer_io::cores_available().len(),
+            memory_bytes: memory_bytes(&read("/proc/meminfo")),
+            file_system: file_system(&read("/proc/self/mountinfo"), folder),
             scheduler: read(&format!("/sys/block/{device}/queue/scheduler")).trim().to_owned(),
             device,
             load_average: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
@@ -60,6 +67,25 @@ fn device_of(folder: &Path) -> String {
     let partition = target.join("partition").exists();
     let disk = if partition { target.parent() } else { Some(target.as_path()) };
     disk.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// `MemTotal: 1024 kB`.
+fn memory_bytes(info: &str) -> u64 {
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.and_then(|kib| kib.checked_mul(1024)).unwrap_or(0)
+}
+
+/// `36 35 98:0 /root /where options - ext4 /dev/sda1 ..`: the type of the innermost mount that holds the folder.
+fn file_system(mounts: &str, folder: &Path) -> String {
+    let Ok(folder) = folder.canonicalize() else { return String::new() };
+    let holding = mounts.lines().filter_map(|line| {
+        let (fields, rest) = line.split_once(" - ")?;
+        let place = fields.split(' ').nth(4)?.replace("\\040", " ");
+        folder.starts_with(&place).then(|| (place.len(), rest.split(' ').next().unwrap_or_default()))
+    });
+    // Of several at one place the last one hides the others.
+    holding.max_by_key(|(bytes, _)| *bytes).map(|(_, name)| name.to_owned()).unwrap_or_default()
 }
 
 /// Processor time of this process so far, all threads, user and system, those of the kernel that work for it included.
@@ -160,6 +186,17 @@ mod tests {
         assert_eq!(own_ticks(own), 110);
         assert_eq!(own_ticks(""), 0);
         assert_eq!(Cpu::of(0), Cpu::default(), "no process has this number");
+    }
+
+    #[test]
+    fn memory_and_file_system_are_read_from_the_kernel_files() {
+        assert_eq!(memory_bytes("MemFree: 1 kB\nMemTotal:       2048 kB\n"), 2 << 20);
+        assert_eq!(memory_bytes("MemTotal: many kB\n"), 0);
+        let mounts = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / /usr rw shared:1 - xfs /dev/sdb rw\n\
+                      3 1 8:3 / /usr rw - btrfs /dev/sdc rw\n4 1 8:4 / /usrx rw - tmpfs tmpfs rw\n";
+        assert_eq!(file_system(mounts, Path::new("/usr")), "btrfs");
+        assert_eq!(file_system(mounts, Path::new("/")), "ext4");
+        assert_eq!(file_system("nonsense", Path::new("/")), "");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,8 @@ impl Times {
 }
 
 /// A number over rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Spread {
     /// Half of the rounds are below.
     pub(crate) median: f64,

@@ -12,12 +12,12 @@ use aquifer_remote::shape::LatencyProfile;
 use crate::failure::Failure;
 
 /// The one bucket.
-pub(super) const BUCKET: &str = "aquifer";
+pub(crate) const BUCKET: &str = "aquifer";
 const ACCESS_KEY: &str = "aquifer";
 
 /// A running `aquifer-bench dfs`; ended when dropped.
 #[derive(Debug)]
-pub(super) struct DfsProcess {
+pub(crate) struct DfsProcess {
     child: Child,
     endpoint: String,
     secret_key: String,
@@ -25,7 +25,7 @@ pub(super) struct DfsProcess {
 
 impl DfsProcess {
     /// Starts it on a folder and a free port; it answers when this returns.
-    pub(super) fn start(dir: &Path, profile: LatencyProfile) -> Result<Self, Failure> {
+    pub(crate) fn start(dir: &Path, profile: LatencyProfile) -> Result<Self, Failure> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Failure::Other(format!("the embedded DFS in a process of its own {what}: {error}"))
         };
@@ -55,17 +55,32 @@ impl DfsProcess {
     }
 
     /// Its number.
-    pub(super) fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
 
+    /// Its URL.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// One half of the credentials that it takes.
+    pub(crate) fn access_key(&self) -> &str {
+        ACCESS_KEY
+    }
+
+    /// The other half, made up for this process.
+    pub(crate) fn secret_key(&self) -> &str {
+        &self.secret_key
+    }
+
     /// Host and port.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.endpoint.strip_prefix("http://").unwrap_or(&self.endpoint)
     }
 
     /// Options that reach it, whatever the environment says.
-    pub(super) fn options(&self) -> RemoteOptions {
+    pub(crate) fn options(&self) -> RemoteOptions {
         let settings = [
             ("AWS_ENDPOINT", self.endpoint.as_str()),
             ("AWS_REGION", "us-east-1"),

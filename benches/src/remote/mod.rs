@@ -22,7 +22,6 @@ mod target;
 mod wire;
 mod wrk;
 
-use std::io::Write;
 use std::path::Path;
 
 use aquifer_remote::shape::LatencyProfile;
@@ -33,11 +32,11 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::measure::machine::Machine;
 use crate::measure::spread::Times;
-use crate::output::Output;
+use crate::output::{Output, publish};
 use crate::progress::{Progress, say};
 use crate::scratch::Scratch;
 use curl::Curl;
-use dfs_process::DfsProcess;
+pub(crate) use dfs_process::{BUCKET, DfsProcess};
 use groups::{Bench, Client, Shaped};
 use report::{Report, SCHEMA};
 use target::Target;
@@ -112,7 +111,7 @@ pub(crate) fn remote(args: &RemoteArgs) -> Result<(), Failure> {
         results,
         total_s: started.elapsed().as_secs_f64(),
     };
-    publish(&report, json.as_ref())
+    publish(&report, &table::table(&report), json.as_ref())
 }
 
 /// Starts the embedded DFS with a profile, where a chosen group needs it.
@@ -129,25 +128,4 @@ fn start(
     let text = format!("profile {profile} at {}, process {}", dfs.address(), dfs.process());
     progress.step("DFS", &text);
     Ok(Some(dfs))
-}
-
-/// Writes the JSON, then shows the table.
-fn publish(report: &Report, json: Option<&Output>) -> Result<(), Failure> {
-    if let Some(output) = json {
-        let mut text = serde_json::to_vec_pretty(report)
-            .map_err(|error| Failure::Other(format!("cannot encode the report: {error}")))?;
-        text.push(b'\n');
-        output.write(&text)?;
-    }
-    let text = format!("{}\n", table::table(report));
-    let written = if json.is_some_and(Output::is_stdout) {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    match written {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
-    }
 }

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table};
 
 use super::report::{Measured, Report};
 use crate::measure::spread::Spread;
-use crate::report::count;
+use crate::report::{count, number, range, share};
 
 /// What the columns mean.
 const LEGEND: &str = "\
@@ -70,7 +70,7 @@ fn measured(results: &[Measured]) -> Table {
             name,
             result.by.to_owned(),
             result.rate.map(|rate| format!("{} {}", count(rate.median), result.unit)).unwrap_or_default(),
-            result.rate.map(|rate| format!("({}–{})", count(rate.min), count(rate.max))).unwrap_or_default(),
+            result.rate.map(range).unwrap_or_default(),
             median(result.p50_us),
             median(result.p99_us),
             median(result.p99_9_us),
@@ -92,21 +92,6 @@ fn goal(result: &Measured) -> String {
     let (Some(goal), Some(reached)) = (result.share_goal, result.goal_reached) else { return String::new() };
     let sign = if result.share_by == "rate" { '≥' } else { '≤' };
     format!("{sign} {goal} {}", if reached { "reached" } else { "MISSED" })
-}
-
-fn share(spread: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max)
-}
-
-/// Three digits at least.
-fn number(number: f64) -> String {
-    if number < 9.995 {
-        format!("{number:.2}")
-    } else if number < 99.95 {
-        format!("{number:.1}")
-    } else {
-        count(number)
-    }
 }
 
 #[cfg(test)]

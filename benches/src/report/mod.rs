@@ -3,6 +3,7 @@
 //! JSON: `schema` grows by one when a field is renamed, removed or changes its meaning; new fields may come at any
 //! time. Every number has its unit in its name; counts have none.
 
+mod numbers;
 mod table;
 
 use serde::Serialize;
@@ -10,7 +11,8 @@ use serde::Serialize;
 use crate::histogram::LatencySummary;
 use crate::resources::ResidentMemory;
 
-pub(crate) use table::{count, table};
+pub(crate) use numbers::{count, number, range, share};
+pub(crate) use table::table;
 
 /// Version of the JSON.
 pub(crate) const SCHEMA: u32 = 1;

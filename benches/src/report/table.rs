@@ -3,7 +3,7 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Row, Table};
 
-use super::Report;
+use super::{Report, count};
 use crate::cli::human_bytes;
 use crate::histogram::LatencySummary;
 
@@ -124,47 +124,13 @@ fn human_time(microseconds: f64) -> String {
     format!("{number:.decimals$} {unit}")
 }
 
-/// A count with its thousands parted; fractions are rounded.
-pub(crate) fn count(number: impl Into<Count>) -> String {
-    let digits = number.into().0;
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// The digits of a count.
-pub(crate) struct Count(String);
-
-impl From<u64> for Count {
-    fn from(number: u64) -> Self {
-        Self(number.to_string())
-    }
-}
-
-impl From<f64> for Count {
-    fn from(number: f64) -> Self {
-        Self(format!("{:.0}", number.max(0.0)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{OpenReport, VerificationReport};
     use super::*;
 
     #[test]
-    fn counts_and_times_are_easy_to_read() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1000, "1,000"), (336_776, "336,776"), (1_234_567, "1,234,567")]
-        {
-            assert_eq!(count(number), text);
-        }
-        assert_eq!(count(1234.6), "1,235");
+    fn times_are_easy_to_read() {
         for (us, text) in
             [(0.5, "0.50 µs"), (12.34, "12.3 µs"), (999.0, "999 µs"), (1500.0, "1.50 ms"), (2e6, "2.00 s")]
         {

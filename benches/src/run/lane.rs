@@ -1,12 +1,7 @@
 //! One operation after the other, as many lanes side by side as operations are in flight.
 //!
-//! ```text
-//! closed loop: the next begins when the last ends; its latency runs from there
-//! open loop:   the n-th of a thread is due at start + n / rate, whoever is free takes it; its latency runs from when it was
-//!              due, so that a stall counts for all that should have begun meanwhile (no coordinated omission)
-//! ```
-//!
-//! Every answer is checked: a key that was loaded has its own, undamaged value; one that was not has none.
+//! When operations are due, and from when their latency counts: `pace.rs`. Every answer is checked: a key that was loaded has its own,
+//! undamaged value; one that was not has none.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,23 +9,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aquifer::Error;
 use aquifer_io::{Instant, now, sleep, spawn_local};
 
-use super::distribution::{Chooser, scatter};
+use super::distribution::{Chooser, Distribution, scatter};
 use super::length::Length;
-use super::meter::Meter;
+use super::live::Live;
+use super::meter::{Meter, Recorder};
 use super::mix::Kind;
-use super::record::{VALUE_BYTES_MIN, version_of, write_key, write_value};
+use super::pace::Schedule;
+use super::record::{VALUE_BYTES_MIN, number_of, version_of, write_key, write_value};
 use super::rng::Rng;
-use super::target::Target;
+use super::shape::Shaped;
+use super::target::{Target, TargetError};
 use super::workload::Workload;
+use crate::histogram::Latencies;
 
 /// Operations of a lane between two looks at whether the others want the thread, when nothing ever waits.
-const OPERATIONS_BEFORE_YIELD: u32 = 64;
+const OPERATIONS_BEFORE_YIELD: u32 = 8;
+
+/// Turns of a fill on a shard's own thread after which it says how far it is.
+const TURNS_BETWEEN_REPORTS: u64 = 1024;
 
 /// Filling of keys that exist, and of keys that do not.
-const PRESENT: u8 = b'k';
+pub(super) const PRESENT: u8 = b'k';
 const MISSING: u8 = b'm';
 
 /// What all threads of one measurement have in common.
@@ -46,42 +47,74 @@ pub(crate) struct Plan {
     pub(crate) key_bytes: usize,
     pub(crate) value_bytes: Length,
     pub(crate) in_flight: usize,
+    /// Keys of one multi-get.
+    pub(crate) batch: usize,
     /// Between two operations of one thread, in an open loop.
     pub(crate) interval: Option<Duration>,
     pub(crate) warm_up: Duration,
     pub(crate) measured: Duration,
+    pub(crate) live: Arc<Live>,
+}
+
+impl Plan {
+    /// How much of a workload that fills is done, from 0 to 1.
+    pub(crate) fn filled_share(&self) -> f64 {
+        let keys = self.keys.load(Ordering::Relaxed).max(1);
+        (self.filled.load(Ordering::Relaxed).min(keys) as f64) / keys as f64
+    }
+
+    /// From the start of a thread to the end of the measured time.
+    fn length(&self) -> Duration {
+        self.warm_up + self.measured
+    }
 }
 
 /// One thread's part. Its stream of operations is a function of the seed.
-pub(crate) struct Stream {
-    plan: Arc<Plan>,
+pub(super) struct Stream {
+    pub(super) plan: Arc<Plan>,
     rng: RefCell<Rng>,
     chooser: RefCell<Chooser>,
-    meter: RefCell<Meter>,
+    pub(super) recorder: RefCell<Recorder>,
     begun: Cell<u64>,
     /// Turns of a workload that fills, where each thread looks for its own keys among all.
     filled: Cell<u64>,
+    schedule: Option<Schedule>,
     start: Instant,
 }
 
 /// One operation to do.
-struct Operation {
-    kind: Kind,
-    number: u64,
-    version: u64,
+#[derive(Clone, Copy)]
+pub(super) struct Operation {
+    pub(super) kind: Kind,
+    pub(super) number: u64,
+    pub(super) version: u64,
     value_bytes: u64,
 }
 
+/// What a lane uses again for each operation.
+#[derive(Default)]
+pub(super) struct Place {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) shaped: Shaped,
+    /// Of a batch.
+    keys: Vec<Vec<u8>>,
+    numbers: Vec<u64>,
+}
+
 /// Runs all lanes of one thread; what they saw, or the first error.
-pub(crate) async fn run<T: Target>(target: T, plan: Arc<Plan>, seed: u64) -> Result<Meter, Error> {
+pub(crate) async fn run<T: Target>(target: T, plan: Arc<Plan>, seed: u64) -> Result<Meter, TargetError> {
     let keys_max = plan.keys.load(Ordering::Relaxed).saturating_mul(2);
+    let start = now();
+    let recorder = Recorder::new(Arc::clone(&plan.live), plan.warm_up, plan.measured);
     let stream = Rc::new(Stream {
         chooser: RefCell::new(Chooser::new(plan.workload.distribution, keys_max.max(1) / 2)),
         rng: RefCell::new(Rng::new(seed)),
-        meter: RefCell::new(Meter::new()),
+        recorder: RefCell::new(recorder),
         begun: Cell::new(0),
         filled: Cell::new(0),
-        start: now(),
+        schedule: plan.interval.map(|interval| Schedule { start, interval }),
+        start,
         plan: Arc::clone(&plan),
     });
     let lanes: Vec<_> =
@@ -93,36 +126,45 @@ pub(crate) async fn run<T: Target>(target: T, plan: Arc<Plan>, seed: u64) -> Res
             std::panic::resume_unwind(Box::new(lost.to_string()))
         }));
     }
-    outcome.map(|()| stream.meter.replace(Meter::new()))
+    outcome.map(|()| stream.finish())
 }
 
 impl Stream {
-    async fn lane<T: Target>(self: Rc<Self>, target: T) -> Result<(), Error> {
-        let (mut key, mut value) = (Vec::new(), Vec::new());
+    async fn lane<T: Target>(self: Rc<Self>, target: T) -> Result<(), TargetError> {
+        let ended = self.operations(&target).await;
+        if ended.is_err() {
+            self.plan.live.stop();
+        }
+        ended
+    }
+
+    async fn operations<T: Target>(&self, target: &T) -> Result<(), TargetError> {
+        let mut place = Place::default();
         let mut last_end = now();
         let mut before_yield = OPERATIONS_BEFORE_YIELD;
-        loop {
-            let Some(operation) = self.next(&target, &mut key) else { return Ok(()) };
-            let began = match self.plan.interval {
-                None => last_end,
-                Some(interval) => {
-                    let due = self.start + mul(interval, self.begun.get() - 1);
-                    let early = due.duration_since(now());
-                    if !early.is_zero() {
-                        sleep(early).await;
-                    }
-                    due
-                }
+        while !self.plan.live.is_stopped() {
+            let (due, began) = match self.schedule {
+                None => (last_end, last_end),
+                Some(schedule) => match self.wait(schedule).await {
+                    Some(moments) => moments,
+                    None => return Ok(()),
+                },
             };
-            self.apply(&target, &operation, &key, &mut value).await?;
+            let Some(operation) = self.next(target, &mut place) else { return Ok(()) };
+            self.apply(target, operation, &mut place).await?;
             last_end = now();
             let since_start = last_end.duration_since(self.start);
-            if let Some(measured) = since_start.checked_sub(self.plan.warm_up) {
-                if measured >= self.plan.measured && !self.plan.workload.fills {
-                    return Ok(());
-                }
-                let took = last_end.duration_since(began);
-                self.meter.borrow_mut().record(operation.kind, took, measured);
+            let service = self.schedule.map(|_| last_end.duration_since(began));
+            let many = if operation.kind == Kind::MultiGet { self.plan.batch as u64 } else { 1 };
+            self.recorder.borrow_mut().record(
+                operation.kind,
+                many,
+                last_end.duration_since(due),
+                service,
+                since_start,
+            );
+            if since_start >= self.plan.length() && !self.plan.workload.fills {
+                return Ok(());
             }
             before_yield -= 1;
             if before_yield == 0 {
@@ -130,27 +172,67 @@ impl Stream {
                 aquifer_io::yield_now().await;
             }
         }
+        Ok(())
+    }
+
+    /// Takes the next turn of an open loop and waits until it is due: when that was, and when it begins. None when it is not due
+    /// before the end, or the end has come.
+    async fn wait(&self, schedule: Schedule) -> Option<(Instant, Instant)> {
+        let due = schedule.due(self.begun.get());
+        let end = self.start + self.plan.length();
+        let mut began = now();
+        if due >= end || began >= end {
+            return None;
+        }
+        self.begun.set(self.begun.get() + 1);
+        let early = due.duration_since(began);
+        if !early.is_zero() {
+            sleep(early).await;
+            began = now();
+        }
+        Some((due, began))
     }
 
     /// The next operation of this thread, with its key; none when all is filled.
-    fn next<T: Target>(&self, target: &T, key: &mut Vec<u8>) -> Option<Operation> {
+    fn next<T: Target>(&self, target: &T, place: &mut Place) -> Option<Operation> {
         let plan = &*self.plan;
         let mut rng = self.rng.borrow_mut();
         let kind = plan.workload.mix.choose(&mut rng);
-        let number = loop {
-            let number = self.number::<T>(&mut rng, kind)?;
-            self.write_key(key, number);
-            if target.owns(key) {
-                break number;
+        if self.schedule.is_none() {
+            self.begun.set(self.begun.get() + 1);
+        }
+        let version = self.begun.get();
+        if kind == Kind::MultiGet {
+            place.keys.resize_with(plan.batch, Vec::new);
+            place.numbers.clear();
+            for key in &mut place.keys {
+                place.numbers.push(self.own_key(target, &mut rng, kind, key)?);
             }
+            return Some(Operation { kind, number: 0, version, value_bytes: 0 });
+        }
+        if kind.is_shaped() {
+            let mut draw = || self.number::<T>(&mut rng, kind);
+            let (kind, number) = self.shaped_key(target, kind, place, &mut draw)?;
+            return Some(Operation { kind, number, version, value_bytes: 0 });
+        }
+        let number = self.own_key(target, &mut rng, kind, &mut place.key)?;
+        let value_bytes = match kind {
+            Kind::Get | Kind::Delete | Kind::Scan => 0,
+            _ => plan.value_bytes.draw(&mut rng, VALUE_BYTES_MIN as u64),
         };
-        self.begun.set(self.begun.get() + 1);
-        Some(Operation {
-            kind,
-            number,
-            version: self.begun.get(),
-            value_bytes: plan.value_bytes.draw(&mut rng, VALUE_BYTES_MIN as u64),
-        })
+        Some(Operation { kind, number, version, value_bytes })
+    }
+
+    /// Draws numbers until one is this thread's, and writes its key.
+    fn own_key<T: Target>(&self, target: &T, rng: &mut Rng, kind: Kind, key: &mut Vec<u8>) -> Option<u64> {
+        let filling = if self.plan.workload.missing { MISSING } else { PRESENT };
+        loop {
+            let number = self.number::<T>(rng, kind)?;
+            write_key(key, number, self.plan.key_bytes, filling);
+            if target.owns(key) {
+                return Some(number);
+            }
+        }
     }
 
     fn number<T: Target>(&self, rng: &mut Rng, kind: Kind) -> Option<u64> {
@@ -160,9 +242,13 @@ impl Stream {
             let turn = if T::OWNS_ALL {
                 plan.filled.fetch_add(1, Ordering::Relaxed)
             } else {
-                self.filled.replace(self.filled.get() + 1)
+                let turn = self.filled.replace(self.filled.get() + 1);
+                if turn % TURNS_BETWEEN_REPORTS == 0 {
+                    plan.filled.fetch_max(turn, Ordering::Relaxed);
+                }
+                turn
             };
-            let sequential = plan.workload.distribution == super::distribution::Distribution::Sequential;
+            let sequential = plan.workload.distribution == Distribution::Sequential;
             return (turn < keys).then(|| if sequential { turn } else { scatter(turn, keys) });
         }
         if kind == Kind::Insert {
@@ -171,50 +257,103 @@ impl Stream {
         Some(self.chooser.borrow_mut().choose(rng, keys))
     }
 
-    fn write_key(&self, key: &mut Vec<u8>, number: u64) {
-        write_key(
-            key,
-            number,
-            self.plan.key_bytes,
-            if self.plan.workload.missing { MISSING } else { PRESENT },
-        );
-    }
-
     async fn apply<T: Target>(
         &self,
         target: &T,
-        operation: &Operation,
-        key: &[u8],
-        value: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let Operation { kind, number, version, value_bytes } = *operation;
-        if matches!(kind, Kind::Get | Kind::Update) {
-            let found = target.get(key).await?;
-            self.check(number, found.as_deref());
-        }
-        if kind == Kind::Delete {
-            return target.delete(key).await;
+        operation: Operation,
+        place: &mut Place,
+    ) -> Result<(), TargetError> {
+        let Operation { kind, number, version, value_bytes } = operation;
+        match kind {
+            Kind::MultiGet => return self.multi_get(target, place).await,
+            Kind::Scan => return self.scan(target, number, place).await,
+            Kind::Delete => {
+                self.recorder.borrow_mut().meter.written_bytes += place.key.len() as u64;
+                return target.delete(&place.key).await;
+            }
+            Kind::Get | Kind::Update => {
+                let found = target.get(&place.key).await?;
+                self.check(number, place.key.len(), found.as_ref().map(AsRef::as_ref));
+            }
+            Kind::Put | Kind::Insert => {}
+            _ => return self.apply_shaped(target, operation, place).await,
         }
         if kind != Kind::Get {
-            write_value(value, number, version, usize::try_from(value_bytes).unwrap_or(usize::MAX));
-            target.put(key, value).await?;
+            let value_bytes = usize::try_from(value_bytes).unwrap_or(usize::MAX);
+            write_value(&mut place.value, number, version, value_bytes);
+            self.recorder.borrow_mut().meter.written_bytes += (place.key.len() + place.value.len()) as u64;
+            target.put(&place.key, &place.value).await?;
         }
         Ok(())
     }
 
-    fn check(&self, number: u64, found: Option<&[u8]>) {
+    async fn multi_get<T: Target>(&self, target: &T, place: &Place) -> Result<(), TargetError> {
+        let found = target.multi_get(&place.keys).await?;
+        if found.len() != place.keys.len() {
+            self.recorder.borrow_mut().meter.mismatches += 1;
+        }
+        for ((number, key), value) in place.numbers.iter().zip(&place.keys).zip(&found) {
+            self.check(*number, key.len(), value.as_ref().map(AsRef::as_ref));
+        }
+        Ok(())
+    }
+
+    /// Entries from a key on. The key itself is there unless it was deleted; each is its key's own, and they ascend.
+    async fn scan<T: Target>(&self, target: &T, number: u64, place: &Place) -> Result<(), TargetError> {
+        let plan = &*self.plan;
+        let found = target.scan(&[], &place.key, plan.workload.scan_entries).await?;
+        let mut right = found.len() <= plan.workload.scan_entries;
+        right &= plan.keys_may_be_gone || found.first().is_some_and(|first| first.0.as_ref() == place.key);
+        let mut last: Option<&[u8]> = None;
+        let mut bytes = 0;
+        for (key, value) in &found {
+            let (key, value) = (key.as_ref(), value.as_ref());
+            right &= last.is_none_or(|last| last < key) && key >= place.key.as_slice();
+            // Beside the keys that are loaded there may be state of other shapes.
+            if key.last() == Some(&PRESENT) {
+                right &= number_of(key).is_some_and(|number| version_of(value, number).is_some());
+            }
+            bytes += key.len() + value.len();
+            last = Some(key);
+        }
+        right &= number_of(&place.key) == Some(number);
+        self.checked(right, !found.is_empty(), bytes);
+        Ok(())
+    }
+
+    /// An answer was compared.
+    pub(super) fn checked(&self, right: bool, found: bool, read_bytes: usize) {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.meter.checked += 1;
+        recorder.meter.reads += 1;
+        recorder.meter.found += u64::from(found);
+        recorder.meter.mismatches += u64::from(!right);
+        recorder.meter.read_bytes += read_bytes as u64;
+    }
+
+    fn check(&self, number: u64, key_bytes: usize, found: Option<&[u8]>) {
         let plan = &*self.plan;
         let right = match found {
             Some(value) => !plan.workload.missing && version_of(value, number).is_some(),
             None => plan.workload.missing || plan.keys_may_be_gone,
         };
-        let mut meter = self.meter.borrow_mut();
-        meter.found += u64::from(found.is_some());
-        meter.mismatches += u64::from(!right);
+        self.checked(right, found.is_some(), found.map_or(0, |value| key_bytes + value.len()));
     }
-}
 
-fn mul(interval: Duration, count: u64) -> Duration {
-    let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos(nanos.saturating_mul(count))
+    /// What this thread saw, with what an open loop left undone.
+    fn finish(&self) -> Meter {
+        let empty = Recorder::new(Arc::clone(&self.plan.live), Duration::ZERO, Duration::ZERO);
+        let mut meter = self.recorder.replace(empty).finish();
+        // Cut short by an error or by Ctrl-C, nobody could have begun them.
+        if let Some(schedule) = self.schedule.filter(|_| !self.plan.live.is_stopped()) {
+            let mut ages = Latencies::new();
+            let due = schedule.due_within(self.plan.length());
+            let end = self.start + self.plan.length();
+            let unstarted = schedule.record_unstarted(self.begun.get(), due, end, &mut ages);
+            if unstarted > 0 {
+                meter.add_unstarted(unstarted, &ages);
+            }
+        }
+        meter
+    }
 }

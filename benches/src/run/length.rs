@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use rand_distr::{Distribution as _, LogNormal};
 
+use super::record::VALUE_BYTES_MIN;
 use super::rng::{Rng, whole_part};
 use crate::cli::parse_bytes;
 
@@ -33,6 +34,18 @@ impl Length {
             }
         };
         bytes.clamp(bytes_min, VALUE_BYTES_MAX)
+    }
+}
+
+impl Length {
+    /// The mean, before values too short to be checked are lengthened.
+    pub(crate) fn mean_bytes(self) -> u64 {
+        match self {
+            Self::Fixed(bytes) => bytes.max(VALUE_BYTES_MIN as u64),
+            Self::LogNormal { median_bytes, sigma } => {
+                whole_part(median_bytes as f64 * (sigma * sigma / 2.0).exp())
+            }
+        }
     }
 }
 

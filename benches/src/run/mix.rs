@@ -21,10 +21,28 @@ pub(crate) enum Kind {
     Insert,
     /// Delete the key.
     Delete,
+    /// Read the values of many keys in one call.
+    MultiGet,
+    /// Read the entries from a key on, in order.
+    Scan,
+    /// Add one to a counter, by a merge.
+    Merge,
+    /// Append to a list, by a merge.
+    Append,
+    /// Read a whole list.
+    ListRead,
+    /// Write an entry of a map.
+    MapPut,
+    /// Read all entries of a map.
+    MapScan,
+    /// Write an event into a window.
+    WindowInsert,
+    /// Read all events of a full window, then delete them all. Comes by itself when a window is full.
+    WindowFire,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Get, Self::Put, Self::Update, Self::Insert, Self::Delete];
+    const ALL: [Self; 6] = [Self::Get, Self::Put, Self::Update, Self::Insert, Self::Delete, Self::MultiGet];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -33,12 +51,27 @@ impl Kind {
             Self::Update => "update",
             Self::Insert => "insert",
             Self::Delete => "delete",
+            Self::MultiGet => "multiget",
+            Self::Scan => "scan",
+            Self::Merge => "merge",
+            Self::Append => "append",
+            Self::ListRead => "listread",
+            Self::MapPut => "mapput",
+            Self::MapScan => "mapscan",
+            Self::WindowInsert => "windowinsert",
+            Self::WindowFire => "windowfire",
         }
+    }
+
+    /// Whether it works on state of a shape of its own, beside the keys that are loaded.
+    pub(crate) fn is_shaped(self) -> bool {
+        use Kind::{Append, ListRead, MapPut, MapScan, Merge, WindowFire, WindowInsert};
+        matches!(self, Append | ListRead | MapPut | MapScan | Merge | WindowFire | WindowInsert)
     }
 
     /// Its place in tables of all kinds.
     pub(crate) fn index(self) -> usize {
-        Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0)
+        self as usize
     }
 
     pub(crate) fn all() -> impl Iterator<Item = Self> {
@@ -79,6 +112,11 @@ impl Mix {
         }
         let at = rng.unit();
         before.iter().find(|(_, upto)| at < *upto).map_or(last, |(kind, _)| *kind)
+    }
+
+    /// Whether a kind of these is in it.
+    pub(crate) fn any(&self, wanted: fn(Kind) -> bool) -> bool {
+        self.upto.iter().any(|(kind, _)| wanted(*kind))
     }
 
     pub(crate) fn has(&self, wanted: Kind) -> bool {
@@ -128,7 +166,7 @@ mod tests {
         let mix: Mix = "get:9,put:0.5,delete:0.5".parse().unwrap();
         assert_eq!(mix.to_string(), "get:0.9,put:0.05,delete:0.05");
         let mut rng = Rng::new(11);
-        let mut counts = [0_u32; 5];
+        let mut counts = [0_u32; Kind::ALL.len()];
         for _ in 0..100_000 {
             counts[mix.choose(&mut rng).index()] += 1;
         }
@@ -137,6 +175,13 @@ mod tests {
         assert_eq!(counts[Kind::Insert.index()], 0);
         assert!(mix.has(Kind::Delete) && !mix.has(Kind::Update));
         assert_eq!("update".parse::<Mix>().unwrap().choose(&mut rng), Kind::Update);
+    }
+
+    #[test]
+    fn places_are_those_of_the_table() {
+        for (place, kind) in Kind::all().enumerate() {
+            assert_eq!(kind.index(), place);
+        }
     }
 
     #[test]

@@ -105,19 +105,9 @@ impl WebDav {
     /// Repeats an attempt while that may help.
     async fn steadily<T, F: Future<Output = Result<T, Trouble>>>(
         &self,
-        mut attempt: impl FnMut() -> F,
+        attempt: impl FnMut() -> F,
     ) -> Result<T, Trouble> {
-        let mut repeats = self.server.exchange.repeats();
-        loop {
-            match attempt().await {
-                Err(trouble) if trouble.is_passing() => {
-                    if !repeats.again().await {
-                        return Err(trouble);
-                    }
-                }
-                done => return done,
-            }
-        }
+        self.server.exchange.repeats().steadily(Trouble::is_passing, attempt).await
     }
 
     /// The length of an object, none when there is none.

@@ -109,19 +109,9 @@ impl WebHdfs {
     /// Repeats an attempt while that may help.
     async fn steadily<T, F: Future<Output = Result<T, Trouble>>>(
         &self,
-        mut attempt: impl FnMut() -> F,
+        attempt: impl FnMut() -> F,
     ) -> Result<T, Trouble> {
-        let mut repeats = self.namenode.exchange.repeats();
-        loop {
-            match attempt().await {
-                Err(trouble) if trouble.is_passing() => {
-                    if !repeats.again().await {
-                        return Err(trouble);
-                    }
-                }
-                done => return done,
-            }
-        }
+        self.namenode.exchange.repeats().steadily(Trouble::is_passing, attempt).await
     }
 
     /// The length of the file at a path; folders are no objects.

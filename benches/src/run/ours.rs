@@ -1,0 +1,148 @@
+//! Our engine as a target: through its client, or on a shard's own thread; and as an arm, that counts what it moves.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use aquifer::{Client, EngineStats, Shard};
+use aquifer_remote::{Cost, Operation};
+use bytes::Bytes;
+
+use super::arm::{Arm, Counters, Outcome, on_threads, seed_of};
+use super::bed::Opened;
+use super::lane::{self, Plan};
+use super::room;
+use super::target::{Target, TargetError};
+use crate::cli::From;
+use crate::failure::Failure;
+use crate::result::{Dfs, Ssd};
+
+/// From another thread, by message.
+#[derive(Clone)]
+pub(crate) struct ThroughClient(pub(crate) Client);
+
+impl Target for ThroughClient {
+    const OWNS_ALL: bool = true;
+    type Value = Bytes;
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TargetError> {
+        Ok(self.0.get(key).await?)
+    }
+
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<(), TargetError> {
+        Ok(self.0.put(key, value).await?)
+    }
+
+    async fn delete(&self, key: &[u8]) -> Result<(), TargetError> {
+        Ok(self.0.delete(key).await?)
+    }
+}
+
+/// Beside the data.
+#[derive(Clone)]
+pub(crate) struct OnShard {
+    pub(crate) shard: Shard,
+    /// To find out whose a key is.
+    pub(crate) client: Client,
+}
+
+impl Target for OnShard {
+    const OWNS_ALL: bool = false;
+    type Value = Bytes;
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TargetError> {
+        Ok(self.shard.get(key).await?)
+    }
+
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<(), TargetError> {
+        Ok(self.shard.put(key, value).await?)
+    }
+
+    async fn delete(&self, key: &[u8]) -> Result<(), TargetError> {
+        Ok(self.shard.delete(key).await?)
+    }
+
+    fn owns(&self, key: &[u8]) -> bool {
+        self.client.shard_of(key) == self.shard.id()
+    }
+}
+
+/// An open engine that lanes ask.
+pub(crate) struct Ours<'b> {
+    pub(crate) opened: &'b Opened,
+    pub(crate) from: From,
+    pub(crate) threads: u64,
+    /// Where its files are.
+    pub(crate) folder: &'b std::path::Path,
+}
+
+impl Arm for Ours<'_> {
+    fn threads(&self) -> u64 {
+        match self.from {
+            From::Client => self.threads,
+            From::Shard => self.opened.shards as u64,
+        }
+    }
+
+    fn start(&self, plan: &Arc<Plan>, seed: u64, outcomes: Sender<Outcome>) -> Result<(), Failure> {
+        let client = &self.opened.client;
+        if self.from == From::Client {
+            let client = client.clone();
+            return on_threads(move |_| ThroughClient(client.clone()), self.threads, plan, seed, &outcomes);
+        }
+        for index in 0..self.opened.shards {
+            let (own, plan, outcomes) = (client.clone(), Arc::clone(plan), outcomes.clone());
+            let seed = seed_of(seed, index as u64);
+            // Nobody waits for the reply: the outcome comes with the others, and if the shard ends early its sender is dropped.
+            drop(client.run_on_shard(index, move |shard| async move {
+                let outcome = lane::run(OnShard { shard, client: own }, plan, seed).await;
+                let _ = outcomes.send(outcome);
+            }));
+        }
+        Ok(())
+    }
+
+    fn counters(&self) -> Option<Counters> {
+        let stored = |stats: &EngineStats| stats.sum(|shard| shard.segment_bytes);
+        let stats = self.opened.stats_soon()?;
+        Some(counters(&stats, &self.opened.stack.cost, stored(&stats)))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        room::full(self.folder)
+    }
+}
+
+/// What the engine and the DFS's accountant say.
+fn counters(stats: &EngineStats, cost: &Cost, stored_bytes: u64) -> Counters {
+    let requests = |kinds: &[Operation]| kinds.iter().map(|kind| cost.requests(*kind)).sum();
+    Counters {
+        ssd: Ssd {
+            reads: stats.sum(|shard| shard.io.reads),
+            read_bytes: stats.sum(|shard| shard.io.read_bytes),
+            writes: stats.sum(|shard| shard.io.writes),
+            written_bytes: stats.sum(|shard| shard.io.written_bytes),
+        },
+        dfs: Dfs {
+            gets: requests(&[Operation::Get, Operation::GetRange]),
+            puts: requests(&[
+                Operation::Put,
+                Operation::PutIfAbsent,
+                Operation::Upload,
+                Operation::Part,
+                Operation::Finish,
+            ]),
+            lists: requests(&[Operation::List]),
+            heads: requests(&[Operation::Head]),
+            deletes: requests(&[Operation::Delete, Operation::Abort]),
+            in_bytes: cost.fetched_bytes(),
+            out_bytes: cost.sent_bytes(),
+        },
+        reads_immediate: stats.sum(|shard| shard.reads_immediate),
+        reads_waited: stats.sum(|shard| shard.reads_waited),
+        ssd_hits: stats.sum(|shard| shard.cache.ssd.tier.hits()),
+        remote_hits: stats.sum(|shard| shard.cache.loads.fetches),
+        stored_bytes,
+        usd: cost.bill().usd(),
+        storage_usd_per_hour: cost.storage_usd_per_hour(stored_bytes),
+    }
+}
