@@ -9,7 +9,16 @@ use serde_json::Value;
 
 /// Flags of a run that takes about a second.
 const SMALL: [&str; 10] = [
-    "--keys", "4000", "--seconds", "0.2", "--warmup", "0.05", "--memory-bytes", "32MiB", "--disk-bytes", "32MiB",
+    "--keys",
+    "4000",
+    "--seconds",
+    "0.2",
+    "--warmup",
+    "0.05",
+    "--memory-bytes",
+    "32MiB",
+    "--disk-bytes",
+    "32MiB",
 ];
 
 fn run(place: &Place, flags: &[&str]) -> Ended {
@@ -36,8 +45,27 @@ fn number(value: &Value, name: &str) -> f64 {
 fn workloads_by_name_run_one_after_the_other() {
     let place = Place::new();
     let names = [
-        "fillseq", "fillrandom", "overwrite", "readrandom", "readmissing", "multireadrandom", "readwhilewriting",
-        "updaterandom", "deleterandom", "a", "b", "c", "ycsb-d", "f", "valuestate-rmw",
+        "fillseq",
+        "fillrandom",
+        "overwrite",
+        "readrandom",
+        "readmissing",
+        "multireadrandom",
+        "readwhilewriting",
+        "updaterandom",
+        "mergerandom",
+        "seekrandom",
+        "deleterandom",
+        "a",
+        "b",
+        "c",
+        "ycsb-d",
+        "ycsb-e",
+        "f",
+        "valuestate-rmw",
+        "mapstate-put-scan",
+        "liststate-append",
+        "window-insert-fire-clear",
     ];
     let (ended, document) = document(&place, &[&names[..], &["--rounds", "1", "--quiet"]].concat());
     assert!(ended.stderr.contains("WARNING: this is a debug build") || !cfg!(debug_assertions));
@@ -50,7 +78,7 @@ fn workloads_by_name_run_one_after_the_other() {
         assert!(number(round, "ops_per_s") > 0.0 && number(round, "operations") > 0.0, "{name}");
         assert!(number(&round["latency"], "max_us") >= number(&round["latency"], "p50_us"), "{name}");
         assert_eq!(number(round, "answers_wrong"), 0.0, "{name}");
-        let reads = !["fillseq", "fillrandom", "overwrite", "deleterandom"].contains(&name);
+        let reads = !["fillseq", "fillrandom", "overwrite", "deleterandom", "mergerandom"].contains(&name);
         assert_eq!(number(round, "answers_checked") > 0.0, reads, "{name}");
         assert!(number(round, "cpu_us_per_operation") > 0.0, "{name}");
         assert!(number(&phase["tool"], "us_per_operation") > 0.0, "{name}");
@@ -69,9 +97,24 @@ fn workloads_by_name_run_one_after_the_other() {
 fn a_workload_by_parts_on_the_shards_own_threads() {
     let place = Place::new();
     let flags = [
-        "--ops", "get:0.8,put:0.1,update:0.1", "--distribution", "hotset:0.1:0.9", "--value-bytes",
-        "lognormal:100:0.5", "--key-bytes", "20", "--from", "shard", "--shards", "2", "--in-flight", "8", "--rounds",
-        "2", "--seed", "9",
+        "--ops",
+        "get:0.8,put:0.1,update:0.1",
+        "--distribution",
+        "hotset:0.1:0.9",
+        "--value-bytes",
+        "lognormal:100:0.5",
+        "--key-bytes",
+        "20",
+        "--from",
+        "shard",
+        "--shards",
+        "2",
+        "--in-flight",
+        "8",
+        "--rounds",
+        "2",
+        "--seed",
+        "9",
     ];
     let (_, document) = document(&place, &flags);
     let phase = &phases(&document)[0];
@@ -81,6 +124,25 @@ fn a_workload_by_parts_on_the_shards_own_threads() {
     assert_eq!(document["header"]["seed"], 9);
     let kinds = phase["rounds"][0]["by_kind"].as_array().unwrap();
     assert_eq!(kinds.len(), 3, "{kinds:?}");
+}
+
+#[test]
+fn state_shapes_on_the_shards_own_threads() {
+    let place = Place::new();
+    let names = [
+        "seekrandom",
+        "mapstate-put-scan",
+        "liststate-append",
+        "window-insert-fire-clear",
+        "multireadrandom",
+    ];
+    let (_, document) =
+        document(&place, &[&names[..], &["--from", "shard", "--shards", "2", "--rounds", "1"]].concat());
+    for phase in phases(&document) {
+        let round = &phase["rounds"][0];
+        assert!(number(round, "answers_checked") > 0.0, "{phase}");
+        assert_eq!(number(round, "answers_wrong"), 0.0, "{phase}");
+    }
 }
 
 #[test]
@@ -139,7 +201,10 @@ fn every_phase_has_its_ceiling() {
     let values = |index: usize| &phases(&document)[index]["rounds"][0]["values"];
     assert!(number(values(4), "checkpoint_ms") > 0.0 && number(values(4), "checkpoint_barrier_us") >= 0.0);
     assert!(number(values(5), "first_answer_ms") >= number(values(5), "open_ms"));
-    assert_eq!(phases(&document)[6]["settings"]["shards"], 2 * std::thread::available_parallelism().unwrap().get());
+    assert_eq!(
+        phases(&document)[6]["settings"]["shards"],
+        2 * std::thread::available_parallelism().unwrap().get()
+    );
     assert!(number(&phases(&document)[0]["rounds"][0]["hits"], "memory") > 0.99);
     assert_eq!(place.left_behind(), Vec::<std::path::PathBuf>::new());
 }
@@ -170,7 +235,17 @@ fn a_loaded_store_is_kept_and_taken_again() {
     run(&place, &["--keep", folder]).failed(2, "the folder is not empty");
 
     // What is deleted on a store that was taken is not deleted in the folder.
-    let ended = place.run(&["run", "deleterandom", "updaterandom", "--reuse", folder, "--seconds", "0.2", "--rounds", "1"]);
+    let ended = place.run(&[
+        "run",
+        "deleterandom",
+        "updaterandom",
+        "--reuse",
+        folder,
+        "--seconds",
+        "0.2",
+        "--rounds",
+        "1",
+    ]);
     let ended = ended.good();
     assert!(!ended.stderr.contains("load  "), "{}", ended.stderr);
     assert_eq!(files(&kept), loaded);

@@ -11,7 +11,18 @@ use common::{Dfs, Ended, Place};
 
 /// Flags of a run that would go on for long, in short rounds.
 const LONG: [&str; 12] = [
-    "run", "--keys", "4000", "--seconds", "0.2", "--warmup", "0", "--rounds", "1000", "--memory-bytes", "16MiB", "--disk-bytes=0",
+    "run",
+    "--keys",
+    "4000",
+    "--seconds",
+    "0.2",
+    "--warmup",
+    "0",
+    "--rounds",
+    "1000",
+    "--memory-bytes",
+    "16MiB",
+    "--disk-bytes=0",
 ];
 
 #[test]
@@ -69,13 +80,18 @@ fn after_a_round(child: &mut Child) -> BufReader<std::process::ChildStderr> {
 }
 
 /// How it ended, and its JSON.
-fn ended(place: &Place, mut child: Child, mut stderr: BufReader<std::process::ChildStderr>) -> (Ended, serde_json::Value) {
+fn ended(
+    place: &Place,
+    mut child: Child,
+    mut stderr: BufReader<std::process::ChildStderr>,
+) -> (Ended, serde_json::Value) {
     let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
     let mut stdout = String::new();
     child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
     let ended = Ended { code: child.wait().unwrap().code(), stdout, stderr: said };
-    let json = std::fs::read(place.path("result.json")).unwrap_or_else(|_| panic!("no JSON: {}", ended.stderr));
+    let json =
+        std::fs::read(place.path("result.json")).unwrap_or_else(|_| panic!("no JSON: {}", ended.stderr));
     (ended, serde_json::from_slice(&json).unwrap())
 }
 
@@ -143,11 +159,26 @@ fn a_store_that_dies_in_the_middle_is_an_error_with_what_was_measured() {
 fn a_store_of_the_user_is_left_as_it_was() {
     let place = Place::new();
     let dfs = Dfs::start(&place, &[]);
-    let mut command = place.command(&["run", "--keys", "1000", "--seconds", "0.1", "--rounds", "1", "--store", "s3://test-bucket/a/b"]);
+    let mut command = place.command(&[
+        "run",
+        "--keys",
+        "1000",
+        "--seconds",
+        "0.1",
+        "--rounds",
+        "1",
+        "--store",
+        "s3://test-bucket/a/b",
+    ]);
     command.envs(dfs.variables());
     Ended::new(&command.output().unwrap()).good();
     let mut check = place.command(&["check", "--read-only", "--store", "s3://test-bucket/a/b"]);
     check.envs(dfs.variables());
     let found = Ended::new(&check.output().unwrap()).good();
-    assert!(found.stdout.contains("empty") || found.stderr.contains("empty"), "{} {}", found.stdout, found.stderr);
+    assert!(
+        found.stdout.contains("empty") || found.stderr.contains("empty"),
+        "{} {}",
+        found.stdout,
+        found.stderr
+    );
 }

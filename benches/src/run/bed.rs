@@ -217,7 +217,8 @@ impl Drop for Bed<'_> {
         drop(self.opened.take());
         // What a dead store keeps cannot be deleted by anybody, and nobody waits long for it.
         let patience = Duration::from_secs(2);
-        let options = RemoteOptions { retry_time_max: patience, deadline: patience, ..RemoteOptions::default() };
+        let options =
+            RemoteOptions { retry_time_max: patience, deadline: patience, ..RemoteOptions::default() };
         if let Some(url) = self.url.as_ref().filter(|_| self.wrote)
             && let Ok(stack) = open_stack(url, &options)
         {

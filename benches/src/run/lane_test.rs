@@ -266,7 +266,8 @@ fn lost_writes_are_seen() {
 fn windows_are_read_and_deleted_when_they_are_full() {
     let target = Ordered::default();
     let meter = lanes(plan("window-insert-fire-clear", 1, Some(MS), 650 * MS), target.clone()).unwrap();
-    let kinds: Vec<_> = meter.kinds().map(|(kind, latencies)| (kind.name(), latencies.summary().count)).collect();
+    let kinds: Vec<_> =
+        meter.kinds().map(|(kind, latencies)| (kind.name(), latencies.summary().count)).collect();
     assert_eq!(kinds, [("windowinsert", 640), ("windowfire", 10)]);
     assert!(target.entries.borrow().is_empty(), "ten windows of 64 are gone");
 }

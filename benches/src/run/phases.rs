@@ -244,6 +244,10 @@ impl Session<'_> {
             Spread::of(phase.rounds.iter().filter_map(of)).map(|spread| spread.median)
         };
         let ceilings = match name {
+            // A hash map has no merges and no order.
+            PhaseName::Memory if workload.mix.any(|kind| kind.is_shaped() || kind == Kind::Scan) => {
+                Vec::new()
+            }
             PhaseName::Memory => {
                 self.memory_ceiling(workload, time, median(&|round| Some(round.ops_per_s)))?
             }

@@ -71,8 +71,8 @@ pub(crate) trait Target: Clone + 'static {
         Err(TargetError::Unsupported("merge"))
     }
 
-    /// At most so many entries in ascending order from a key on: of those written beside the prefix; with an empty one, of those that the
-    /// store keeps in order with `from` (a store with hashed groups: those of its group).
+    /// At most so many entries in ascending order: those that begin with the prefix, from its first one on (`from` is the prefix then); with an
+    /// empty prefix from `from` on those that the store keeps in order with it (a store with hashed groups: those of its group).
     async fn scan(
         &self,
         _prefix: &[u8],

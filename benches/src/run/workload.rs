@@ -55,8 +55,18 @@ const NAMED: [(&str, &str, Distribution, &str); 21] = [
     ("ycsb-f", "get:0.5,update:0.5", ZIPF, "half reads, half read-modify-writes"),
     ("valuestate-rmw", "update", ZIPF, "a value a key: read, change, write"),
     ("mapstate-put-scan", "mapput:0.9,mapscan:0.1", ZIPF, "maps of 16 entries: write one, read all"),
-    ("liststate-append", "append:0.9,listread:0.1", Distribution::Uniform, "lists: append by merge, read all"),
-    ("window-insert-fire-clear", "windowinsert", Distribution::Uniform, "windows of 64 events: fill, read all, delete"),
+    (
+        "liststate-append",
+        "append:0.9,listread:0.1",
+        Distribution::Uniform,
+        "lists: append by merge, read all",
+    ),
+    (
+        "window-insert-fire-clear",
+        "windowinsert",
+        Distribution::Uniform,
+        "windows of 64 events: fill, read all, delete",
+    ),
 ];
 
 impl Workload {
