@@ -260,6 +260,8 @@ impl Session<'_> {
                 let gets = |round: &Round| Some(round.dfs?.gets as f64 / round.seconds);
                 let remote = median(&|round| Some(round.hits?.remote));
                 let waited = remote.and_then(|remote| median_of_slowest(&phase.curve, remote));
+                // Where none waited, all that can be said is how far below the DFS's own latency it stayed.
+                let waited = waited.or_else(|| median(&|round| Some(round.latency.p50_us)));
                 let mut ceilings = Vec::new();
                 if name != PhaseName::Remote
                     && let (Some(reads), Some(bytes)) = (median(&reads), median(&read_bytes))

@@ -23,6 +23,13 @@ pub(crate) enum TargetError {
     Unsupported(&'static str),
 }
 
+impl TargetError {
+    /// Nothing was done; the same will work once other operations have ended.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Engine(error) if error.kind() == aquifer::ErrorKind::Busy)
+    }
+}
+
 /// How a merge changes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Merge {
