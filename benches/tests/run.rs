@@ -8,21 +8,12 @@ use common::{Ended, Place};
 use serde_json::Value;
 
 /// Flags of a run that takes about a second.
-const SMALL: [&str; 10] = [
-    "--keys",
-    "4000",
-    "--seconds",
-    "0.2",
-    "--warmup",
-    "0.05",
-    "--memory-bytes",
-    "32MiB",
-    "--disk-bytes",
-    "32MiB",
-];
+const SMALL: [&str; 8] =
+    ["--keys", "4000", "--warmup", "0.05", "--memory-bytes", "32MiB", "--disk-bytes", "32MiB"];
 
 fn run(place: &Place, flags: &[&str]) -> Ended {
-    place.run(&[&["run"], &SMALL[..], flags].concat())
+    let seconds: &[&str] = if flags.contains(&"--seconds") { &[] } else { &["--seconds", "0.2"] };
+    place.run(&[&["run"], &SMALL[..], seconds, flags].concat())
 }
 
 /// Runs it, and reads its JSON back.
@@ -53,13 +44,19 @@ fn workloads_by_name_run_one_after_the_other() {
         "multireadrandom",
         "readwhilewriting",
         "updaterandom",
+        "mergerandom",
+        "seekrandom",
         "deleterandom",
         "a",
         "b",
         "c",
         "ycsb-d",
+        "ycsb-e",
         "f",
         "valuestate-rmw",
+        "mapstate-put-scan",
+        "liststate-append",
+        "window-insert-fire-clear",
     ];
     let (ended, document) = document(&place, &[&names[..], &["--rounds", "1", "--quiet"]].concat());
     assert!(ended.stderr.contains("WARNING: this is a debug build") || !cfg!(debug_assertions));
@@ -72,7 +69,7 @@ fn workloads_by_name_run_one_after_the_other() {
         assert!(number(round, "ops_per_s") > 0.0 && number(round, "operations") > 0.0, "{name}");
         assert!(number(&round["latency"], "max_us") >= number(&round["latency"], "p50_us"), "{name}");
         assert_eq!(number(round, "answers_wrong"), 0.0, "{name}");
-        let reads = !["fillseq", "fillrandom", "overwrite", "deleterandom"].contains(&name);
+        let reads = !["fillseq", "fillrandom", "overwrite", "deleterandom", "mergerandom"].contains(&name);
         assert_eq!(number(round, "answers_checked") > 0.0, reads, "{name}");
         assert!(number(round, "cpu_us_per_operation") > 0.0, "{name}");
         assert!(number(&phase["tool"], "us_per_operation") > 0.0, "{name}");
@@ -118,6 +115,25 @@ fn a_workload_by_parts_on_the_shards_own_threads() {
     assert_eq!(document["header"]["seed"], 9);
     let kinds = phase["rounds"][0]["by_kind"].as_array().unwrap();
     assert_eq!(kinds.len(), 3, "{kinds:?}");
+}
+
+#[test]
+fn state_shapes_on_the_shards_own_threads() {
+    let place = Place::new();
+    let names = [
+        "seekrandom",
+        "mapstate-put-scan",
+        "liststate-append",
+        "window-insert-fire-clear",
+        "multireadrandom",
+    ];
+    let (_, document) =
+        document(&place, &[&names[..], &["--from", "shard", "--shards", "2", "--rounds", "1"]].concat());
+    for phase in phases(&document) {
+        let round = &phase["rounds"][0];
+        assert!(number(round, "answers_checked") > 0.0, "{phase}");
+        assert_eq!(number(round, "answers_wrong"), 0.0, "{phase}");
+    }
 }
 
 #[test]

@@ -27,6 +27,9 @@ use crate::histogram::Latencies;
 /// Operations of a lane between two looks at whether the others want the thread, when nothing ever waits.
 const OPERATIONS_BEFORE_YIELD: u32 = 8;
 
+/// Before an operation is tried again that found its shard's mailbox full.
+const BUSY_PAUSE: Duration = Duration::from_micros(200);
+
 /// Turns of a fill on a shard's own thread after which it says how far it is.
 const TURNS_BETWEEN_REPORTS: u64 = 1024;
 
@@ -151,7 +154,13 @@ impl Stream {
                 },
             };
             let Some(operation) = self.next(target, &mut place) else { return Ok(()) };
-            self.apply(target, operation, &mut place).await?;
+            // A full mailbox is no failure: the operation waits its turn, and the wait is part of its latency.
+            while let Err(error) = self.apply(target, operation, &mut place).await {
+                if !error.is_busy() || self.plan.live.is_stopped() {
+                    return Err(error);
+                }
+                sleep(BUSY_PAUSE).await;
+            }
             last_end = now();
             let since_start = last_end.duration_since(self.start);
             let service = self.schedule.map(|_| last_end.duration_since(began));

@@ -42,7 +42,22 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Get, Self::Put, Self::Update, Self::Insert, Self::Delete, Self::MultiGet];
+    const ALL: [Self; 14] = [
+        Self::Get,
+        Self::Put,
+        Self::Update,
+        Self::Insert,
+        Self::Delete,
+        Self::MultiGet,
+        Self::Scan,
+        Self::Merge,
+        Self::Append,
+        Self::ListRead,
+        Self::MapPut,
+        Self::MapScan,
+        Self::WindowInsert,
+        Self::WindowFire,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

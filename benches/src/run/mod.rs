@@ -71,7 +71,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         result.notes.push(DEBUG_WARNING.to_owned());
     }
-    let (outcome, recordings) = match Session::new(&spec) {
+    let (outcome, recordings) = match Session::new(&spec, outputs.wants_recordings()) {
         Ok(mut session) => {
             let outcome = session.run(&mut result);
             let recordings = std::mem::take(&mut session.recordings);

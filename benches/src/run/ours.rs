@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use aquifer::{Client, EngineStats, Shard};
+use aquifer::{Answer, Client, EngineStats, Expiry, Key, KeyRange, MultiGetOptions, ScanOptions, Shard};
 use aquifer_remote::{Cost, Operation};
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use super::arm::{Arm, Counters, Outcome, on_threads, seed_of};
 use super::bed::Opened;
 use super::lane::{self, Plan};
 use super::room;
-use super::target::{Target, TargetError};
+use super::target::{Entry, Merge, Target, TargetError};
 use crate::cli::From;
 use crate::failure::Failure;
 use crate::result::{Dfs, Ssd};
@@ -34,6 +34,33 @@ impl Target for ThroughClient {
 
     async fn delete(&self, key: &[u8]) -> Result<(), TargetError> {
         Ok(self.0.delete(key).await?)
+    }
+
+    async fn multi_get(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, TargetError> {
+        values(self.0.multi_get(keys, &MultiGetOptions::default()).await?)
+    }
+
+    async fn put_beside(&self, anchor: &[u8], key: &[u8], value: &[u8]) -> Result<(), TargetError> {
+        Ok(self.0.put(Key::beside(anchor, key), value).await?)
+    }
+
+    async fn merge(&self, key: &[u8], merge: Merge, operand: &[u8]) -> Result<(), TargetError> {
+        Ok(self.0.merge(key, operator(merge), operand).await?)
+    }
+
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        entries_max: usize,
+    ) -> Result<Vec<Entry<Bytes>>, TargetError> {
+        let options = ScanOptions { page_entries: entries_max, ..ScanOptions::default() };
+        let mut scan = self.0.scan(&range(prefix, from), &options);
+        Ok(scan.next_page().await?.unwrap_or_default())
+    }
+
+    async fn delete_prefix(&self, prefix: &[u8]) -> Result<(), TargetError> {
+        Ok(self.0.delete_range(&KeyRange::prefix(prefix)).await?)
     }
 }
 
@@ -61,9 +88,51 @@ impl Target for OnShard {
         Ok(self.shard.delete(key).await?)
     }
 
+    async fn multi_get(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, TargetError> {
+        values(self.shard.multi_get(keys, None).await?)
+    }
+
+    async fn put_beside(&self, anchor: &[u8], key: &[u8], value: &[u8]) -> Result<(), TargetError> {
+        Ok(self.shard.put(Key::beside(anchor, key), value).await?)
+    }
+
+    async fn merge(&self, key: &[u8], merge: Merge, operand: &[u8]) -> Result<(), TargetError> {
+        Ok(self.shard.merge(key, operator(merge), operand, Expiry::Never).await?)
+    }
+
+    async fn scan(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
+        entries_max: usize,
+    ) -> Result<Vec<Entry<Bytes>>, TargetError> {
+        let options = ScanOptions { page_entries: entries_max, ..ScanOptions::default() };
+        Ok(self.shard.scan_page(&range(prefix, from), &options).await?.entries)
+    }
+
+    async fn delete_prefix(&self, prefix: &[u8]) -> Result<(), TargetError> {
+        Ok(self.shard.delete_range(&KeyRange::prefix(prefix)).await?)
+    }
+
     fn owns(&self, key: &[u8]) -> bool {
         self.client.shard_of(key) == self.shard.id()
     }
+}
+
+fn values(answers: Vec<aquifer::Result<Answer>>) -> Result<Vec<Option<Bytes>>, TargetError> {
+    answers.into_iter().map(|answer| Ok(answer?.value)).collect()
+}
+
+fn operator(merge: Merge) -> &'static str {
+    match merge {
+        Merge::Add => "add",
+        Merge::Append => "append",
+    }
+}
+
+/// Keys beside a prefix, all of them; with none, those of the group of `from` that follow it.
+fn range(prefix: &[u8], from: &[u8]) -> KeyRange {
+    if prefix.is_empty() { KeyRange::beside(from, from..) } else { KeyRange::prefix(prefix) }
 }
 
 /// An open engine that lanes ask.

@@ -244,6 +244,10 @@ impl Session<'_> {
             Spread::of(phase.rounds.iter().filter_map(of)).map(|spread| spread.median)
         };
         let ceilings = match name {
+            // A hash map has no merges and no order.
+            PhaseName::Memory if workload.mix.any(|kind| kind.is_shaped() || kind == Kind::Scan) => {
+                Vec::new()
+            }
             PhaseName::Memory => {
                 self.memory_ceiling(workload, time, median(&|round| Some(round.ops_per_s)))?
             }
@@ -256,6 +260,8 @@ impl Session<'_> {
                 let gets = |round: &Round| Some(round.dfs?.gets as f64 / round.seconds);
                 let remote = median(&|round| Some(round.hits?.remote));
                 let waited = remote.and_then(|remote| median_of_slowest(&phase.curve, remote));
+                // Where none waited, all that can be said is how far below the DFS's own latency it stayed.
+                let waited = waited.or_else(|| median(&|round| Some(round.latency.p50_us)));
                 let mut ceilings = Vec::new();
                 if name != PhaseName::Remote
                     && let (Some(reads), Some(bytes)) = (median(&reads), median(&read_bytes))

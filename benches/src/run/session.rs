@@ -48,11 +48,13 @@ pub(crate) struct Session<'s> {
     /// Some of them may be gone.
     pub(super) gone: bool,
     loaded: bool,
+    /// Latencies of each second are wanted.
+    keeps_intervals: bool,
 }
 
 impl<'s> Session<'s> {
     /// Folders made, the store of the user looked at.
-    pub(crate) fn new(spec: &'s Spec) -> Result<Self, Failure> {
+    pub(crate) fn new(spec: &'s Spec, keeps_intervals: bool) -> Result<Self, Failure> {
         let bed = Bed::new(spec)?;
         bed.make_contact()?;
         room::check(bed.folder(), spec.room_bytes())?;
@@ -63,6 +65,7 @@ impl<'s> Session<'s> {
             keys: spec.keys,
             gone: false,
             loaded: false,
+            keeps_intervals,
             spec,
         })
     }
@@ -423,7 +426,7 @@ impl<'s> Session<'s> {
             interval,
             warm_up: if workload.fills { Duration::ZERO } else { warm_up },
             measured: args.seconds,
-            live: Arc::new(Live::new(args.output.hlog.is_some())),
+            live: Arc::new(Live::new(self.keeps_intervals)),
         })
     }
 

@@ -4,8 +4,8 @@
 //! ```text
 //! counter   number (8 bytes) ── 'c' ..            add by merge                     a counter that this lane has added to is at least one
 //! list      number (8 bytes) ── 'l' ..            records appended by merge        every record whole; those of this lane are there
-//! map       map (8 bytes) ── field (0..16) ..     put, then read the whole map     every entry whole, ascending; this lane's last one is there
-//! window    window (8 bytes) ── 128 + place ..    64 events, then read and delete  all 64 are there in order; afterwards, now and then looked
+//! map       2^63 + map (8 bytes) ── field (0..16) ..     put, then read the whole map     every entry whole, ascending; this lane's last one is there
+//! window    2^63 + 2^62 + window (8 bytes) ── 128 + place ..    64 events, then read and delete  all 64 are there in order; afterwards, now and then looked
 //!                                                                                  at, none
 //! ```
 //! Keys of a map and of a window are written beside their first 8 bytes, so that a scan by these finds them.
@@ -25,6 +25,9 @@ const WINDOWS_BETWEEN_LOOKS: u64 = 16;
 const ANCHOR_BYTES: usize = 8;
 /// First byte behind them, in a window.
 const WINDOW_FIELD_MIN: u8 = 128;
+/// High bits of the first 8 bytes, so that maps, windows and the keys that are loaded never begin alike.
+const MAPS: u64 = 1 << 63;
+const WINDOWS: u64 = 3 << 62;
 const COUNTER: u8 = b'c';
 const LIST: u8 = b'l';
 const ENTRY: u8 = b'e';
@@ -59,7 +62,7 @@ impl Stream {
             };
             match kind {
                 Kind::MapPut | Kind::MapScan => {
-                    write_entry(&mut place.key, number / MAP_FIELDS, field(number), key_bytes);
+                    write_entry(&mut place.key, MAPS | (number / MAP_FIELDS), field(number), key_bytes);
                     if target.owns(anchor(&place.key)) {
                         return Some((kind, number));
                     }
@@ -81,7 +84,7 @@ impl Stream {
             Some(window) => window,
             None => loop {
                 let window = self.plan.live.next_window();
-                write_entry(&mut place.key, window, WINDOW_FIELD_MIN, key_bytes);
+                write_entry(&mut place.key, WINDOWS | window, WINDOW_FIELD_MIN, key_bytes);
                 if target.owns(anchor(&place.key)) {
                     break (window, 0);
                 }
@@ -89,7 +92,7 @@ impl Stream {
         };
         place.shaped.window = Some((window, events));
         let at = u8::try_from(events % WINDOW_EVENTS).unwrap_or(0);
-        write_entry(&mut place.key, window, WINDOW_FIELD_MIN + at, key_bytes);
+        write_entry(&mut place.key, WINDOWS | window, WINDOW_FIELD_MIN + at, key_bytes);
         let kind = if events == WINDOW_EVENTS { Kind::WindowFire } else { Kind::WindowInsert };
         Some((kind, window.saturating_mul(WINDOW_EVENTS) + u64::from(at)))
     }
@@ -204,7 +207,7 @@ fn write_entry(key: &mut Vec<u8>, of: u64, field: u8, key_bytes: usize) {
 
 /// The number in the value of an entry.
 fn entry_number(key: &[u8]) -> Option<u64> {
-    let (of, field) = (number_of(key)?, *key.get(ANCHOR_BYTES)?);
+    let (of, field) = (number_of(key)? & !WINDOWS, *key.get(ANCHOR_BYTES)?);
     match field.checked_sub(WINDOW_FIELD_MIN) {
         Some(at) => Some(of.saturating_mul(WINDOW_EVENTS) + u64::from(at)),
         None => Some(of.saturating_mul(MAP_FIELDS) + u64::from(field)),

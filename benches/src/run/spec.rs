@@ -5,7 +5,6 @@ use aquifer_io::cores_available;
 use super::distribution::Distribution;
 use super::kept::{Kept, compression_text};
 use super::length::Length;
-use super::mix::Kind;
 use super::workload::Workload;
 use crate::cli::{From, RunArgs};
 use crate::failure::Failure;
@@ -15,10 +14,6 @@ const KEYS: u64 = 1_000_000;
 const KEY_BYTES: u16 = 16;
 const VALUE_BYTES: Length = Length::Fixed(100);
 const SEED: u64 = 1;
-
-/// Kinds of operations that our engine cannot do.
-const NOT_YET: [Kind; 6] =
-    [Kind::Merge, Kind::Append, Kind::Scan, Kind::MapPut, Kind::MapScan, Kind::WindowInsert];
 
 /// See the module.
 #[derive(Debug)]
@@ -41,14 +36,6 @@ impl Spec {
             kept.check(folder, &args)?;
         }
         let workloads = workloads(&args)?;
-        for workload in &workloads {
-            if let Some(kind) = NOT_YET.into_iter().find(|kind| workload.mix.has(*kind)) {
-                let (name, kind) = (&workload.name, kind.name());
-                return Err(Failure::Usage(format!(
-                    "{name} needs {kind}, which the engine does not have yet"
-                )));
-            }
-        }
         let fills = workloads.iter().find(|workload| workload.fills);
         if let Some(fill) = fills.filter(|_| args.keep.is_some() || args.reuse.is_some()) {
             return Err(Failure::Usage(format!(

@@ -22,6 +22,13 @@ pub(crate) enum TargetError {
     Unsupported(&'static str),
 }
 
+impl TargetError {
+    /// Nothing was done; the same will work once other operations have ended.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Engine(error) if error.kind() == aquifer::ErrorKind::Busy)
+    }
+}
+
 /// How a merge changes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Merge {
@@ -70,8 +77,8 @@ pub(crate) trait Target: Clone + 'static {
         Err(TargetError::Unsupported("merge"))
     }
 
-    /// At most so many entries in ascending order from a key on: of those written beside the prefix; with an empty one, of those that the
-    /// store keeps in order with `from` (a store with hashed groups: those of its group).
+    /// At most so many entries in ascending order: those that begin with the prefix, from its first one on (`from` is the prefix then); with an
+    /// empty prefix from `from` on those that the store keeps in order with it (a store with hashed groups: those of its group).
     async fn scan(
         &self,
         _prefix: &[u8],
