@@ -24,7 +24,9 @@ mod slots;
 mod tree;
 
 pub(crate) use self::Table as Memtable;
-pub(crate) use cursor::{Cursor, Visible};
+pub(crate) use cursor::Cursor;
+#[cfg(test)]
+use cursor::Visible;
 pub(crate) use merge::MergeWrite;
 pub(crate) use ranges::RangeDeletion;
 
