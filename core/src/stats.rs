@@ -1,5 +1,6 @@
 //! Numbers about a running engine.
 
+use crate::shard::pressure::WriteWait;
 use aquifer_cache::CacheStats;
 use aquifer_io::IoMetrics;
 
@@ -30,6 +31,8 @@ pub struct ShardStats {
     pub writes: u64,
     /// Times that writes had to wait for an upload.
     pub write_stalls: u64,
+    /// Why writes wait at this moment.
+    pub write_wait: WriteWait,
     /// Segments written and uploaded, checkpoints included.
     pub flushes: u64,
     /// Bytes of these.

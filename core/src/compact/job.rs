@@ -1,6 +1,5 @@
 //! One piece of work of compaction: what it reads, and where its result belongs.
 
-use crate::limits::LEVEL_MAX;
 use crate::version::{Change, Segment, Version, intersection};
 use std::ops::Range;
 use std::rc::Rc;
@@ -99,9 +98,5 @@ impl Job {
                 added: outputs,
             },
         }
-    }
-
-    pub(crate) fn goes_to_bottom(&self) -> bool {
-        self.level == LEVEL_MAX
     }
 }

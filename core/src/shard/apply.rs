@@ -238,7 +238,9 @@ impl ShardCore {
     async fn room(&self) {
         if !self.has_room() {
             add(&self.counters.write_stalls, 1);
+            self.pressure.set_full(true);
             self.progress.wait(|| (self.has_room() || self.shared.is_stopped()).then_some(())).await;
+            self.pressure.set_full(false);
         }
     }
 }

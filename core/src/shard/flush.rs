@@ -146,8 +146,12 @@ async fn upload_alone(core: &ShardCore, frozen: &Frozen, encoded: &EncodedSegmen
             .await
             .map_err(Error::from)
         {
-            Ok(()) => return Ok(SegmentEntry { object, ..encoded.entry(frozen.sequence)? }),
+            Ok(()) => {
+                core.pressure.store_answered();
+                return Ok(SegmentEntry { object, ..encoded.entry(frozen.sequence)? });
+            }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
+                core.pressure.store_silent();
                 aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
                 pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
             }

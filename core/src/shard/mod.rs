@@ -269,6 +269,7 @@ impl ShardCore {
             snapshots: self.snapshots.count() as u64,
             writes: counters.writes.get(),
             write_stalls: counters.write_stalls.get(),
+            write_wait: self.pressure.wait(),
             flushes: counters.flushes.get(),
             flushed_bytes: counters.flushed_bytes.get(),
             compactions: counters.compactions.get(),

@@ -130,7 +130,8 @@ pub(crate) fn runs_have_one_level_and_stand_in_order(version: &Version) -> Check
     for pair in version.runs.windows(2) {
         if let [a, b] = pair {
             let falls = a.level == 0 && b.level == 0 && a.sequence > b.sequence;
-            if !falls && !(a.level == 0 && b.level == LEVEL_MAX) {
+            let is_last = a.level == 0 && b.level == LEVEL_MAX;
+            if !(falls || is_last) {
                 return Err(format!(
                     "runs out of order: sequence {} of level {} before {} of level {}",
                     a.sequence, a.level, b.sequence, b.level
