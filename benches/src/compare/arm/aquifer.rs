@@ -33,11 +33,14 @@ pub(in crate::compare) struct Aquifer {
 impl Aquifer {
     pub(in crate::compare) fn open(prepare: &Prepare) -> Result<Self, Failure> {
         let remote = remote_of(dfs_of(prepare)?)?;
+        let local_dir = prepare.dir.join("cache");
+        std::fs::create_dir_all(&local_dir)
+            .map_err(|error| Failure::local("cannot make the folder", &local_dir, error))?;
         let options = Options {
             shards: usize::try_from(prepare.threads).unwrap_or(1),
             memory_bytes: prepare.memory_bytes,
             disk_bytes: prepare.disk_bytes,
-            local_dir: (prepare.disk_bytes > 0).then(|| prepare.dir.join("cache")),
+            local_dir: (prepare.disk_bytes > 0).then_some(local_dir),
             compression: match prepare.codec {
                 Codec::None => Compression::None,
                 Codec::Zstd => Compression::Zstd { level: 1 },
