@@ -1,10 +1,6 @@
 //! Compaction in other processes: workers on a store that an engine has open, workers that die in the middle, and what the engine reads then.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    reason = "a failure anywhere fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
 mod common;
 
@@ -51,7 +47,7 @@ async fn write(
             return written;
         }
     }
-    panic!("nobody compacted");
+    unreachable!("nobody compacted");
 }
 
 async fn check(engine: &Engine, written: &BTreeMap<Vec<u8>, Vec<u8>>) {
@@ -84,7 +80,7 @@ fn two_workers_do_what_one_engine_offers_and_it_reads_the_same() {
                             WorkerOptions { idle_max: Some(Duration::from_secs(3)), ..options.clone() };
                         match compact_store(Arc::clone(&remote), options).await {
                             Err(error) if error.kind() == aquifer::ErrorKind::Invalid => {
-                                std::thread::yield_now()
+                                std::thread::yield_now();
                             }
                             outcome => return outcome.unwrap(),
                         }
@@ -148,68 +144,6 @@ fn a_worker_that_dies_in_the_middle_blocks_nobody() {
         check(&engine, &written).await;
         engine.close().await.unwrap();
     });
-}
-
-/// The figures of decision 0008 on the whole engine, a tenth of the size: a memtable is one sixteenth of a shard's memory.
-#[test]
-#[ignore = "takes a minute; run it with --ignored --nocapture for the figures"]
-fn a_load_and_two_overwrites_upload_few_bytes() {
-    const KEYS: u64 = 400_000;
-    aquifer::block_on(async {
-        let options =
-            Options { key_groups: Some(128), compression: aquifer::Compression::None, ..common::small(2) };
-        let engine = Engine::open(common::memory(), options).await.unwrap();
-        let client = engine.client();
-        let mut random = fastrand::Rng::with_seed(1);
-        let mut keys: Vec<u64> = (0..KEYS).collect();
-        random.shuffle(&mut keys);
-        let mut before = 0;
-        for phase in ["load", "overwrite", "overwrite"] {
-            let mut pending = std::collections::VecDeque::new();
-            for n in 0..KEYS as usize {
-                let id = if phase == "load" { keys[n] } else { random.u64(0..KEYS) };
-                let key = [id.to_be_bytes(), id.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()].concat();
-                let value: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(100).collect();
-                pending.push_back(client.put(&key, &value));
-                if pending.len() >= 64 {
-                    pending.pop_front().unwrap().await.unwrap();
-                }
-            }
-            for put in pending {
-                put.await.unwrap();
-            }
-            // Settled: no job was done between two looks.
-            let mut last = (0, 0);
-            let stats = loop {
-                pause(&client).await;
-                let stats = client.stats().await.unwrap();
-                let now = (stats.sum(|shard| shard.compacted_bytes), stats.sum(|shard| shard.flushed_bytes));
-                if now == last {
-                    break stats;
-                }
-                last = now;
-            };
-            let written = last.0 + last.1;
-            println!(
-                "{phase}: {:.2} bytes uploaded for each byte put; {} runs in {} shards, {} segments, {:.2} of the live bytes",
-                (written - before) as f64 / (KEYS * 116) as f64,
-                stats.sum(|shard| shard.runs),
-                stats.shards.len(),
-                stats.sum(|shard| shard.segments),
-                stats.sum(|shard| shard.segment_bytes) as f64 / (KEYS * 116) as f64,
-            );
-            assert!((written - before) as f64 / ((KEYS * 116) as f64) < 4.0);
-            before = written;
-        }
-    });
-}
-
-/// Half a second on a shard's own clock.
-async fn pause(client: &aquifer::Client) {
-    client
-        .run_on_shard(0, |_shard| async { aquifer_io::sleep(Duration::from_millis(500)).await })
-        .await
-        .unwrap();
 }
 
 #[test]

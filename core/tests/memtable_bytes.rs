@@ -5,6 +5,8 @@
     dead_code,
     unused_imports,
     unreachable_pub,
+    clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "modules of the crate, of which this uses a part"
 )]
 

@@ -24,6 +24,14 @@ pub struct MultiGetOptions<'a> {
 /// A part of a multi-get: the places of its keys in the whole, and its shard's answer.
 type Part = (Vec<usize>, oneshot::Receiver<Result<Vec<Result<Answer>>>>);
 
+/// The keys of one shard.
+#[derive(Default)]
+struct Share {
+    places: Vec<usize>,
+    keys: Vec<Box<[u8]>>,
+    bytes: usize,
+}
+
 impl Client {
     /// The value of `key`, `None` if it has none.
     ///
@@ -81,21 +89,21 @@ impl Client {
         let snapshot = options.snapshot.map(|snapshot| self.check_snapshot(snapshot)).transpose()?;
         let deadline = options.timeout.map(|timeout| aquifer_io::now() + timeout);
         let shards = self.shared.route.shards();
-        let mut by_shard: Vec<(Vec<usize>, Vec<Box<[u8]>>, usize)> = Vec::new();
-        by_shard.resize_with(shards, Default::default);
+        let mut by_shard: Vec<Share> = Vec::new();
+        by_shard.resize_with(shards, Share::default);
         let mut count = 0;
         for key in keys {
             let (group, key) = key.into().engine_key(self.shared.route)?;
-            if let Some((places, keys, bytes)) = by_shard.get_mut(self.shared.route.shard(group)) {
-                *bytes += key.len() + REQUEST_OVERHEAD_BYTES;
-                places.push(count);
-                keys.push(key);
+            if let Some(share) = by_shard.get_mut(self.shared.route.shard(group)) {
+                share.bytes += key.len() + REQUEST_OVERHEAD_BYTES;
+                share.places.push(count);
+                share.keys.push(key);
             }
             count += 1;
             check_keys(count)?;
         }
         let mut parts = Vec::with_capacity(shards);
-        for (shard, (places, keys, bytes)) in by_shard.into_iter().enumerate() {
+        for (shard, Share { places, keys, bytes }) in by_shard.into_iter().enumerate() {
             if keys.is_empty() {
                 continue;
             }

@@ -8,6 +8,13 @@ use crate::request::{Keyed, Reply, Request};
 use crate::write::{Expiry, Write, WriteBatch};
 use futures_channel::oneshot;
 
+/// The writes of one shard.
+#[derive(Default)]
+struct Share {
+    writes: Vec<(Box<[u8]>, Write)>,
+    bytes: usize,
+}
+
 impl Client {
     /// Stores `value` under `key`, in place of what was there. Durable with the next checkpoint.
     ///
@@ -116,18 +123,18 @@ impl Client {
     fn send_batch(&self, batch: &WriteBatch) -> Result<Vec<oneshot::Receiver<Result<()>>>> {
         batch.check()?;
         let shards = self.shared.route.shards();
-        let mut by_shard: Vec<(Vec<(Box<[u8]>, Write)>, usize)> = Vec::new();
-        by_shard.resize_with(shards, Default::default);
+        let mut by_shard: Vec<Share> = Vec::new();
+        by_shard.resize_with(shards, Share::default);
         for item in &batch.items {
             let (group, key, write) = item.resolve(&self.shared)?;
             let Some(write) = write else { continue };
-            if let Some((writes, bytes)) = by_shard.get_mut(self.shared.route.shard(group)) {
-                *bytes += key.len() + write.bytes() + REQUEST_OVERHEAD_BYTES;
-                writes.push((key, write));
+            if let Some(share) = by_shard.get_mut(self.shared.route.shard(group)) {
+                share.bytes += key.len() + write.bytes() + REQUEST_OVERHEAD_BYTES;
+                share.writes.push((key, write));
             }
         }
         let mut parts = Vec::with_capacity(shards);
-        for (shard, (writes, bytes)) in by_shard.into_iter().enumerate() {
+        for (shard, Share { writes, bytes }) in by_shard.into_iter().enumerate() {
             if writes.is_empty() {
                 continue;
             }

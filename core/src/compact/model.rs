@@ -172,12 +172,12 @@ impl Store {
     fn merge(&mut self, job: &Job) -> (Vec<Rc<Segment>>, Merged) {
         let mut merged = Map::new();
         for segment in job.inputs.iter().rev().flatten() {
-            let inside = |key: &&Box<[u8]>| {
+            let inside = |key: &[u8]| {
                 let group = group_of(key).unwrap();
                 job.groups.contains(&group) && segment.entry.groups.contains(&group)
             };
             for (key, write) in &self.contents[&segment.id()] {
-                if inside(&key) {
+                if inside(key) {
                     merged.insert(key.clone(), *write);
                 }
             }
@@ -200,10 +200,9 @@ impl Store {
             let hole = piece
                 .keys()
                 .next_back()
-                .and_then(|last: &Box<[u8]>| group_of(last))
+                .and_then(|last| group_of(last))
                 .is_some_and(|last| cuts.iter().any(|cut| last < *cut && *cut <= group));
-            let border =
-                piece.keys().next_back().is_some_and(|last: &Box<[u8]>| group_of(last) != group_of(&key));
+            let border = piece.keys().next_back().is_some_and(|last| group_of(last) != group_of(&key));
             if hole
                 || piece.len() >= self.segment_entries
                 || (border && piece.len() >= self.segment_entries / 2)

@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn foreign_names_are_skipped() {
-        let own = ObjectName::new(format!("{}job", super::folder(3, 7))).unwrap();
+        let own = ObjectName::new(format!("{}job", folder(3, 7))).unwrap();
         assert_eq!(split(&own).map(|(folder, rest)| (folder_epoch(folder), rest)), Some((Some(3), "job")));
         for foreign in ["compaction/x/job", "compaction/job", "store", "compaction/0000000003-7/job"] {
             assert_eq!(split(&ObjectName::new(foreign).unwrap()), None);

@@ -51,6 +51,11 @@ impl CompactionState {
         }
     }
 
+    /// Bytes of the segment that a full memtable becomes, about.
+    pub(crate) fn unit_bytes(&self) -> u64 {
+        self.unit_bytes.get()
+    }
+
     /// A full memtable became a segment of `bytes`. The unit follows slowly, so that size classes do not jump.
     pub(crate) fn full_memtable_flushed(&self, bytes: u64) {
         self.unit_bytes.set(((3 * self.unit_bytes.get() + bytes) / 4).max(1));

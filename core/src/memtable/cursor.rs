@@ -26,12 +26,8 @@ impl<'a> Cursor<'a> {
         Self { table, at, gap: table.tree.first() }
     }
 
-    /// Moves in front of all keys.
-    pub(crate) fn seek_first(&mut self) {
-        self.gap = self.table.tree.first();
-    }
-
     /// Moves behind all keys.
+    #[cfg(test)]
     pub(crate) fn seek_last(&mut self) {
         self.gap = self.table.tree.last();
     }
@@ -42,6 +38,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves behind `key`: [`Self::next`] gives the first entry whose key is greater.
+    #[cfg(test)]
     pub(crate) fn seek_after(&mut self, key: &[u8]) {
         self.gap = self.table.tree.seek(&self.table.arena, key, true);
     }

@@ -125,6 +125,7 @@ impl Table {
     }
 
     /// Keys that were written.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
@@ -145,6 +146,7 @@ impl Table {
     }
 
     /// Gives all memory back.
+    #[cfg(test)]
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

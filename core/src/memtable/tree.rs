@@ -140,6 +140,7 @@ impl Tree {
     }
 
     /// The gap after all keys.
+    #[cfg(test)]
     pub(super) fn last(&self) -> Gap {
         if self.leaves.len == 0 {
             return self.first();

@@ -71,6 +71,7 @@ impl Counts {
     }
 
     /// Whether every entry counts as deleted at `now_ms` because its time is over.
+    #[cfg(test)]
     pub(crate) fn all_expired(&self, now_ms: u64) -> bool {
         self.entries > 0 && self.expiring == self.entries && self.expiry_ms_max <= now_ms
     }

@@ -298,7 +298,6 @@ impl DataBlock {
 
 /// The bucket that a key is looked for first, before the mask.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "only low bits are kept")]
 fn home(hash: u64) -> usize {
     (hash >> 20) as usize
 }

@@ -232,11 +232,6 @@ impl PartitionMeta {
         &self.counts
     }
 
-    /// Bytes of its filter, as stored.
-    pub(crate) fn filter_bytes(&self) -> usize {
-        self.payload.len() - self.largest.end
-    }
-
     /// Bytes it takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.payload.len() + self.separators.memory_bytes() + size_of::<Self>()

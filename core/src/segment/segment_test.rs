@@ -366,7 +366,7 @@ fn every_flipped_byte_is_an_error_or_does_not_matter() {
         let key = model.keys().nth(at % model.len()).unwrap();
         match bad.get(key) {
             Ok(Some((block, key))) => {
-                assert_eq!(block.get(&key, filter::hash(&key)), model.get(&key).map(Owned::entry))
+                assert_eq!(block.get(&key, filter::hash(&key)), model.get(&key).map(Owned::entry));
             }
             Ok(None) => panic!("byte {at}: a key is lost"),
             Err(error) => assert_eq!(error.kind(), crate::ErrorKind::Corrupt),

@@ -151,7 +151,7 @@ mod tests {
             let (last, first) = if a < b { (a, b) } else { (b, a) };
             let separator = shortest(&last, &first);
             prop_assert!(separator > &last[..] && separator <= &first[..]);
-            prop_assert!(separator.len() == 1 || &separator[..separator.len() - 1] <= &last[..], "no shorter one would do");
+            prop_assert!(separator.len() == 1 || separator[..separator.len() - 1] <= last[..], "no shorter one would do");
         }
     }
 

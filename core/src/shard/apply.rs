@@ -2,11 +2,13 @@
 
 use super::lookup::Now;
 use super::multi_get;
+use super::pressure::{self, Debt, Term};
 use super::{ShardCore, add};
 use crate::answer::CompareOutcome;
+use crate::compact;
 use crate::entry::{Entry, Op};
 use crate::error::{Error, Result};
-use crate::limits::{READS_IN_FLIGHT_MAX, VALUE_BYTES_MAX};
+use crate::limits::{COMPACTION_DEBT_UNITS, READS_IN_FLIGHT_MAX, RUNS_DEBT, VALUE_BYTES_MAX};
 use crate::memtable::{Memtable, MergeWrite};
 use crate::request::{Keyed, ReplyTo};
 use crate::write::Write;
@@ -19,8 +21,8 @@ impl ShardCore {
     pub(crate) async fn effect_now(self: &Rc<Self>, key: &[u8], keyed: Keyed) -> Option<Keyed> {
         match keyed {
             Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
-            Keyed::Write { write, reply } if self.has_room() => drop(reply.send(self.apply(key, &write))),
-            Keyed::Compare { expected, write, reply } if self.has_room() => match self.get_now(key, None) {
+            Keyed::Write { write, reply } if self.goes_on() => drop(reply.send(self.apply(key, &write))),
+            Keyed::Compare { expected, write, reply } if self.goes_on() => match self.get_now(key, None) {
                 Ok(Now::Known(found)) => {
                     drop(reply.send(self.apply_if(key, expected.as_deref(), found.value, &write)));
                 }
@@ -95,7 +97,7 @@ impl ShardCore {
 
     /// Takes a write, after waiting for room if memtables and uploads take all of theirs.
     pub(crate) async fn write(&self, key: &[u8], write: &Write) -> Result<()> {
-        self.room().await;
+        self.room(key.len() + write.bytes()).await;
         self.apply(key, write)
     }
 
@@ -107,7 +109,7 @@ impl ShardCore {
         write: &Write,
     ) -> Result<CompareOutcome> {
         loop {
-            self.room().await;
+            self.room(key.len() + write.bytes()).await;
             let before = self.write_sequence.get();
             let found = match self.get_now(key, None)? {
                 Now::Known(found) => return self.apply_if(key, expected, found.value, write),
@@ -141,7 +143,7 @@ impl ShardCore {
 
     /// Writes that take effect together.
     pub(crate) async fn apply_batch(&self, writes: &[(Box<[u8]>, Write)]) -> Result<()> {
-        self.room().await;
+        self.room(writes.iter().map(|(key, write)| key.len() + write.bytes()).sum()).await;
         self.shared.check_writable()?;
         let now_ms = self.shared.now_ms();
         let mut bytes = 0;
@@ -234,13 +236,46 @@ impl ShardCore {
         self.memtable.borrow().bytes() + self.version().frozen_bytes() < 2 * self.budget.memtable_bytes_max
     }
 
-    /// Waits until there is room for a write, or no hope of it.
-    async fn room(&self) {
+    /// Whether a write need not wait: there is room, and nothing is behind.
+    fn goes_on(&self) -> bool {
+        self.has_room() && !pressure::slows_down(&self.debt())
+    }
+
+    /// Waits until there is room for a write of `bytes`, or no hope of it, and for what the write owes.
+    async fn room(&self, bytes: usize) {
+        if let Some(until) = self.pressure.pace(&self.debt(), bytes as u64, aquifer_io::now) {
+            aquifer_io::sleep(until.duration_since(aquifer_io::now())).await;
+        }
         if !self.has_room() {
             add(&self.counters.write_stalls, 1);
-            self.pressure.set_full(true);
+            let _waiting = self.pressure.wait_for_room();
             self.progress.wait(|| (self.has_room() || self.shared.is_stopped()).then_some(())).await;
-            self.pressure.set_full(false);
+        }
+    }
+
+    /// What the shard is behind with, now.
+    fn debt(&self) -> Debt {
+        let frozen = self.version().frozen_bytes() as u64;
+        let memtables = self.memtable.borrow().bytes() as u64 + frozen;
+        let most = self.budget.memtable_bytes_max as u64;
+        Debt {
+            memtables: Term { amount: memtables, soft: most * 8 / 5, hard: most * 2 },
+            ..self.version_debt.get()
+        }
+    }
+
+    /// What a version is behind with: looked at once for each, as it walks all segments.
+    pub(crate) fn debt_of_version(&self) -> Debt {
+        let unit = self.compaction.unit_bytes();
+        let runs = self.version().depth(&self.groups) as u64;
+        Debt {
+            runs: Term { amount: runs, soft: RUNS_DEBT.0, hard: RUNS_DEBT.1 },
+            compaction: Term {
+                amount: compact::run::debt(self),
+                soft: unit * COMPACTION_DEBT_UNITS.0,
+                hard: unit * COMPACTION_DEBT_UNITS.1,
+            },
+            ..Debt::default()
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::resolve::Folded;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
+/// Engine keys from the first up to, not including, the second.
+pub(crate) type KeySpan = (Box<[u8]>, Box<[u8]>);
+
 /// What a merge takes in: memtable entries that were copied out, or a sorted run of segments.
 pub(crate) enum Run {
     Copied(Copied),
@@ -20,7 +23,7 @@ pub(crate) struct Copied {
     /// In the order of the merge.
     pub(crate) entries: VecDeque<(Box<[u8]>, Folded<'static>)>,
     /// In ascending order, without overlaps.
-    pub(crate) range_deletions: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub(crate) range_deletions: Vec<KeySpan>,
 }
 
 impl Run {

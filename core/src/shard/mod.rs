@@ -44,7 +44,7 @@ use flush::FlushQueue;
 pub use local::Shard;
 pub(crate) use local::check_keys;
 use order::Waiting;
-use pressure::Pressure;
+use pressure::{Debt, Pressure};
 use snapshot::Snapshots;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -74,6 +74,8 @@ pub(crate) struct ShardCore {
     pub(crate) counters: Counters,
     pub(crate) compaction: CompactionState,
     pub(crate) pressure: Pressure,
+    /// What the present version is behind with.
+    version_debt: Cell<Debt>,
     /// What the memory tier of the cache has now: its part of the budget less the SSD tier's index.
     cache_share: Cell<usize>,
 }
@@ -138,6 +140,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         counters: Counters::default(),
         compaction: CompactionState::new(&options, shards, budget.memtable_bytes_max),
         pressure: Pressure::default(),
+        version_debt: Cell::default(),
         cache_share: Cell::new(budget.cache_bytes),
     }))
 }
@@ -222,6 +225,7 @@ impl ShardCore {
     /// Makes `next` the version that reads begin in from now on.
     pub(crate) fn set_version(&self, next: Version) {
         *self.version.borrow_mut() = Rc::new(next);
+        self.version_debt.set(self.debt_of_version());
         self.progress.notify();
         self.runs_changed.notify();
     }

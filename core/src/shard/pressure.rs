@@ -9,7 +9,6 @@
 //! Memory is a limit, not a debt: when memtables and uploads take all of theirs, a write waits for the next upload, however long that
 //! takes. While the DFS is away that is what happens, and [`Pressure::wait`] says so; reads do not pass through here.
 
-use crate::error::{Error, ErrorKind};
 use aquifer_io::Instant;
 use std::cell::Cell;
 use std::time::Duration;
@@ -61,6 +60,11 @@ fn byte_ns(debt: &Debt) -> u64 {
     u64::try_from(u128::from(BYTE_NS_MAX) * worst * worst / (whole * whole)).unwrap_or(BYTE_NS_MAX)
 }
 
+/// Whether writes are delayed at all.
+pub(crate) fn slows_down(debt: &Debt) -> bool {
+    byte_ns(debt) > 0
+}
+
 /// The delay of a write of `bytes`.
 pub(crate) fn delay(debt: &Debt, bytes: u64) -> Duration {
     Duration::from_nanos(byte_ns(debt).saturating_mul(bytes)).min(DELAY_MAX)
@@ -85,8 +89,12 @@ pub enum WriteWait {
 #[derive(Debug, Default)]
 pub(crate) struct Pressure {
     owed: Cell<Duration>,
+    /// Writes that were delayed before are due until then: the next one's delay comes after theirs.
+    paced_until: Cell<Option<Instant>>,
     away_since: Cell<Option<Instant>>,
-    waits: Cell<WriteWait>,
+    is_paced: Cell<bool>,
+    /// Writes that wait for room.
+    waiting_for_room: Cell<usize>,
 }
 
 impl Pressure {
@@ -95,14 +103,24 @@ impl Pressure {
         let more = delay(debt, bytes);
         if more.is_zero() {
             self.owed.set(Duration::ZERO);
-            self.waits.set(WriteWait::None);
+            self.is_paced.set(false);
             return None;
         }
-        self.waits.set(WriteWait::Paced);
+        self.is_paced.set(true);
         let owed = (self.owed.get() + more).min(DELAY_MAX);
         let due = owed >= DELAY_LEAST;
         self.owed.set(if due { Duration::ZERO } else { owed });
         due.then_some(owed)
+    }
+
+    /// Owes the delay of a write, in turn with all others: until when it waits, if it waits. Never longer than [`DELAY_MAX`] from `now`.
+    pub(crate) fn pace(&self, debt: &Debt, bytes: u64, now: impl FnOnce() -> Instant) -> Option<Instant> {
+        let owed = self.owe(debt, bytes)?;
+        let now = now();
+        let begin = self.paced_until.get().map_or(now, |until| until.max(now));
+        let until = (begin + owed).min(now + DELAY_MAX);
+        self.paced_until.set(Some(until));
+        Some(until)
     }
 
     /// An upload ended: the DFS answers.
@@ -117,35 +135,29 @@ impl Pressure {
         }
     }
 
-    /// A write finds no room in memory, or found some.
-    pub(crate) fn set_full(&self, full: bool) {
-        self.waits.set(if full { WriteWait::Memory } else { WriteWait::None });
+    /// A write begins to wait for room in memory; it does until what this gives is dropped.
+    pub(crate) fn wait_for_room(&self) -> WaitForRoom<'_> {
+        self.waiting_for_room.set(self.waiting_for_room.get() + 1);
+        WaitForRoom(self)
     }
 
     /// Why writes wait.
     pub(crate) fn wait(&self) -> WriteWait {
-        match (self.waits.get(), self.away_since.get()) {
-            (WriteWait::Memory, Some(_)) => WriteWait::StoreAway,
-            (waits, _) => waits,
+        match (self.waiting_for_room.get(), self.away_since.get()) {
+            (0, _) if self.is_paced.get() => WriteWait::Paced,
+            (0, _) => WriteWait::None,
+            (_, Some(_)) => WriteWait::StoreAway,
+            (_, None) => WriteWait::Memory,
         }
     }
+}
 
-    /// What a writer hears whose deadline passed while it waited.
-    pub(crate) fn deadline_error(&self) -> Error {
-        match self.away_since.get() {
-            Some(since) => Error::new(
-                ErrorKind::Unavailable,
-                format!(
-                    "the write waited in vain for room in memory: the DFS has not answered for {:.1} s; what was written before is safe \
-                     in memory, write again once the DFS is back",
-                    since.elapsed().as_secs_f64()
-                ),
-            ),
-            None => Error::new(
-                ErrorKind::Busy,
-                "the write waited in vain for room in memory: uploads are slower than writes; write more slowly, or raise memory_bytes",
-            ),
-        }
+/// A write that waits for room.
+pub(crate) struct WaitForRoom<'a>(&'a Pressure);
+
+impl Drop for WaitForRoom<'_> {
+    fn drop(&mut self) {
+        self.0.waiting_for_room.set(self.0.waiting_for_room.get() - 1);
     }
 }
 
@@ -213,16 +225,26 @@ mod tests {
     }
 
     #[test]
+    fn writes_that_are_delayed_wait_one_after_the_other_and_none_too_long() {
+        let pressure = Pressure::default();
+        let debt = Debt { uploads: Term { amount: 10, soft: 0, hard: 10 }, ..Debt::default() };
+        let now = aquifer_io::now();
+        let paced: Vec<_> = (0..5).filter_map(|_| pressure.pace(&debt, 20_000, || now)).collect();
+        let due: Vec<_> = paced.iter().map(|until| until.duration_since(now).as_millis()).collect();
+        assert_eq!(due, [20, 40, 50, 50, 50]);
+    }
+
+    #[test]
     fn a_full_memory_says_whether_the_store_is_why() {
         let pressure = Pressure::default();
-        pressure.set_full(true);
+        let (first, second) = (pressure.wait_for_room(), pressure.wait_for_room());
         assert_eq!(pressure.wait(), WriteWait::Memory);
-        assert_eq!(pressure.deadline_error().kind(), ErrorKind::Busy);
         pressure.store_silent();
         assert_eq!(pressure.wait(), WriteWait::StoreAway);
-        assert_eq!(pressure.deadline_error().kind(), ErrorKind::Unavailable);
+        drop(first);
+        assert_eq!(pressure.wait(), WriteWait::StoreAway, "another one still waits");
         pressure.store_answered();
-        pressure.set_full(false);
+        drop(second);
         assert_eq!(pressure.wait(), WriteWait::None);
     }
 }

@@ -1,6 +1,7 @@
 //! Walks the entries of one sorted run in order, inside the key groups that count, a block at a time.
 
 use super::ShardCore;
+use super::merge::KeySpan;
 use super::segment_cursor::SegmentCursor;
 use super::source::BlockSource;
 use crate::entry::Entry;
@@ -22,7 +23,7 @@ pub(crate) struct RunCursor {
     to: Box<[u8]>,
     reverse: bool,
     /// Range deletions of the pieces that were opened so far, clipped to what is asked for, in ascending order.
-    range_deletions: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    range_deletions: VecDeque<KeySpan>,
 }
 
 /// A segment under a cursor, on an entry that counts.
@@ -133,11 +134,6 @@ impl RunCursor {
         let next = self.range_deletions.partition_point(|(from, _)| **from <= *key);
         let last = next.checked_sub(1).and_then(|last| self.range_deletions.get(last));
         last.is_some_and(|(_, to)| *key < **to)
-    }
-
-    /// The range deletions of all pieces that were opened so far, clipped to what was asked for.
-    pub(crate) fn range_deletions(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.range_deletions.iter().map(|(from, to)| (&**from, &**to))
     }
 }
 
