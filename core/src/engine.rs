@@ -168,7 +168,10 @@ impl Engine {
         let operators = MergeOperators::new(&options.merge_operators)?;
         let selection = aquifer_io::select_backend(options.io)?;
         let local_dir = match options.local_dir.as_ref().filter(|_| options.disk_bytes > 0) {
-            Some(folder) => Some(aquifer_io::fs::lock_dir(folder)?),
+            Some(folder) => {
+                aquifer_io::fs::create_dir_all(folder).await?;
+                Some(aquifer_io::fs::lock_dir(folder)?)
+            }
             None => None,
         };
         let descriptor = descriptor::open(&remote, options.key_groups).await?;

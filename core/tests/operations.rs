@@ -171,3 +171,13 @@ fn many_flushes_are_merged_into_few_runs_and_deleted_keys_vanish_from_the_dfs() 
         assert_eq!(scan_all(&engine.client(), 16, 500).await, BTreeMap::new());
     });
 }
+
+/// Opening failed at the lock of a folder that did not exist, although the options promise to create it.
+#[test]
+fn the_local_folder_is_created_if_absent() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("a/b");
+    let options = Options { disk_bytes: 16 << 20, local_dir: Some(folder.clone()), ..small(1) };
+    aquifer::block_on(async { Engine::open(memory(), options).await.unwrap().close().await.unwrap() });
+    assert!(folder.is_dir());
+}

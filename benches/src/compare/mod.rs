@@ -19,6 +19,7 @@ mod row;
 mod script;
 mod spec;
 mod suite;
+#[cfg(feature = "rocksdb")]
 mod transfer;
 mod warm;
 mod worker;

@@ -27,7 +27,7 @@ impl Outputs {
     }
 
     /// Writes a result to all of them, then shows the table. A partial result is written like a whole one: its header says
-    /// what it is. Recordings go to `--hlog` only.
+    /// what it is. Recordings go to `--hlog` only: see [`Self::wants_recordings`].
     ///
     /// # Errors
     /// The first place that could not be written, after all others were tried: a full disk below one of them costs no
@@ -39,6 +39,11 @@ impl Outputs {
         let stdout_taken = [&self.json, &self.html].into_iter().flatten().any(Output::is_stdout);
         let shown = show(&table(document), stdout_taken);
         [json, html, hlog, Some(shown)].into_iter().flatten().find(Result::is_err).unwrap_or(Ok(()))
+    }
+
+    /// Whether recordings are wanted.
+    pub(crate) const fn wants_recordings(&self) -> bool {
+        self.hlog.is_some()
     }
 }
 

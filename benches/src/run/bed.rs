@@ -205,11 +205,6 @@ impl<'s> Bed<'s> {
         kept::link_all(&self.dfs_folder(), &kept::dfs_folder(folder))?;
         self.spec.kept().write(folder)
     }
-
-    /// Why the folders are of no use any more, if so.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        room::full(self.scratch.path())
-    }
 }
 
 impl Drop for Bed<'_> {
@@ -228,11 +223,6 @@ impl Drop for Bed<'_> {
 }
 
 impl Opened {
-    /// How its files are read and written.
-    pub(crate) fn backend(&self) -> String {
-        self.engine.backend().to_string()
-    }
-
     pub(crate) fn stats(&self) -> Result<EngineStats, Failure> {
         wait(self.client.stats())?.map_err(Failure::engine("cannot read the engine's numbers"))
     }

@@ -252,7 +252,7 @@ impl Stream {
                 plan.filled.fetch_add(1, Ordering::Relaxed)
             } else {
                 let turn = self.filled.replace(self.filled.get() + 1);
-                if turn % TURNS_BETWEEN_REPORTS == 0 {
+                if turn.is_multiple_of(TURNS_BETWEEN_REPORTS) {
                     plan.filled.fetch_max(turn, Ordering::Relaxed);
                 }
                 turn

@@ -147,7 +147,7 @@ struct Ordered {
 
 fn is_hit(counter: &Cell<u64>, every: Option<u64>) -> bool {
     counter.set(counter.get() + 1);
-    every.is_some_and(|every| counter.get() % every == 0)
+    every.is_some_and(|every| counter.get().is_multiple_of(every))
 }
 
 impl Ordered {

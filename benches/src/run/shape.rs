@@ -153,7 +153,7 @@ impl Stream {
         self.wrote(ANCHOR_BYTES);
         target.delete_prefix(anchor(&place.key)).await?;
         let window = place.shaped.window.take().map_or(0, |(window, _)| window);
-        if window % WINDOWS_BETWEEN_LOOKS == 0 {
+        if window.is_multiple_of(WINDOWS_BETWEEN_LOOKS) {
             let left = target.scan(anchor(&place.key), anchor(&place.key), 1).await?;
             self.checked(left.is_empty(), false, 0);
         }

@@ -15,6 +15,7 @@ pub(crate) enum TargetError {
     #[error(transparent)]
     Engine(#[from] aquifer::Error),
     /// Another store's.
+    #[cfg(any(feature = "rocksdb", feature = "fjall", feature = "slatedb"))]
     #[error("{0}")]
     Other(String),
     /// The store cannot do this.

@@ -23,6 +23,7 @@ use crate::run::{Distribution, Length, Mix, Workload};
 /// Longest time between two looks at whether Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(50);
 
+#[cfg(any(feature = "rocksdb", feature = "fjall"))]
 /// A store whose calls block.
 pub(in crate::compare) trait Blocking: Send + Sync + 'static {
     /// The value of a key.
@@ -31,20 +32,24 @@ pub(in crate::compare) trait Blocking: Send + Sync + 'static {
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Failure>;
 }
 
+#[cfg(any(feature = "rocksdb", feature = "fjall"))]
 /// It as a target: with one lane a thread nothing is gained by waiting.
 struct Called<S>(Arc<S>);
 
+#[cfg(any(feature = "rocksdb", feature = "fjall"))]
 impl<S> Clone for Called<S> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
+#[cfg(any(feature = "rocksdb", feature = "fjall", feature = "slatedb"))]
 /// A foreign engine's error as lanes know errors.
 pub(in crate::compare) fn foreign(error: &impl std::fmt::Display) -> TargetError {
     TargetError::Other(error.to_string())
 }
 
+#[cfg(any(feature = "rocksdb", feature = "fjall"))]
 impl<S: Blocking> Target for Called<S> {
     const OWNS_ALL: bool = true;
     type Value = Vec<u8>;
@@ -62,6 +67,7 @@ impl<S: Blocking> Target for Called<S> {
     }
 }
 
+#[cfg(any(feature = "rocksdb", feature = "fjall"))]
 /// On threads that each have one operation under way.
 pub(in crate::compare) fn on_blocking<S: Blocking>(
     store: &Arc<S>,

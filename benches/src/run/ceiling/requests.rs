@@ -31,7 +31,7 @@ pub(crate) struct Plain {
 impl Plain {
     /// Writes the object.
     pub(crate) fn new(remote: &Arc<dyn Remote>) -> Result<Self, Failure> {
-        let name = ObjectName::new(&format!("ceiling/{:016x}", aquifer_io::random_u64()))?;
+        let name = ObjectName::new(format!("ceiling/{:016x}", aquifer_io::random_u64()))?;
         let length = usize::try_from(OBJECT_BYTES).unwrap_or(usize::MAX);
         wait(remote.put(&name, Content::from(vec![7; length])))??;
         Ok(Self { remote: Arc::clone(remote), name })
