@@ -454,3 +454,35 @@ fn an_empty_key_may_be_the_largest_of_a_segment() {
         Step::Get((3, vec![])),
     ]);
 }
+
+/// A segment with a range deletion whose last key was empty: its group was left out of merges, and an older value came back.
+#[test]
+fn an_empty_key_may_be_the_largest_beside_a_range_deletion() {
+    run(vec![
+        Step::Change(Change::DeleteRange(0, vec![], vec![0])),
+        Step::Change(Change::Put((1, vec![]), vec![], None)),
+        Step::Checkpoint,
+        Step::Change(Change::Put((1, vec![]), vec![0; 8], None)),
+        Step::Change(Change::Delete((0, vec![]))),
+    ]);
+}
+
+/// A merge was written while what it stands on was alive; a compaction after the base's expiry dropped the base, and the merge's
+/// result changed.
+#[test]
+fn what_a_merge_stands_on_outlives_its_expiry() {
+    let key = || (0, b"k".to_vec());
+    run(vec![
+        Step::Change(Change::Put(key(), 5_i64.to_le_bytes().to_vec(), Some(1))),
+        Step::Checkpoint,
+        Step::Change(Change::Add(key(), 2)),
+        Step::Change(Change::DeleteRange(0, b"x".to_vec(), b"y".to_vec())),
+        Step::Time(1),
+        Step::Checkpoint,
+        Step::Burst(1),
+        Step::Checkpoint,
+        Step::Get(key()),
+        Step::Crash(2),
+        Step::Get(key()),
+    ]);
+}

@@ -131,6 +131,7 @@ impl Store {
             tombstones,
             expiring: expiries.len() as u64,
             expiry_ms_max: expiries.into_iter().max().unwrap_or(0),
+            merges: 0,
             range_deletions: 0,
         };
         let segment = Rc::new(Segment { facts, ..Segment::new(entry) });

@@ -30,7 +30,7 @@ pub(crate) struct Situation {
     pub(crate) groups: Range<u16>,
     /// Bytes of the segment that a full memtable becomes.
     pub(crate) unit_bytes: u64,
-    /// Now, in the store's time domain.
+    /// Now, in the store's time domain; 0 if nothing may be taken for expired: memtables hold operands that may stand on it.
     pub(crate) now_ms: u64,
     /// Segments that another job reads already: another process may be at work on it.
     pub(crate) busy: HashSet<SegmentId>,
@@ -68,13 +68,15 @@ fn drop_dead(version: &Version, situation: &Situation) -> Option<Job> {
     let mut dead: Vec<Vec<Rc<Segment>>> = Vec::new();
     // From the oldest run up: what is dropped below shadows and exposes nothing any more.
     let mut older: Vec<&Rc<Segment>> = Vec::new();
-    for run in version.runs.iter().rev() {
+    for (position, run) in version.runs.iter().enumerate().rev() {
+        let newer_merges = has_merges(version.runs.iter().take(position), &situation.groups);
         let (mut here, mut alive) = (Vec::new(), Vec::new());
         for segment in run.segments.iter() {
             let covered = || situation.covers.iter().any(|cover| covers(cover, segment));
             // An expired entry is a deletion to what is below it.
             let expired = || {
-                segment.facts.all_expired(situation.now_ms)
+                !newer_merges
+                    && segment.facts.all_expired(situation.now_ms)
                     && !older.iter().any(|below| !segment.is_below(below) && !below.is_below(segment))
             };
             if !situation.busy.contains(&segment.id()) && (expired() || covered()) {
@@ -91,6 +93,11 @@ fn drop_dead(version: &Version, situation: &Situation) -> Option<Job> {
     let sequence = dead.first()?.first()?.entry.sequence;
     let groups = situation.groups.clone();
     Some(Job { kind: JobKind::Drop, inputs: dead, groups, level: 0, sequence, reaches_bottom: false })
+}
+
+/// Whether a run holds operands for keys of `groups`. What they stand on may have expired since they were written, and still counts.
+pub(crate) fn has_merges<'a>(mut runs: impl Iterator<Item = &'a SortedRun>, groups: &Range<u16>) -> bool {
+    runs.any(|run| run.touching(groups).any(|segment| segment.facts.merges > 0))
 }
 
 /// Whether a newer deletion of a range takes every key of the segment. Its own range deletions may reach further: then it stays.
@@ -148,12 +155,14 @@ fn free_suffix(version: &Version, groups: &Range<u16>, situation: &Situation) ->
 /// Where half of the entries are deletions, what these delete, or expired: down to the bottom with them.
 fn merge_garbage(version: &Version, situation: &Situation) -> Option<Job> {
     parts(version, situation).into_iter().find_map(|groups| {
+        // With newer runs left out, what has expired might have to stay.
+        let all_free = free_suffix(version, &groups, situation).is_some_and(|runs| runs.start == 0);
         let (mut dead, mut all) = (0, 0);
         for segment in version.runs.iter().flat_map(|run| run.touching(&groups)) {
             let facts = &segment.facts;
             all += segment.share(&groups, facts.entries);
             dead += segment.share(&groups, facts.tombstones.saturating_mul(2));
-            if facts.expiry_ms_max <= situation.now_ms {
+            if all_free && facts.expiry_ms_max <= situation.now_ms {
                 dead += segment.share(&groups, facts.expiring);
             }
         }

@@ -7,15 +7,16 @@
 use super::budget::{CompactionBudget, Throttle};
 use super::job::Job;
 use super::offer::Offer;
-use super::pick::{Situation, debt_bytes, pick};
+use super::pick::{Situation, debt_bytes, has_merges, pick};
 use super::remote::{self, Ending, Offered, RemoteCompaction};
 use super::work::{self, Mandate, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_OFFERS_MAX, COMPACTION_PAUSE_MS};
 use crate::options::Options;
 use crate::shard::{ShardCore, add};
-use crate::version::{SegmentId, invariants};
+use crate::version::{SegmentId, SortedRun, invariants};
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -140,7 +141,7 @@ async fn offered(core: &ShardCore, job: &Job) -> Result<Ending> {
         key_groups: core.shared.route.key_groups(),
         job: job.clone(),
         compression: core.shared.compression,
-        now_ms: core.shared.now_ms(),
+        now_ms: expiry_now_ms(core, job),
     };
     let offered = Offered::put(&core.shared.remote, &offer, remote.lease).await?;
     offered.ending(job, || core.shared.check_writable()).await
@@ -159,10 +160,29 @@ pub(crate) fn situation(core: &ShardCore) -> Situation {
     Situation {
         groups: core.groups.clone(),
         unit_bytes: core.compaction.unit_bytes.get(),
-        now_ms: core.shared.now_ms(),
+        now_ms: if memtables_merge(core) { 0 } else { core.shared.now_ms() },
         busy: core.compaction.busy.borrow().clone(),
         covers: Vec::new(),
     }
+}
+
+fn memtables_merge(core: &ShardCore) -> bool {
+    core.memtable.borrow().has_merges()
+        || core.version().frozen.iter().any(|frozen| frozen.memtable.has_merges())
+}
+
+/// The moment by which a job takes entries for expired: now, or never if a newer operand may stand on one that was alive when the
+/// operand was written. Operands that are written from now on find it expired anyway.
+fn expiry_now_ms(core: &ShardCore, job: &Job) -> u64 {
+    let version = core.version();
+    let inputs = job.segments().map(|segment| (segment.entry.level, Reverse(segment.entry.sequence)));
+    let newest = inputs.min();
+    let is_newer =
+        |run: &&SortedRun| newest.is_some_and(|newest| (run.level, Reverse(run.sequence)) < newest);
+    if memtables_merge(core) || has_merges(version.runs.iter().filter(is_newer), &job.groups) {
+        return 0;
+    }
+    core.shared.now_ms()
 }
 
 /// Bytes that compaction is behind by.
@@ -179,7 +199,7 @@ async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
         epoch: core.shared.epoch,
         job,
         compression: core.shared.compression,
-        now_ms: core.shared.now_ms(),
+        now_ms: expiry_now_ms(core, job),
         check: &check,
     };
     let outcome = work::carry_out(core, &mandate).await?;

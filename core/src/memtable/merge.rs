@@ -51,6 +51,8 @@ impl Table {
     ) -> Result<()> {
         let hash = super::hash_of(key);
         let operator = operators.get(write.operator)?;
+        // Said too often rather than too seldom: some become values at once.
+        self.has_merges = true;
         let Some(found) = self.index.find(&self.arena, hash, key) else {
             let base = self.ranges.covering(key, u64::MAX).map_or(Base::Unknown, |_| Base::Nothing);
             self.add(hash, key, &entry(&base, write, write.operand), sequence);

@@ -68,6 +68,8 @@ pub(crate) struct Table {
     ranges: Ranges,
     /// Result of a merge that cannot be made in place.
     scratch: Vec<u8>,
+    /// Whether an operand was stored that needs what is older.
+    has_merges: bool,
 }
 
 impl Table {
@@ -122,6 +124,11 @@ impl Table {
     /// Range deletions that `at` sees, in order, without overlaps.
     pub(crate) fn range_deletions(&self, at: u64) -> impl Iterator<Item = RangeDeletion<'_>> {
         self.ranges.iter(at)
+    }
+
+    /// Whether it holds operands that stand on what older tables and segments say.
+    pub(crate) const fn has_merges(&self) -> bool {
+        self.has_merges
     }
 
     /// Keys that were written.

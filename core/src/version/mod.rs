@@ -13,7 +13,7 @@ pub(crate) mod invariants;
 
 pub(crate) use change::Change;
 
-use crate::key::{GROUP_BYTES, group_of, group_prefix};
+use crate::key::{group_of, group_prefix};
 use crate::limits::LEVEL_MAX;
 use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtable;
@@ -45,6 +45,8 @@ pub(crate) struct Facts {
     pub(crate) expiring: u64,
     /// The last of their moments; meaningless if `expiring` is 0.
     pub(crate) expiry_ms_max: u64,
+    /// Operands among them that need what is older.
+    pub(crate) merges: u64,
     /// Deletions of key ranges, which are no entries.
     pub(crate) range_deletions: u64,
 }
@@ -54,6 +56,7 @@ impl Facts {
         Self {
             entries: entry.counts.entries,
             tombstones: entry.counts.tombstones,
+            merges: entry.counts.merges,
             expiring: entry.counts.expiring,
             expiry_ms_max: entry.counts.expiry_ms_max,
             range_deletions: u64::from(entry.range_deletes),
@@ -110,13 +113,12 @@ impl Segment {
         u64::from(self.entry.bytes - self.entry.tail_bytes)
     }
 
-    /// Key groups that its keys span, clipped or not.
+    /// Key groups that its keys span, clipped or not; perhaps one more: a bare group at the end may be an empty key, or the end of a range
+    /// deletion, in which nothing lies.
     fn span(&self) -> Range<u16> {
         let first = group_of(&self.entry.smallest).unwrap_or_default();
         let last = group_of(&self.entry.largest).unwrap_or(u16::MAX);
-        // A bare group is the end of a range deletion: nothing of that group is in it.
-        let bare = self.facts.range_deletions > 0 && self.entry.largest.len() == GROUP_BYTES && first < last;
-        first..if bare { last } else { last.saturating_add(1) }
+        first..last.saturating_add(1)
     }
 
     /// Key groups of which something may be found in it here.
