@@ -24,7 +24,7 @@ mod memtable;
 mod merge_operator;
 
 use entry::{Entry, NEVER};
-use memtable::{MergeWrite, Table};
+use memtable::{Memtable, MergeWrite};
 use merge_operator::{MergeOperators, operator_id};
 use peak_alloc::PeakAlloc;
 
@@ -32,9 +32,9 @@ use peak_alloc::PeakAlloc;
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Fills a table and compares, at its full size and on the way there.
-fn measure(name: &str, steps: u32, mut step: impl FnMut(&mut Table, u32)) {
+fn measure(name: &str, steps: u32, mut step: impl FnMut(&mut Memtable, u32)) {
     let before = ALLOCATOR.current_usage();
-    let mut table = Table::default();
+    let mut table = Memtable::default();
     for n in 0..steps {
         step(&mut table, n);
         if (n + 1).is_power_of_two() || n + 1 == steps {

@@ -5,7 +5,7 @@
 //!            └─> watch ─> arm ─> threads with lanes ─> target      the clock, the counters, Ctrl-C
 //!                          └──── lane: workload, distribution, record, pace ─> meter, live
 //! ```
-//! `compare` uses the same lanes on other stores: whatever implements [`Target`] and [`Arm`](arm::Arm).
+//! `compare` uses the same lanes on other stores: whatever implements [`Target`](target::Target) and [`Arm`](arm::Arm).
 
 pub(crate) mod arm;
 mod bed;

@@ -1,6 +1,6 @@
 //! A place in a table from which entries are read forward and backward.
 
-use super::Table;
+use super::Memtable;
 use super::tree::Gap;
 use crate::entry::Entry;
 
@@ -16,13 +16,13 @@ pub(crate) struct Visible<'a> {
 /// A gap between two keys of a table. It borrows the table: whoever lets writes in between seeks the last key again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
-    table: &'a Table,
+    table: &'a Memtable,
     at: u64,
     gap: Gap,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(table: &'a Table, at: u64) -> Self {
+    pub(super) fn new(table: &'a Memtable, at: u64) -> Self {
         Self { table, at, gap: table.tree.first() }
     }
 

@@ -1,7 +1,7 @@
 //! Merges into a table: an operand is combined with the key's newest write when it arrives, so that a key has one version, not a chain
 //! of operands. What cannot be combined becomes a chain of writes in one entry.
 
-use super::{Table, is_free, overwrite};
+use super::{Memtable, is_free, overwrite};
 use crate::entry::{Entry, Op, encode_chain};
 use crate::error::{Error, Result};
 use crate::limits::VALUE_BYTES_MAX;
@@ -35,7 +35,7 @@ enum Base {
     Other,
 }
 
-impl Table {
+impl Memtable {
     /// Takes a merge. `sequence` and `held` as in [`Self::write`]. An operand that the operator cannot combine with what is there is
     /// chained in front of it: the key's next read hears of it, and a put repairs the key.
     ///

@@ -10,7 +10,7 @@
 //! * A write that no snapshot can tell from the one before takes its place, in its slot if it fits: a hot set of any update rate keeps
 //!   its size. Else it is chained in front of it.
 //! * Keys stay until the table is dropped, as a deletion has to hide what segments hold.
-//! * [`Table::bytes`] is what the table's allocations take, not what its entries add up to.
+//! * [`Memtable::bytes`] is what the table's allocations take, not what its entries add up to.
 
 mod arena;
 mod cursor;
@@ -23,7 +23,6 @@ mod record;
 mod slots;
 mod tree;
 
-pub(crate) use self::Table as Memtable;
 pub(crate) use cursor::Cursor;
 #[cfg(test)]
 use cursor::Visible;
@@ -61,7 +60,7 @@ pub(crate) enum Found<'a> {
 /// Every write has a sequence number, and they grow. `held` is the newest sequence that a live snapshot sees, `None` without one:
 /// versions up to it are kept. Reads say by `at` which writes they see: `u64::MAX` for all.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct Memtable {
     arena: Arena,
     index: Index,
     tree: Tree,
@@ -72,7 +71,7 @@ pub(crate) struct Table {
     has_merges: bool,
 }
 
-impl Table {
+impl Memtable {
     /// Takes a write.
     pub(crate) fn write(&mut self, key: &[u8], entry: Entry<'_>, sequence: u64, held: Option<u64>) {
         let hash = hash_of(key);

@@ -153,7 +153,7 @@ impl Model {
     }
 }
 
-fn apply(table: &mut Table, model: &mut Model, operators: &MergeOperators, step: Step) {
+fn apply(table: &mut Memtable, model: &mut Model, operators: &MergeOperators, step: Step) {
     model.sequence += 1;
     let (sequence, held) = (model.sequence, model.held());
     match step {
@@ -200,7 +200,7 @@ fn apply(table: &mut Table, model: &mut Model, operators: &MergeOperators, step:
 }
 
 /// Everything that can be read at one moment.
-fn check(table: &Table, model: &Model, bound: &[u8], at: u64) {
+fn check(table: &Memtable, model: &Model, bound: &[u8], at: u64) {
     let ranges: Vec<_> = table.range_deletions(at).collect();
     assert!(ranges.iter().all(|range| range.from < range.to));
     assert!(ranges.windows(2).all(|pair| pair[0].to <= pair[1].from));
@@ -248,7 +248,7 @@ proptest! {
     #[test]
     fn a_table_answers_like_a_list_of_all_writes(steps in prop::collection::vec(step(), 1..250)) {
         let operators = MergeOperators::new(&[]).unwrap();
-        let (mut table, mut model) = (Table::default(), Model::default());
+        let (mut table, mut model) = (Memtable::default(), Model::default());
         for step in steps {
             apply(&mut table, &mut model, &operators, step);
         }
@@ -266,7 +266,7 @@ fn a_hundred_thousand_keys_keep_their_order() {
         |random, _| format!("user {:03} field {:09}", random.u32(..40), random.u32(..1_000_000)).into_bytes(),
     ];
     for shape in shapes {
-        let (mut table, mut model) = (Table::default(), BTreeSet::new());
+        let (mut table, mut model) = (Memtable::default(), BTreeSet::new());
         for n in 0..100_000 {
             let key = shape(&mut random, n);
             table.write(&key, Entry::put(&key[..4]), u64::from(n), None);
@@ -292,7 +292,7 @@ fn a_hundred_thousand_keys_keep_their_order() {
 
 #[test]
 fn ten_million_updates_of_ten_thousand_keys_stay_ten_thousand_entries() {
-    let mut table = Table::default();
+    let mut table = Memtable::default();
     let mut random = fastrand::Rng::with_seed(3);
     let value = [7u8; 120];
     let mut full = 0;
@@ -311,7 +311,7 @@ fn ten_million_updates_of_ten_thousand_keys_stay_ten_thousand_entries() {
 #[test]
 fn a_million_appends_to_one_key_are_one_value() {
     let operators = MergeOperators::new(&[]).unwrap();
-    let mut table = Table::default();
+    let mut table = Memtable::default();
     for sequence in 0..1_000_000u64 {
         let operand = sequence.to_le_bytes();
         let write =
@@ -331,7 +331,7 @@ fn a_million_appends_to_one_key_are_one_value() {
 #[test]
 fn values_that_grow_and_shrink_leave_bounded_waste() {
     for (from, to) in [(10usize, 5_000usize), (5_000, 10)] {
-        let mut table = Table::default();
+        let mut table = Memtable::default();
         let mut sequence = 0;
         let mut bytes = from;
         loop {
@@ -351,7 +351,7 @@ fn values_that_grow_and_shrink_leave_bounded_waste() {
 
 #[test]
 fn deleting_one_range_again_and_again_keeps_one_marker() {
-    let mut table = Table::default();
+    let mut table = Memtable::default();
     for sequence in 0..10_000u64 {
         table.delete_range(b"b", b"d", sequence, None);
         table.delete_range(b"c", b"e", sequence, None);
@@ -364,7 +364,7 @@ fn deleting_one_range_again_and_again_keeps_one_marker() {
 
 #[test]
 fn a_cleared_table_is_empty_and_takes_writes() {
-    let mut table = Table::default();
+    let mut table = Memtable::default();
     table.write(b"k", Entry::put(&[1; 100_000]), 1, None);
     table.delete_range(b"a", b"b", 2, None);
     table.clear();
@@ -378,7 +378,7 @@ fn a_cleared_table_is_empty_and_takes_writes() {
 /// The first key of a table was larger than a shared slot: its chunk was taken for the one to fill, and the next key written over it.
 #[test]
 fn a_key_with_a_chunk_of_its_own_may_come_first() {
-    let mut table = Table::default();
+    let mut table = Memtable::default();
     let long = [&[0, 9][..], &vec![1; 65_536]].concat();
     let keys: [&[u8]; 6] = [&long, &[0, 11], &[0, 3], &[0, 11, 0], &[0, 11, 0, 0], &[]];
     for (sequence, key) in (1..).zip(keys) {

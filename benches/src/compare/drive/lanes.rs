@@ -17,7 +17,9 @@ use crate::run::lane::{self, Plan};
 use crate::run::live::Live;
 use crate::run::meter::Meter;
 use crate::run::ours::{OnShard, ThroughClient};
-use crate::run::target::{Nothing, Target, TargetError};
+#[cfg(any(feature = "rocksdb", feature = "fjall", feature = "slatedb"))]
+use crate::run::target::TargetError;
+use crate::run::target::{Nothing, Target};
 use crate::run::{Distribution, Length, Mix, Workload};
 
 /// Longest time between two looks at whether Ctrl-C was pressed.
