@@ -5,6 +5,7 @@ use crate::flight::{Flight, Load};
 use crate::key::{CacheKey, Class};
 use crate::memory::{EvictedOf, Memory};
 use crate::options::CacheOptions;
+use crate::place::Place;
 use crate::ssd::Ssd;
 use crate::stats::{CacheStats, LoadStats};
 use bytes::Bytes;
@@ -66,7 +67,26 @@ impl<V: Cached> Cache<V> {
     /// Looks in memory only. A hit clones the value: no allocation, no lock, nothing to await. A miss is counted, and counted
     /// again if [`Cache::get_or_load`] follows.
     pub fn get(&self, class: Class, key: &CacheKey) -> Option<V> {
-        self.inner.memory.borrow_mut().get(class, key).cloned()
+        self.inner.memory.borrow_mut().get(class, key).map(|(value, _)| value.clone())
+    }
+
+    /// The same, with the place where it was found: good for [`Cache::get_at`] while it is there.
+    #[inline]
+    pub fn get_placed(&self, class: Class, key: &CacheKey) -> Option<(V, Place)> {
+        self.inner.memory.borrow_mut().get(class, key).map(|(value, place)| (value.clone(), place))
+    }
+
+    /// What is in memory at a place that [`Cache::get_placed`] gave for this class: a hit like any other, without a search. `None` if
+    /// it has left; that counts as no miss, as a search should follow.
+    #[inline]
+    pub fn get_at(&self, class: Class, place: Place) -> Option<V> {
+        self.inner.memory.borrow_mut().get_at(class, place).cloned()
+    }
+
+    /// Era of the places of a class: it grows, seldom, when all places that were given before are good for nothing.
+    #[inline]
+    pub fn era(&self, class: Class) -> u32 {
+        self.inner.memory.borrow().era(class)
     }
 
     /// The block under `key`: from memory, else from SSD, else from `fetch`.

@@ -37,6 +37,7 @@ mod flight;
 mod key;
 mod memory;
 mod options;
+mod place;
 mod ssd;
 mod stats;
 
@@ -45,4 +46,5 @@ pub use error::{CacheError, LoadError};
 pub use flight::Load;
 pub use key::{CacheKey, Class, Tier};
 pub use options::CacheOptions;
+pub use place::Place;
 pub use stats::{CacheStats, ClassStats, LoadStats, SsdStats, TierStats};

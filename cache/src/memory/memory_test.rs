@@ -82,7 +82,7 @@ fn memory(entries: usize) -> Memory<u64> {
 
 /// A lookup, and an insert when it misses.
 fn access(memory: &mut Memory<u64>, n: u64) -> bool {
-    if let Some(&value) = memory.get(Class::Data, &key(n)) {
+    if let Some((&value, _)) = memory.get(Class::Data, &key(n)) {
         assert_eq!(value, n);
         return true;
     }
@@ -169,6 +169,7 @@ fn model_random_operations_forget_but_never_lie_or_pass_the_budget() {
         let mut memory: Memory<(u64, usize)> = Memory::new(200_000, 50_000);
         let mut model: HashMap<(bool, u64), (u64, usize)> = HashMap::new();
         let (mut bytes_max, mut version) = (200_000usize, 0);
+        let mut places = Vec::new();
         for _ in 0..5_000 {
             let n = random.below(300);
             let meta = random.below(4) == 0;
@@ -199,8 +200,20 @@ fn model_random_operations_forget_but_never_lie_or_pass_the_budget() {
                     }
                 }
                 8..18 => {
-                    if let Some(found) = memory.get(class, &key(n)) {
+                    let place = memory.get(class, &key(n)).map(|(found, place)| {
                         assert_eq!(Some(found), model.get(&(meta, n)));
+                        place
+                    });
+                    if let Some(place) = place {
+                        assert_eq!(memory.get_at(class, place), model.get(&(meta, n)));
+                        places.push((class, place, n));
+                    }
+                    // Later, a place finds what it was given for or nothing.
+                    if let Some((class, place, n)) =
+                        places.get(random.below(1 + places.len() as u64) as usize)
+                        && let Some(found) = memory.get_at(*class, *place)
+                    {
+                        assert_eq!(Some(found), model.get(&(*class == Class::Meta, *n)), "seed {seed}");
                     }
                 }
                 18 => {

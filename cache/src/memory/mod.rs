@@ -18,6 +18,7 @@ mod slab;
 mod memory_test;
 
 use crate::key::{CacheKey, Class};
+use crate::place::Place;
 use crate::stats::TierStats;
 use s3_fifo::{Inserted, S3Fifo, overhead_bytes};
 
@@ -45,7 +46,8 @@ impl<V> Memory<V> {
     }
 
     /// Counts a hit or a miss.
-    pub(crate) fn get(&mut self, class: Class, key: &CacheKey) -> Option<&V> {
+    #[inline]
+    pub(crate) fn get(&mut self, class: Class, key: &CacheKey) -> Option<(&V, Place)> {
         let (queue, stats) = match class {
             Class::Data => (&mut self.data, &mut self.stats.data),
             Class::Meta => (&mut self.meta, &mut self.stats.meta),
@@ -57,6 +59,27 @@ impl<V> Memory<V> {
             stats.misses += 1;
         }
         found
+    }
+
+    /// The same without a search; what has left is no miss.
+    #[inline]
+    pub(crate) fn get_at(&mut self, class: Class, place: Place) -> Option<&V> {
+        let (queue, stats) = match class {
+            Class::Data => (&mut self.data, &mut self.stats.data),
+            Class::Meta => (&mut self.meta, &mut self.stats.meta),
+        };
+        let found = queue.get_at(place);
+        stats.hits += u64::from(found.is_some());
+        found
+    }
+
+    /// Places of a class that are of an earlier era are good for nothing.
+    #[inline]
+    pub(crate) fn era(&self, class: Class) -> u32 {
+        match class {
+            Class::Data => self.data.era(),
+            Class::Meta => self.meta.era(),
+        }
     }
 
     /// Takes a value of `value_bytes` in, unless it alone is larger than its class may be. What had to go is appended to

@@ -18,6 +18,7 @@
 use super::ghost::{GHOST_BYTES_PER_ENTRY, Ghost};
 use super::slab::{Entry, Queue, Slab};
 use crate::key::CacheKey;
+use crate::place::Place;
 use hashbrown::HashTable;
 
 /// The small queue's part of the limit is 1/10, as in the paper.
@@ -58,7 +59,7 @@ impl<V> S3Fifo<V> {
     pub(super) const fn new() -> Self {
         Self {
             index: HashTable::new(),
-            slab: Slab::new(),
+            slab: Slab::new(0),
             small: Queue::new(),
             main: Queue::new(),
             ghost: Ghost::new(),
@@ -74,10 +75,32 @@ impl<V> S3Fifo<V> {
     }
 
     /// A hit: counts it on the entry. No allocation.
-    pub(super) fn get(&mut self, key: &CacheKey) -> Option<&V> {
+    #[inline]
+    pub(super) fn get(&mut self, key: &CacheKey) -> Option<(&V, Place)> {
         let at = self.find(key)?;
+        let place = self.slab.place(at);
+        self.hit(at).map(|value| (value, place))
+    }
+
+    /// The same without a search.
+    #[inline]
+    pub(super) fn get_at(&mut self, place: Place) -> Option<&V> {
+        let at = self.slab.find(place)?;
+        self.hit(at)
+    }
+
+    /// Places of an earlier era are good for nothing.
+    pub(super) fn era(&self) -> u32 {
+        self.slab.era()
+    }
+
+    #[inline]
+    fn hit(&mut self, at: u32) -> Option<&V> {
         let entry = self.slab.at_mut(at);
-        entry.frequency = (entry.frequency + 1).min(HITS_MAX);
+        // Most hits are on entries that are known to be hot: their line need not be written.
+        if entry.frequency < HITS_MAX {
+            entry.frequency += 1;
+        }
         entry.value.as_ref()
     }
 
@@ -135,7 +158,8 @@ impl<V> S3Fifo<V> {
         if self.slab.capacity() / 4 <= self.entries() {
             return;
         }
-        let mut old = std::mem::replace(self, Self::new());
+        let fresh = Self { slab: Slab::new(self.slab.next_era()), ..Self::new() };
+        let mut old = std::mem::replace(self, fresh);
         std::mem::swap(&mut self.ghost, &mut old.ghost);
         self.ghost.shrink(old.entries());
         while let Some(at) =

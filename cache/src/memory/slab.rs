@@ -2,8 +2,13 @@
 //!
 //! Positions (`u32`) are handed out by [`Slab::take`] and die in [`Slab::give_back`]; a [`Queue`] is a doubly linked
 //! list through the entries, so that moving one between queues allocates nothing.
+//!
+//! Whoever is outside of this tier knows an entry by its [`Place`]: a position and how often it has been given to an entry, so that a place
+//! outlives its entry without harm. That count is short; before it begins anew, and when the slab is rebuilt, a new era begins,
+//! in which no place of the one before is good.
 
 use crate::key::CacheKey;
+use crate::place::{ERA_MAX, Place, TURN_MAX};
 
 /// The position that stands for "none".
 const NIL: u32 = u32::MAX;
@@ -17,6 +22,8 @@ pub(super) struct Entry<V> {
     /// Hits since it entered its queue, at most 3.
     pub(super) frequency: u8,
     pub(super) in_main: bool,
+    /// How many entries had this position before, in this era.
+    turn: u16,
     newer: u32,
     older: u32,
 }
@@ -25,20 +32,53 @@ pub(super) struct Entry<V> {
 pub(super) struct Slab<V> {
     entries: Vec<Entry<V>>,
     free: u32,
+    era: u32,
 }
 
 impl<V> Slab<V> {
-    pub(super) const fn new() -> Self {
-        Self { entries: Vec::new(), free: NIL }
+    /// An empty one in this era.
+    pub(super) const fn new(era: u32) -> Self {
+        Self { entries: Vec::new(), free: NIL, era }
+    }
+
+    pub(super) fn era(&self) -> u32 {
+        self.era
+    }
+
+    /// The era after this one. The last one never ends, and has no places.
+    pub(super) fn next_era(&self) -> u32 {
+        (self.era + 1).min(ERA_MAX)
+    }
+
+    /// The place of an entry.
+    pub(super) fn place(&self, at: u32) -> Place {
+        if self.era == ERA_MAX { Place::NONE } else { Place::new(at, self.at(at).turn, self.era) }
+    }
+
+    /// The position of the entry that has this place, if it is still there.
+    pub(super) fn find(&self, place: Place) -> Option<u32> {
+        let at = place.position();
+        let entry = self.entries.get(at as usize)?;
+        let same = place.turn() == entry.turn && place.era() == self.era && self.era < ERA_MAX;
+        (same && entry.value.is_some()).then_some(at)
     }
 
     /// Grows by an eighth, not by doubling: the unused part is memory too.
     pub(super) fn take(&mut self, key: CacheKey, value: V, bytes: usize) -> Option<u32> {
-        let entry =
-            Entry { key, value: Some(value), bytes, frequency: 0, in_main: false, newer: NIL, older: NIL };
+        let mut entry = Entry {
+            key,
+            value: Some(value),
+            bytes,
+            frequency: 0,
+            in_main: false,
+            turn: 0,
+            newer: NIL,
+            older: NIL,
+        };
         if self.free != NIL {
             let at = self.free;
-            self.free = self.at(at).older;
+            let before = self.at(at);
+            (self.free, entry.turn) = (before.older, before.turn);
             *self.at_mut(at) = entry;
             return Some(at);
         }
@@ -56,8 +96,13 @@ impl<V> Slab<V> {
         let entry = self.at_mut(at);
         let value = entry.value.take();
         entry.older = free;
+        let ends_era = entry.turn == TURN_MAX;
+        entry.turn = if ends_era { 0 } else { entry.turn + 1 };
         let key = entry.key;
         self.free = at;
+        if ends_era {
+            self.era = self.next_era();
+        }
         value.map(|value| (key, value))
     }
 
@@ -145,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_queue_is_first_in_first_out_and_gives_up_its_middle() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::new(0);
         let mut queue = Queue::new();
         let at: Vec<u32> = (0..4).map(|n| slab.take(key(n), n, 10).unwrap()).collect();
         for &at in &at {
@@ -161,8 +206,36 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_good_for_its_entry_alone() {
+        let mut slab = Slab::new(0);
+        let first = slab.take(key(1), 'a', 1).unwrap();
+        let mut seen = vec![slab.place(first)];
+        for n in 0..3 * u64::from(TURN_MAX) {
+            slab.give_back(first);
+            assert!(seen.iter().all(|&place| slab.find(place).is_none()), "turn {n}");
+            assert_eq!(slab.take(key(n), 'b', 1), Some(first));
+            let place = slab.place(first);
+            assert!(!seen.contains(&place) && slab.find(place) == Some(first), "turn {n}");
+            if seen.len() < 50 || n % 1_000 == 0 {
+                seen.push(place);
+            }
+        }
+        assert_eq!(slab.era(), 2);
+        let rebuilt: Slab<char> = Slab::new(slab.next_era());
+        assert!(seen.iter().all(|&place| rebuilt.find(place).is_none()));
+    }
+
+    #[test]
+    fn in_the_last_era_there_are_no_places() {
+        let mut slab = Slab::new(ERA_MAX);
+        let first = slab.take(key(1), 'a', 1).unwrap();
+        assert_eq!(slab.find(slab.place(first)), None);
+        assert_eq!(slab.next_era(), ERA_MAX);
+    }
+
+    #[test]
     fn positions_are_reused() {
-        let mut slab = Slab::new();
+        let mut slab = Slab::new(0);
         let first = slab.take(key(1), 'a', 1).unwrap();
         assert_eq!(slab.give_back(first), Some((key(1), 'a')));
         assert_eq!(slab.take(key(2), 'b', 1), Some(first));

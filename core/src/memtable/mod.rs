@@ -115,6 +115,11 @@ impl Memtable {
         })
     }
 
+    /// Whether it holds deletions of ranges.
+    pub(crate) fn has_range_deletions(&self) -> bool {
+        !self.ranges.is_empty()
+    }
+
     /// Walks the entries that `at` sees, from the first key on.
     pub(crate) fn cursor(&self, at: u64) -> Cursor<'_> {
         Cursor::new(self, at)
@@ -131,7 +136,7 @@ impl Memtable {
     }
 
     /// Keys that were written.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }

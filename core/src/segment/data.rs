@@ -209,26 +209,38 @@ impl DataBlock {
     /// What this block says about `key`, whose filter hash is `hash`; `None` if it says nothing.
     #[inline]
     pub(crate) fn get(&self, key: &[u8], hash: u64) -> Option<Entry<'_>> {
+        self.find(key, hash).map(|(_, entry)| entry)
+    }
+
+    /// The same, with the number of the entry: good for [`Self::entry_of`].
+    #[inline]
+    pub(crate) fn find(&self, key: &[u8], hash: u64) -> Option<(usize, Entry<'_>)> {
         if self.buckets == 0 {
             let number = self.lower_bound(key);
             let stored = self.stored(number)?;
-            return (self.compare(number, &stored, key) == Ordering::Equal).then_some(stored.entry);
+            return (self.compare(number, &stored, key) == Ordering::Equal).then_some((number, stored.entry));
         }
         let mask = self.buckets - 1;
         let mut bucket = home(hash) & mask;
         // At most three quarters of the buckets are taken: there is an empty one.
         loop {
             let number = self.bucket(bucket).checked_sub(1)?;
-            let stored = self.stored(number)?;
-            // Another key of the same bucket may share more bytes with its restart than this key has.
-            if let Some((first, rest)) = key.split_at_checked(stored.shared)
-                && stored.suffix == rest
-                && (first.is_empty() || self.restart_key(number).get(..stored.shared) == Some(first))
-            {
-                return Some(stored.entry);
+            if let Some(entry) = self.entry_of(number, key) {
+                return Some((number, entry));
             }
             bucket = (bucket + 1) & mask;
         }
+    }
+
+    /// The entry with this number, if it is of `key`.
+    #[inline]
+    pub(crate) fn entry_of(&self, number: usize, key: &[u8]) -> Option<Entry<'_>> {
+        let stored = self.stored(number)?;
+        // Another key of the same bucket may share more bytes with its restart than this key has.
+        let (first, rest) = key.split_at_checked(stored.shared)?;
+        let same = stored.suffix == rest
+            && (first.is_empty() || self.restart_key(number).get(..stored.shared) == Some(first));
+        same.then_some(stored.entry)
     }
 
     /// Number of the first entry whose key is not below `key`; past the last if all are.

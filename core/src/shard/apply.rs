@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::limits::{COMPACTION_DEBT_UNITS, READS_IN_FLIGHT_MAX, RUNS_DEBT, VALUE_BYTES_MAX};
 use crate::memtable::{Memtable, MergeWrite};
 use crate::request::{Keyed, ReplyTo};
+use crate::segment::filter;
 use crate::write::Write;
 use aquifer_io::Instant;
 use bytes::Bytes;
@@ -206,6 +207,7 @@ impl ShardCore {
         let sequence = self.write_sequence.get() + 1;
         let held = self.snapshots.newest();
         let mut memtable = self.memtable.borrow_mut();
+        let keys = memtable.len();
         match write {
             Write::Put { value, expiry } => {
                 let entry = Entry { op: Op::Put(value), expires_ms: expiry.at_ms(now_ms)? };
@@ -219,6 +221,9 @@ impl ShardCore {
                 memtable.merge(key, &merge, sequence, held, &self.shared.operators)?;
             }
             Write::DeleteRange { to } => memtable.delete_range(key, to, sequence, held),
+        }
+        if memtable.len() > keys {
+            self.points.borrow_mut().forget(filter::hash(key));
         }
         self.write_sequence.set(sequence);
         add(&self.counters.writes, 1);

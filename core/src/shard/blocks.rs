@@ -12,7 +12,7 @@ use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
-use aquifer_cache::{CacheKey, Cached, Class, LoadError, Tier};
+use aquifer_cache::{CacheKey, Cached, Class, LoadError, Place, Tier};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -36,11 +36,13 @@ impl Cached for CachedBlock {
     }
 }
 
-/// A segment's way to its head without a search in the cache. The cache counts the head and may forget it; then so does this.
+/// A segment's way to its head and its metas without a search in the cache. The cache counts them and may forget them; then so does this.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeadPin {
     head: RefCell<Weak<SegmentHead>>,
     uses: Cell<u8>,
+    /// Where the meta of each partition was last found.
+    metas: RefCell<Box<[Place]>>,
 }
 
 /// Every so many uses of a pinned head the cache is asked for it as well: a head in use must not look forgotten there.
@@ -116,24 +118,38 @@ impl ShardCore {
         Some(head)
     }
 
-    /// The meta of a partition, if it is in memory.
+    /// The meta of the partition at `position`, if it is in memory.
     #[inline]
     pub(crate) fn partition_now(
         &self,
         segment: &Segment,
+        head: &SegmentHead,
+        position: usize,
         handle: &PartitionHandle,
     ) -> Option<Rc<PartitionMeta>> {
-        match self.cache.get(Class::Meta, &partition_key(segment, handle)) {
-            Some(CachedBlock::Partition(meta)) => Some(meta),
-            _ => None,
+        let known = segment.head.metas.borrow().get(position).copied();
+        if let Some(place) = known
+            && let Some(CachedBlock::Partition(meta)) = self.cache.get_at(Class::Meta, place)
+        {
+            return Some(meta);
         }
+        let found = self.cache.get_placed(Class::Meta, &partition_key(segment, handle));
+        let Some((CachedBlock::Partition(meta), place)) = found else { return None };
+        let mut places = segment.head.metas.borrow_mut();
+        if places.is_empty() {
+            *places = vec![Place::NONE; head.partitions()].into_boxed_slice();
+        }
+        if let Some(known) = places.get_mut(position) {
+            *known = place;
+        }
+        Some(meta)
     }
 
     /// A data block, if it is in memory.
     #[inline]
-    pub(crate) fn data_now(&self, segment: &Segment, handle: &BlockHandle) -> Option<Rc<DataBlock>> {
-        match self.cache.get(Class::Data, &data_key(segment, handle)) {
-            Some(CachedBlock::Data(block)) => Some(block),
+    pub(crate) fn data_now(&self, segment: &Segment, handle: &BlockHandle) -> Option<(Rc<DataBlock>, Place)> {
+        match self.cache.get_placed(Class::Data, &data_key(segment, handle)) {
+            Some((CachedBlock::Data(block), place)) => Some((block, place)),
             _ => None,
         }
     }

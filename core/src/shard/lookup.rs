@@ -1,6 +1,8 @@
-//! Point lookups: memtable, frozen memtables, then of each sorted run the one segment that may hold the key, if its filter lets
-//! the key pass; newest first, until the value is known.
+//! Point lookups: memtable, frozen memtables, what the point index knows, then of each sorted run the one segment that may hold the key, if
+//! its filter lets the key pass; newest first, until the value is known.
 
+use super::blocks::CachedBlock;
+use super::point_index::Spot;
 use super::{ShardCore, add};
 use crate::answer::{Answer, Source};
 use crate::entry::Entry;
@@ -13,7 +15,7 @@ use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::{Segment, SortedRun, Version};
-use aquifer_cache::Tier;
+use aquifer_cache::{Class, Place, Tier};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -39,7 +41,7 @@ pub(crate) enum Now<T> {
 
 /// What memory has of the block that may hold a key.
 enum InMemory {
-    Block(Rc<DataBlock>),
+    Block(Rc<DataBlock>, Place),
     /// The segment does not hold the key.
     Nothing,
     /// It may, and memory cannot tell.
@@ -72,7 +74,22 @@ impl ShardCore {
                 return take(self, resolver, base, Source::Memtable).map(Now::Known);
             }
         }
-        let version = view.map_or_else(|| self.version(), |view| Rc::clone(&view.version));
+        match view {
+            Some(view) => self.look_below(key, &view.version, at, resolver, false, take),
+            None => self.look_below(key, &self.version.borrow(), at, resolver, true, take),
+        }
+    }
+
+    /// The same below the memtable that takes writes. `newest`: the read sees every write, as the point index does.
+    fn look_below<T>(
+        &self,
+        key: &[u8],
+        version: &Rc<Version>,
+        at: u64,
+        mut resolver: Resolver,
+        newest: bool,
+        take: impl FnOnce(&Self, Resolver, Base<'_>, Source) -> Result<T>,
+    ) -> Result<Now<T>> {
         for frozen in &version.frozen {
             if let Some(base) = self.search_memtable(&frozen.memtable, key, at, &mut resolver)? {
                 add(&self.counters.reads_immediate, 1);
@@ -80,18 +97,31 @@ impl ShardCore {
             }
         }
         let hash = filter::hash(key);
+        // What a memtable has operands of is found by a whole search.
+        let by_index = newest && !resolver.is_waiting();
+        if by_index
+            && let Some((block, number)) = self.indexed(hash)
+            && let Some(entry) = block.entry_of(number, key)
+            && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+        {
+            add(&self.counters.reads_immediate, 1);
+            return take(self, resolver, base, Source::Memory).map(Now::Known);
+        }
         for (next, run) in version.runs.iter().enumerate() {
             let Some(segment) = holder(run, key) else { continue };
-            let Some(head) = self.head_now(segment) else {
-                return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver)));
-            };
+            let waits = |resolver| Ok(Now::Waits(Pending::boxed(Rc::clone(version), next, hash, resolver)));
+            let Some(head) = self.head_now(segment) else { return waits(resolver) };
             match self.block_now(segment, &head, key, hash) {
                 InMemory::Nothing => {}
-                InMemory::Missing => return Ok(Now::Waits(Pending::boxed(version, next, hash, resolver))),
-                InMemory::Block(block) => {
-                    if let Some(entry) = block.get(key, hash)
+                InMemory::Missing => return waits(resolver),
+                InMemory::Block(block, place) => {
+                    let first = by_index && !resolver.is_waiting();
+                    if let Some((number, entry)) = block.find(key, hash)
                         && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
                     {
+                        if first && self.points.borrow_mut().note(hash, Spot { place, number }) {
+                            self.balance_memory();
+                        }
                         add(&self.counters.reads_immediate, 1);
                         return take(self, resolver, base, Source::Memory).map(Now::Known);
                     }
@@ -104,6 +134,17 @@ impl ShardCore {
         add(&self.counters.reads_immediate, 1);
         let source = if resolver.is_waiting() { Source::Memory } else { Source::Absent };
         take(self, resolver, Base::Nothing, source).map(Now::Known)
+    }
+
+    /// The block and the entry of it that the point index names, if the block is still in memory.
+    #[inline]
+    fn indexed(&self, hash: u64) -> Option<(Rc<DataBlock>, usize)> {
+        let spot = self.points.borrow().find(hash, self.cache.era(Class::Data))?;
+        if let Some(CachedBlock::Data(block)) = self.cache.get_at(Class::Data, spot.place) {
+            return Some((block, spot.number));
+        }
+        self.points.borrow_mut().forget_stale(hash);
+        None
     }
 
     /// Answers from memory, or says where to go on.
@@ -138,10 +179,13 @@ impl ShardCore {
     /// The one block of a segment that may hold the key, if memory can tell.
     #[inline]
     fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
-        let Some(partition) = partition_of(head, key) else { return InMemory::Nothing };
-        let Some(meta) = self.partition_now(segment, &partition) else { return InMemory::Missing };
+        let Some((position, partition)) = partition_of(head, key) else { return InMemory::Nothing };
+        let Some(meta) = self.partition_now(segment, head, position, &partition) else {
+            return InMemory::Missing;
+        };
         let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
-        self.data_now(segment, &handle).map_or(InMemory::Missing, InMemory::Block)
+        self.data_now(segment, &handle)
+            .map_or(InMemory::Missing, |(block, place)| InMemory::Block(block, place))
     }
 
     /// The one block of a segment that may hold the key; `source` learns where it came from.
@@ -153,7 +197,7 @@ impl ShardCore {
         hash: u64,
         source: &mut Source,
     ) -> Result<Option<Rc<DataBlock>>> {
-        let Some(partition) = partition_of(head, key) else { return Ok(None) };
+        let Some((_, partition)) = partition_of(head, key) else { return Ok(None) };
         let (meta, along, tier) = self.partition_and_data(segment, partition).await?;
         *source = (*source).max(of_tier(tier));
         let Some(handle) = candidate(&meta, &partition, key, hash) else { return Ok(None) };
@@ -217,9 +261,10 @@ fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segment>> {
     run.find(key).filter(|segment| segment.entry.groups.contains(&group))
 }
 
-/// The one partition that may hold the key.
-fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<PartitionHandle> {
-    head.partition(head.seek(key)?)
+/// The one partition that may hold the key, and its position.
+fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<(usize, PartitionHandle)> {
+    let position = head.seek(key)?;
+    Some((position, head.partition(position)?))
 }
 
 /// The one block that may hold the key, if the filter lets it pass.

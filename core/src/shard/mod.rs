@@ -17,6 +17,7 @@ mod lookup;
 pub(crate) mod merge;
 mod multi_get;
 mod order;
+mod point_index;
 pub(crate) mod pressure;
 pub(crate) mod run_cursor;
 pub(crate) mod scan;
@@ -44,6 +45,7 @@ use flush::FlushQueue;
 pub use local::Shard;
 pub(crate) use local::check_keys;
 use order::Waiting;
+use point_index::PointIndex;
 use pressure::{Debt, Pressure};
 use snapshot::Snapshots;
 use std::cell::{Cell, RefCell};
@@ -51,6 +53,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// The point index may take one part in so many of the cache's memory: a slot and a half for every hundred bytes of entry.
+const POINT_INDEX_PART: usize = 8;
 
 /// The state of one shard.
 pub(crate) struct ShardCore {
@@ -60,6 +65,7 @@ pub(crate) struct ShardCore {
     pub(crate) budget: ShardBudget,
     pub(crate) cache: Cache<CachedBlock>,
     pub(crate) memtable: RefCell<Memtable>,
+    pub(crate) points: RefCell<PointIndex>,
     /// Of the last write.
     pub(crate) write_sequence: Cell<u64>,
     pub(crate) snapshots: Snapshots,
@@ -129,6 +135,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         budget,
         cache,
         memtable: RefCell::new(Memtable::default()),
+        points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
         snapshots: Snapshots::default(),
         waiting: Waiting::default(),
@@ -224,6 +231,12 @@ impl ShardCore {
 
     /// Makes `next` the version that reads begin in from now on.
     pub(crate) fn set_version(&self, next: Version) {
+        // Range deletions that were seen in a memtable are in segments from now on, below what the point index knows.
+        let range_deletions =
+            |version: &Version| version.frozen.iter().filter(|f| f.memtable.has_range_deletions()).count();
+        if range_deletions(&next) < range_deletions(&self.version.borrow()) {
+            self.points.borrow_mut().clear();
+        }
         *self.version.borrow_mut() = Rc::new(next);
         self.version_debt.set(self.debt_of_version());
         self.progress.notify();
@@ -246,10 +259,12 @@ impl ShardCore {
         Some(frozen)
     }
 
-    /// Takes what the SSD tier's index has grown by out of the memory tier. Called where blocks enter the cache.
+    /// Takes what the indexes have grown by out of the memory tier. Called where blocks enter the cache, and at times while reads find all in
+    /// memory.
     pub(crate) fn balance_memory(&self) {
         const STEP_BYTES: usize = 64 * 1024;
         let index_bytes = usize::try_from(self.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
+        let index_bytes = index_bytes.saturating_add(self.points.borrow().bytes());
         let share = self.budget.cache_bytes.saturating_sub(index_bytes.next_multiple_of(STEP_BYTES));
         if share != self.cache_share.get() {
             self.cache_share.set(share);
