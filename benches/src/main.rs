@@ -33,6 +33,7 @@ mod interrupt;
 mod measure;
 mod micro;
 mod output;
+mod policies;
 mod progress;
 mod remote;
 mod report;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Some(Command::Device(args)) => device::device(&args),
         Some(Command::Remote(args)) => remote::remote(&args),
         Some(Command::Micro(args)) => micro::micro(&args),
+        Some(Command::Policies(args)) => policies::policies(&args),
         Some(Command::Run(args)) => run::run(*args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::CompareWorker) => compare::serve(),

@@ -83,6 +83,19 @@ impl<V: Cached> Cache<V> {
         self.inner.memory.borrow_mut().get_at(class, place).cloned()
     }
 
+    /// What is in memory at a place, shown to `look` without a count: no hit, and nothing changes about what leaves next. `look` must not
+    /// call the cache.
+    #[inline]
+    pub fn peek_at<T>(&self, class: Class, place: Place, look: impl FnOnce(&V) -> T) -> Option<T> {
+        self.inner.memory.borrow().peek_at(class, place).map(look)
+    }
+
+    /// Asks the processor for what [`Cache::peek_at`] and [`Cache::get_at`] read first.
+    #[inline]
+    pub fn prefetch_at(&self, class: Class, place: Place) {
+        self.inner.memory.borrow().prefetch_at(class, place);
+    }
+
     /// Era of the places of a class: it grows, seldom, when all places that were given before are good for nothing.
     #[inline]
     pub fn era(&self, class: Class) -> u32 {

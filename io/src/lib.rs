@@ -16,7 +16,7 @@
 //! * An operation owns its buffer and its file until the kernel is done with them, also when its future is dropped
 //!   or the executor ends meanwhile (the thread waits for the last one before it gives up its ring).
 //! * Buffers of a thread never pass its limit; operations in flight never pass the ring's size.
-//! * `unsafe` is in `buffer.rs`, `chunk.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
+//! * `unsafe` is in `buffer.rs`, `chunk.rs`, `prefetch.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
 //!   `executor/glommio/kernel.rs`, and nowhere else in the project.
 
 mod backend;
@@ -33,6 +33,7 @@ mod file;
 mod lock;
 mod metrics;
 mod pin;
+mod prefetch;
 mod random;
 mod time;
 
@@ -52,5 +53,6 @@ pub use file::{EXTENTS_MAX, File, OpenOptions};
 pub use lock::DirLock;
 pub use metrics::{IoMetrics, metrics};
 pub use pin::cores_available;
+pub use prefetch::prefetch;
 pub use random::random_u64;
 pub use time::{Elapsed, sleep, timeout, yield_now};

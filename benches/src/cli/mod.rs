@@ -9,6 +9,7 @@ mod diff;
 mod events;
 mod micro;
 mod output_args;
+mod policies;
 mod remote;
 mod run;
 mod show;
@@ -24,6 +25,7 @@ pub(crate) use diff::DiffArgs;
 pub(crate) use events::EventsArgs;
 pub(crate) use micro::MicroArgs;
 pub(crate) use output_args::OutputArgs;
+pub(crate) use policies::PoliciesArgs;
 pub(crate) use remote::RemoteArgs;
 pub(crate) use run::{From, Rate, RunArgs};
 pub(crate) use show::ShowArgs;
@@ -65,10 +67,12 @@ pub(crate) enum Command {
     Device(DeviceArgs),
     /// Measure a store through our client, beside wrk and curl, and the embedded DFS's profiles on the wire.
     Remote(RemoteArgs),
-    /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
-    #[command(after_help = crate::run::help())]
     /// Measure the engine on one core, all in memory, beside the plain structures of memory.
     Micro(MicroArgs),
+    /// Replay traces through the memory cache's policy and through others: what stays, and what a hit costs.
+    Policies(PoliciesArgs),
+    /// Measure the engine by workloads known from db_bench and YCSB, each answer checked.
+    #[command(after_help = crate::run::help())]
     Run(Box<RunArgs>),
     /// Measure the engine beside others: RocksDB, SlateDB or fjall, which a build has by its features.
     #[command(after_help = crate::compare::help())]

@@ -73,12 +73,29 @@ impl<V> Memory<V> {
         found
     }
 
+    /// The same without a count.
+    #[inline]
+    pub(crate) fn peek_at(&self, class: Class, place: Place) -> Option<&V> {
+        self.queue(class).peek_at(place)
+    }
+
+    /// Asks the processor for the entry.
+    #[inline]
+    pub(crate) fn prefetch_at(&self, class: Class, place: Place) {
+        self.queue(class).prefetch_at(place);
+    }
+
     /// Places of a class that are of an earlier era are good for nothing.
     #[inline]
     pub(crate) fn era(&self, class: Class) -> u32 {
+        self.queue(class).era()
+    }
+
+    #[inline]
+    fn queue(&self, class: Class) -> &S3Fifo<V> {
         match class {
-            Class::Data => self.data.era(),
-            Class::Meta => self.meta.era(),
+            Class::Data => &self.data,
+            Class::Meta => &self.meta,
         }
     }
 

@@ -89,6 +89,18 @@ impl<V> S3Fifo<V> {
         self.hit(at)
     }
 
+    /// What is at a place, without a count.
+    #[inline]
+    pub(super) fn peek_at(&self, place: Place) -> Option<&V> {
+        self.slab.at(self.slab.find(place)?).value.as_ref()
+    }
+
+    /// Asks the processor for the entry at a place.
+    #[inline]
+    pub(super) fn prefetch_at(&self, place: Place) {
+        self.slab.prefetch(place);
+    }
+
     /// Places of an earlier era are good for nothing.
     pub(super) fn era(&self) -> u32 {
         self.slab.era()

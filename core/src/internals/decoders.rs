@@ -52,7 +52,7 @@ pub fn block(bytes: &[u8]) -> bool {
 /// The payload of a data block: what is taken is walked both ways and searched for each of its keys.
 pub fn data_block(bytes: &[u8]) -> bool {
     let Some(place) = place() else { return false };
-    let Ok(decoded) = DataBlock::decode(Bytes::copy_from_slice(bytes), Access::Points, &place) else {
+    let Ok(decoded) = DataBlock::decode(bytes, Access::Points, &place) else {
         return false;
     };
     let decoded = Rc::new(decoded);

@@ -171,7 +171,7 @@ fn a_segment_of_version_2_answers_everything_that_was_written() {
     let mut cursors = opened
         .blocks()
         .into_iter()
-        .map(|payload| Cursor::first(Rc::new(DataBlock::decode(payload, Access::Points, &place).unwrap())));
+        .map(|payload| Cursor::first(Rc::new(DataBlock::decode(&payload, Access::Points, &place).unwrap())));
     let mut cursor = cursors.next().unwrap();
     let metas = opened.metas();
     visit(|key, entry| {

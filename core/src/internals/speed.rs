@@ -99,7 +99,7 @@ fn decode(name: &str, encoded: &EncodedSegment, raw_mb: f64, figures: &mut Vec<F
             for handle in (0..meta.blocks()).filter_map(|block| meta.block(block, *offset)) {
                 let Some(stored) = encoded.stored(handle.offset, handle.bytes) else { continue };
                 let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: None };
-                let decoded = DataBlock::decode(block::decode(&stored, expected, &place)?, access, &place)?;
+                let decoded = DataBlock::decode(&block::decode(&stored, expected, &place)?, access, &place)?;
                 memory_bytes += black_box(decoded).memory_bytes();
             }
         }
@@ -133,7 +133,7 @@ pub fn one_block(rounds: u32) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let lookups = f64::from(rounds) * keys.len() as f64;
     for (name, access) in [("by the hash", Access::Points), ("by binary search", Access::Scan)] {
-        let block = DataBlock::decode(payload.clone(), access, &place()?)?;
+        let block = DataBlock::decode(&payload, access, &place()?)?;
         let begun = aquifer_io::now();
         for _ in 0..rounds {
             for (key, hash) in keys.iter().zip(&hashes) {
@@ -151,7 +151,7 @@ pub fn one_block(rounds: u32) -> Result<Vec<Figure>> {
         }
     }
     figures.push(("question to a filter, ns".to_owned(), begun.elapsed().as_nanos() as f64 / lookups));
-    let block = Rc::new(DataBlock::decode(payload, Access::Scan, &place()?)?);
+    let block = Rc::new(DataBlock::decode(&payload, Access::Scan, &place()?)?);
     let begun = aquifer_io::now();
     for _ in 0..rounds {
         let mut cursor = Cursor::first(Rc::clone(&block));

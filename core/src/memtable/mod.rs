@@ -89,6 +89,9 @@ impl Memtable {
     /// What `at` sees of `key`: `None` if this table knows nothing of it.
     #[inline]
     pub(crate) fn get(&self, key: &[u8], at: u64) -> Option<Found<'_>> {
+        if self.is_empty() {
+            return None;
+        }
         let version = self
             .index
             .find(&self.arena, hash_of(key), key)

@@ -24,7 +24,6 @@ use crate::entry::{Entry, NEVER, Op, next_chained};
 use crate::error::Result;
 use crate::key::GROUP_BYTES;
 use crate::limits::{KEY_BYTES_MAX, RESTART_INTERVAL};
-use bytes::Bytes;
 use std::cmp::Ordering;
 
 /// Where the number of entries stands, from the end.
@@ -113,15 +112,14 @@ pub(crate) enum Access {
 /// A verified data block, ready to be searched.
 #[derive(Clone, Debug)]
 pub(crate) struct DataBlock {
-    payload: Bytes,
-    entries: usize,
-    /// Where each entry begins, in one or two of these numbers; then the buckets of the hash, each the number of an entry + 1, or 0:
-    /// one byte wide up to [`BYTE_BUCKETS_ENTRIES`] entries, else two.
-    table: Box<[u16]>,
-    /// Entries begin at offsets of more than 16 bits.
-    wide: bool,
+    /// The payload, then its table of two-byte numbers: where each entry begins, in one or two of them; then the buckets of the hash,
+    /// each the number of an entry + 1, or 0: one byte wide up to [`BYTE_BUCKETS_ENTRIES`] entries, else two. One piece of memory: what
+    /// a lookup reads of it stands in few pages.
+    data: Box<[u8]>,
+    payload_bytes: u32,
+    entries: u32,
     /// Buckets, a power of two; 0 without a hash.
-    buckets: usize,
+    buckets: u32,
 }
 
 /// Most entries whose numbers fit buckets of one byte, with 0 for an empty one.
@@ -137,38 +135,45 @@ pub(super) struct Stored<'a> {
 
 impl DataBlock {
     /// Checks every entry of a payload whose checksum was verified.
-    pub(crate) fn decode(payload: Bytes, access: Access, place: &Place) -> Result<Self> {
+    pub(crate) fn decode(payload: &[u8], access: Access, place: &Place) -> Result<Self> {
         let bad = |at: usize| place.plus(at as u64).corrupt("sorted entries and their number", "other bytes");
         let entries_end = payload.len().checked_sub(COUNT_BYTES).ok_or_else(|| bad(0))?;
-        let entries = u32_at(&payload, entries_end).ok_or_else(|| bad(entries_end))? as usize;
+        let entries = u32_at(payload, entries_end).ok_or_else(|| bad(entries_end))? as usize;
         if entries == 0 || entries > entries_end / ENTRY_BYTES_MIN {
             return Err(bad(entries_end));
         }
-        let wide = payload.len() > usize::from(u16::MAX);
         let buckets = match access {
             Access::Points if entries <= usize::from(u16::MAX) => {
                 (entries + entries / 3 + 1).next_power_of_two()
             }
             _ => 0,
         };
-        let mut block = Self { payload, entries, table: Box::default(), wide, buckets };
-        let mut filler = Filler::new(&block);
-        let end = block.walk(&mut filler).map_err(bad)?;
+        let table_bytes = Table::of(payload.len(), entries, buckets).bytes();
+        let mut data = Vec::with_capacity(payload.len() + table_bytes);
+        data.extend_from_slice(payload);
+        data.resize(payload.len() + table_bytes, 0);
+        let mut block = Self {
+            data: data.into_boxed_slice(),
+            payload_bytes: stored_u32(payload.len()),
+            entries: stored_u32(entries),
+            buckets: stored_u32(buckets),
+        };
+        let stored = payload.get(..entries_end).ok_or_else(|| bad(0))?;
+        let end = block.fill(stored).map_err(bad)?;
         if end != entries_end {
             return Err(bad(end));
         }
-        block.table = filler.table;
         Ok(block)
     }
 
-    /// Reads all entries in order. Returns where they end, or where one is not sound.
-    fn walk(&self, filler: &mut Filler) -> Result<usize, usize> {
-        let entries_end = self.payload.len() - COUNT_BYTES;
-        let stored = self.payload.get(..entries_end).ok_or(0usize)?;
+    /// Reads all entries in order and notes them in the table. Returns where they end, or where one is not sound.
+    fn fill(&mut self, stored: &[u8]) -> Result<usize, usize> {
+        let (entries, layout) = (self.entries(), self.table());
+        let mut table = Filler { bytes: self.data.get_mut(layout.at..).ok_or(0usize)?, layout };
         let mut fields = Reader::new(stored);
         let mut restart: &[u8] = &[];
         let (mut key, mut before) = (Vec::new(), Vec::new());
-        for number in 0..self.entries {
+        for number in 0..entries {
             let at = fields.at();
             let entry = parse(&mut fields).ok_or(at)?;
             if number.is_multiple_of(RESTART_INTERVAL) {
@@ -190,20 +195,26 @@ impl DataBlock {
             if !ascends || key.len() > KEY_BYTES_MAX + GROUP_BYTES {
                 return Err(at);
             }
-            filler.note(number, at, &key);
+            table.note(number, at, &key);
             std::mem::swap(&mut key, &mut before);
         }
         Ok(fields.at())
     }
 
     /// Number of entries.
+    #[inline]
     pub(crate) fn entries(&self) -> usize {
-        self.entries
+        self.entries as usize
     }
 
     /// Bytes it takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.payload.len() + size_of_val(&*self.table) + size_of::<Self>()
+        self.data.len() + size_of::<Self>()
+    }
+
+    #[inline]
+    fn table(&self) -> Table {
+        Table::of(self.payload_bytes as usize, self.entries(), self.buckets as usize)
     }
 
     /// What this block says about `key`, whose filter hash is `hash`; `None` if it says nothing.
@@ -220,7 +231,7 @@ impl DataBlock {
             let stored = self.stored(number)?;
             return (self.compare(number, &stored, key) == Ordering::Equal).then_some((number, stored.entry));
         }
-        let mask = self.buckets - 1;
+        let mask = self.buckets as usize - 1;
         let mut bucket = home(hash) & mask;
         // At most three quarters of the buckets are taken: there is an empty one.
         loop {
@@ -245,7 +256,7 @@ impl DataBlock {
 
     /// Number of the first entry whose key is not below `key`; past the last if all are.
     pub(crate) fn lower_bound(&self, key: &[u8]) -> usize {
-        let (mut low, mut high) = (0, self.entries);
+        let (mut low, mut high) = (0, self.entries());
         while low < high {
             let middle = low + (high - low) / 2;
             let below = self
@@ -268,37 +279,54 @@ impl DataBlock {
 
     #[inline]
     fn bucket(&self, bucket: usize) -> usize {
-        let first = self.offset_words();
-        if self.entries <= BYTE_BUCKETS_ENTRIES {
-            let pair = self.table.get(first + bucket / 2).copied().unwrap_or(0);
-            usize::from(pair >> (8 * (bucket % 2)) & 0xff)
+        let table = self.table();
+        if table.byte_buckets {
+            self.data.get(table.buckets_at() + bucket).map_or(0, |&number| usize::from(number))
         } else {
-            usize::from(self.table.get(first + bucket).copied().unwrap_or(0))
+            usize::from(u16_at(&self.data, table.buckets_at() + 2 * bucket))
         }
     }
 
     #[inline]
-    fn offset_words(&self) -> usize {
-        if self.wide { 2 * self.entries } else { self.entries }
-    }
-
-    #[inline]
-    fn offset(&self, number: usize) -> Option<usize> {
-        if self.wide {
-            let low = usize::from(*self.table.get(2 * number)?);
-            Some(low | usize::from(*self.table.get(2 * number + 1)?) << 16)
+    fn offset(&self, number: usize) -> usize {
+        let table = self.table();
+        if table.wide {
+            let at = table.at + 4 * number;
+            usize::from(u16_at(&self.data, at)) | usize::from(u16_at(&self.data, at + 2)) << 16
         } else {
-            self.table.get(number).map(|&offset| usize::from(offset))
+            usize::from(u16_at(&self.data, table.at + 2 * number))
         }
     }
 
     /// The entry with this number; `None` past the last.
     #[inline]
     pub(super) fn stored(&self, number: usize) -> Option<Stored<'_>> {
-        if number >= self.entries {
+        if number >= self.entries() {
             return None;
         }
-        parse(&mut Reader::new(self.payload.get(self.offset(number)?..)?))
+        parse(&mut Reader::new(self.data.get(self.offset(number)..)?))
+    }
+
+    /// Asks the processor for what [`Self::entry_of`] reads first: where the entry begins.
+    #[inline]
+    pub(crate) fn prefetch_offset(&self, number: usize) {
+        if let Some(offset) = self.data.get(self.payload_bytes as usize + 2 * number) {
+            aquifer_io::prefetch(offset);
+        }
+    }
+
+    /// Asks the processor for what [`Self::entry_of`] reads next: the entry and its restart.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, number: usize) {
+        if number >= self.entries() {
+            return;
+        }
+        let at = self.offset(number);
+        for at in [at, at + 64, self.offset(number & !(RESTART_INTERVAL - 1))] {
+            if let Some(first) = self.data.get(at) {
+                aquifer_io::prefetch(first);
+            }
+        }
     }
 
     /// Key of the restart that the entry with this number shares bytes with.
@@ -314,49 +342,73 @@ fn home(hash: u64) -> usize {
     (hash >> 20) as usize
 }
 
-/// The table of a block while it is filled.
-struct Filler {
-    table: Box<[u16]>,
-    offset_words: usize,
-    wide: bool,
-    bytes: bool,
-    buckets: usize,
+/// The two bytes at `at` as a number; 0 past the end.
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |two| u16::from_le_bytes(*two))
 }
 
-impl Filler {
-    fn new(block: &DataBlock) -> Self {
-        let bytes = block.entries <= BYTE_BUCKETS_ENTRIES;
-        let offset_words = block.offset_words();
-        let bucket_words = if bytes { block.buckets.div_ceil(2) } else { block.buckets };
-        Self {
-            table: vec![0; offset_words + bucket_words].into_boxed_slice(),
-            offset_words,
-            wide: block.wide,
-            bytes,
-            buckets: block.buckets,
-        }
+/// Where the table of a block is and what its numbers are like.
+#[derive(Clone, Copy)]
+struct Table {
+    at: usize,
+    entries: usize,
+    buckets: usize,
+    /// Entries begin at offsets of more than 16 bits.
+    wide: bool,
+    byte_buckets: bool,
+}
+
+impl Table {
+    #[inline]
+    const fn of(payload_bytes: usize, entries: usize, buckets: usize) -> Self {
+        let wide = payload_bytes > u16::MAX as usize;
+        Self { at: payload_bytes, entries, buckets, wide, byte_buckets: entries <= BYTE_BUCKETS_ENTRIES }
     }
 
+    #[inline]
+    const fn offset_bytes(self) -> usize {
+        if self.wide { 4 * self.entries } else { 2 * self.entries }
+    }
+
+    #[inline]
+    const fn buckets_at(self) -> usize {
+        self.at + self.offset_bytes()
+    }
+
+    const fn bytes(self) -> usize {
+        self.offset_bytes() + if self.byte_buckets { self.buckets } else { 2 * self.buckets }
+    }
+}
+
+/// The table of a block while it is filled.
+struct Filler<'a> {
+    bytes: &'a mut [u8],
+    layout: Table,
+}
+
+impl Filler<'_> {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "halves of an offset; numbers below the bucket's width"
+        reason = "an offset below four gigabytes; numbers below the bucket's width"
     )]
     fn note(&mut self, number: usize, at: usize, key: &[u8]) {
-        let (words, position) = if self.wide { (2, 2 * number) } else { (1, number) };
-        if let Some(slot) = self.table.get_mut(position..position + words) {
-            slot.iter_mut().enumerate().for_each(|(half, slot)| *slot = (at >> (16 * half)) as u16);
+        let width = if self.layout.wide { 4 } else { 2 };
+        if let Some(slot) = self.bytes.get_mut(width * number..width * (number + 1)) {
+            slot.iter_mut().zip((at as u32).to_le_bytes()).for_each(|(slot, byte)| *slot = byte);
         }
-        if self.buckets == 0 {
+        if self.layout.buckets == 0 {
             return;
         }
-        let mask = self.buckets - 1;
+        let mask = self.layout.buckets - 1;
+        let width = if self.layout.byte_buckets { 1 } else { 2 };
         let mut bucket = home(filter::hash(key)) & mask;
         loop {
-            let (word, shift) = if self.bytes { (bucket / 2, 8 * (bucket % 2)) } else { (bucket, 0) };
-            let Some(slot) = self.table.get_mut(self.offset_words + word) else { return };
-            let taken = if self.bytes { *slot >> shift & 0xff } else { *slot };
-            if taken == 0 {
-                *slot |= ((number + 1) as u16) << shift;
+            let begin = self.layout.offset_bytes() + width * bucket;
+            let Some(slot) = self.bytes.get_mut(begin..begin + width) else { return };
+            if slot.iter().all(|byte| *byte == 0) {
+                let number = (number as u32 + 1).to_le_bytes();
+                slot.iter_mut().zip(number).for_each(|(slot, byte)| *slot = byte);
                 return;
             }
             bucket = (bucket + 1) & mask;

@@ -68,7 +68,7 @@ fn payload(entries: &BTreeMap<Vec<u8>, Owned>) -> Vec<u8> {
 }
 
 fn block(entries: &BTreeMap<Vec<u8>, Owned>, access: Access) -> Rc<DataBlock> {
-    Rc::new(DataBlock::decode(Bytes::from(payload(entries)), access, &place()).unwrap())
+    Rc::new(DataBlock::decode(&payload(entries), access, &place()).unwrap())
 }
 
 fn check(entries: &BTreeMap<Vec<u8>, Owned>, asked: &[Vec<u8>], access: Access) {

@@ -61,7 +61,7 @@ impl Stored {
         let at = place(u64::from(handle.offset));
         let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: head.dictionary() };
         let payload = block::decode(&self.slice(handle.offset, handle.bytes), expected, &at)?;
-        DataBlock::decode(payload, Access::Points, &at).map(Rc::new)
+        DataBlock::decode(&payload, Access::Points, &at).map(Rc::new)
     }
 
     /// What the segment says about a key, as a lookup goes.

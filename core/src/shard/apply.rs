@@ -238,7 +238,7 @@ impl ShardCore {
 
     /// Memtables together may take half of the write budget; the rest is the segment under upload, and compaction.
     pub(crate) fn has_room(&self) -> bool {
-        self.memtable.borrow().bytes() + self.version().frozen_bytes() < 2 * self.budget.memtable_bytes_max
+        self.memtable.borrow().bytes() + self.frozen_bytes.get() < 2 * self.budget.memtable_bytes_max
     }
 
     /// Whether a write need not wait: there is room, and nothing is behind.
@@ -260,7 +260,7 @@ impl ShardCore {
 
     /// What the shard is behind with, now.
     fn debt(&self) -> Debt {
-        let frozen = self.version().frozen_bytes() as u64;
+        let frozen = self.frozen_bytes.get() as u64;
         let memtables = self.memtable.borrow().bytes() as u64 + frozen;
         let most = self.budget.memtable_bytes_max as u64;
         Debt {

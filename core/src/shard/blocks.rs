@@ -98,7 +98,7 @@ pub(crate) fn decode_data(
 ) -> Result<DataBlock> {
     let place = segment.place(u64::from(handle.offset));
     let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: head.dictionary() };
-    DataBlock::decode(block::decode(stored, expected, &place)?, access, &place)
+    DataBlock::decode(&block::decode(stored, expected, &place)?, access, &place)
 }
 
 impl ShardCore {

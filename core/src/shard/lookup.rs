@@ -22,6 +22,9 @@ use std::rc::Rc;
 /// Reads that may bring blocks into the cache between two looks at its memory.
 const BALANCE_READS: u64 = 256;
 
+/// Keys that [`ShardCore::look_ahead`] takes at a time: more than the processor fetches at once, few enough that none is gone again.
+pub(crate) const LOOK_AHEAD_KEYS: usize = 32;
+
 /// What a read sees, fixed at one moment.
 #[derive(Clone)]
 pub(crate) struct View {
@@ -134,6 +137,38 @@ impl ShardCore {
         add(&self.counters.reads_immediate, 1);
         let source = if resolver.is_waiting() { Source::Memory } else { Source::Absent };
         take(self, resolver, Base::Nothing, source).map(Now::Known)
+    }
+
+    /// Asks the processor for the memory that lookups of these keys are about to read, step by step for all of them: while one key's line
+    /// is on its way the others are asked for. Changes nothing but the time that the lookups take, which follow at once.
+    pub(crate) fn look_ahead(&self, keys: &[Box<[u8]>]) {
+        debug_assert!(keys.len() <= LOOK_AHEAD_KEYS);
+        let mut hashes = [0u64; LOOK_AHEAD_KEYS];
+        let points = self.points.borrow();
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = filter::hash(key);
+            points.prefetch(*hash);
+        }
+        let era = self.cache.era(Class::Data);
+        let mut spots = [None; LOOK_AHEAD_KEYS];
+        for (spot, hash) in spots.iter_mut().zip(hashes.iter().take(keys.len())) {
+            *spot = points.find(*hash, era);
+            if let Some(spot) = spot {
+                self.cache.prefetch_at(Class::Data, spot.place);
+            }
+        }
+        let each = |look: &dyn Fn(&Rc<DataBlock>, usize)| {
+            for spot in spots.iter().flatten() {
+                self.cache.peek_at(Class::Data, spot.place, |block| {
+                    if let CachedBlock::Data(block) = block {
+                        look(block, spot.number);
+                    }
+                });
+            }
+        };
+        each(&|block, _| aquifer_io::prefetch(&**block));
+        each(&|block, number| block.prefetch_offset(number));
+        each(&|block, number| block.prefetch_entry(number));
     }
 
     /// The block and the entry of it that the point index names, if the block is still in memory.

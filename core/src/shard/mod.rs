@@ -71,6 +71,8 @@ pub(crate) struct ShardCore {
     pub(crate) snapshots: Snapshots,
     pub(crate) waiting: Waiting,
     version: RefCell<Rc<Version>>,
+    /// Memory of its frozen memtables.
+    frozen_bytes: Cell<usize>,
     pub(crate) flushes: FlushQueue,
     pub(crate) reads_in_flight: Cell<usize>,
     /// Told when a read ends or a version changes: what the loop may wait for.
@@ -140,6 +142,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         snapshots: Snapshots::default(),
         waiting: Waiting::default(),
         version: RefCell::new(Rc::new(Version::restored(segments))),
+        frozen_bytes: Cell::new(0),
         flushes: FlushQueue::default(),
         reads_in_flight: Cell::new(0),
         progress: LocalNotify::default(),
@@ -237,6 +240,7 @@ impl ShardCore {
         if range_deletions(&next) < range_deletions(&self.version.borrow()) {
             self.points.borrow_mut().clear();
         }
+        self.frozen_bytes.set(next.frozen_bytes());
         *self.version.borrow_mut() = Rc::new(next);
         self.version_debt.set(self.debt_of_version());
         self.progress.notify();

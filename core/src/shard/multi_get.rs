@@ -1,7 +1,7 @@
 //! Many keys in one operation: what memory knows is answered at once, and all that is missing is asked for together.
 
 use super::ShardCore;
-use super::lookup::{Now, View};
+use super::lookup::{LOOK_AHEAD_KEYS, Now, View};
 use crate::answer::{Answer, Source};
 use crate::error::Result;
 use aquifer_io::Instant;
@@ -20,7 +20,13 @@ impl ShardCore {
     /// Fixes what the batch sees, and answers what memory knows.
     pub(crate) fn multi_get_now(&self, keys: Vec<Box<[u8]>>, view: Option<&View>) -> MultiGet {
         let mut batch = MultiGet { answers: Vec::with_capacity(keys.len()), waits: Vec::new() };
-        for (at, key) in keys.into_iter().enumerate() {
+        let mut keys = keys.into_iter();
+        for at in 0..keys.len() {
+            if at % LOOK_AHEAD_KEYS == 0 {
+                let next = keys.as_slice();
+                self.look_ahead(next.get(..LOOK_AHEAD_KEYS).unwrap_or(next));
+            }
+            let Some(key) = keys.next() else { break };
             batch.answers.push(match self.get_now(&key, view) {
                 Ok(Now::Known(answer)) => Some(Ok(answer)),
                 Err(error) => Some(Err(error)),

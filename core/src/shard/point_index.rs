@@ -53,7 +53,7 @@ pub(crate) struct PointIndex {
     /// Of the places.
     era: u32,
     taken: usize,
-    /// Since it last grew: notes, and slots whose block had left memory.
+    /// Since it last grew or thought of it: notes, and slots whose block had left memory.
     noted: usize,
     stale: usize,
 }
@@ -79,6 +79,14 @@ impl PointIndex {
         let tag = tag_of(hash);
         let slot = bucket.0.iter().find(|&&slot| slot >> TAG_SHIFT == tag && slot != 0)?;
         Some(spot(*slot, era))
+    }
+
+    /// Asks the processor for what [`Self::find`] reads.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(self.bucket_of(hash)) {
+            aquifer_io::prefetch(bucket);
+        }
     }
 
     /// Notes where the key of this hash is. Whether it took more memory for it.
@@ -138,8 +146,12 @@ impl PointIndex {
         self.taken = 0;
     }
 
-    /// Twice as large and empty, if that is allowed, and if blocks stay in memory for long enough that it pays.
+    /// Twice as large and empty, if that is allowed, and if blocks stay in memory for long enough that it pays: looked at once for as many
+    /// notes as it has slots.
     fn grow(&mut self) {
+        if self.noted < self.buckets.len() * SLOTS / 2 {
+            return;
+        }
         let buckets = (self.buckets.len() * 2).max(BUCKETS_MIN);
         let pays = self.stale <= self.noted / 4;
         if pays && buckets * size_of::<Bucket>() <= self.bytes_max {
@@ -148,7 +160,7 @@ impl PointIndex {
             self.buckets = vec![EMPTY; buckets];
             self.taken = 0;
         }
-        (self.noted, self.stale) = (self.noted / 2, self.stale / 2);
+        (self.noted, self.stale) = (0, 0);
     }
 
     #[inline]
@@ -166,7 +178,6 @@ const fn tag_of(hash: u64) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "masked to their bits")]
 const fn spot(slot: u64, era: u32) -> Spot {
     let position = (slot & ((1 << POSITION_BITS) - 1)) as u32 - 1;
     let turn = (slot >> POSITION_BITS & ((1 << Place::TURN_BITS) - 1)) as u16;
