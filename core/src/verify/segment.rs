@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
         for number in 0..meta.blocks() {
             let Some(block) = meta.block(number, handle.offset) else { break };
             let stored = slice(stored, block.offset.saturating_sub(handle.offset), block.bytes);
-            match self.block(&block, stored, (number, position), meta, &mut counts) {
+            match self.block(&block, &stored, (number, position), meta, &mut counts) {
                 Ok(entries) => tally.block(entries),
                 Err(error) => {
                     self.lost();
@@ -201,14 +201,14 @@ impl<'a> Walk<'a> {
     fn block(
         &mut self,
         handle: &BlockHandle,
-        stored: Bytes,
+        stored: &Bytes,
         (number, partition): (usize, usize),
         meta: &PartitionMeta,
         counts: &mut Counts,
     ) -> Result<u64> {
         let place = place(self.entry, handle.offset);
         let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: self.head.dictionary() };
-        let data = DataBlock::decode(block::decode(&stored, expected, &place)?, Access::Scan, &place)?;
+        let data = DataBlock::decode(block::decode(stored, expected, &place)?, Access::Scan, &place)?;
         let separator = meta.separator(number);
         if self.last_key.as_deref().is_some_and(|last| last >= separator) {
             return Err(place.corrupt(format!("keys above {}", shown_last(&self.last_key)), shown(separator)));

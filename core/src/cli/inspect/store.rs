@@ -10,7 +10,7 @@ use crate::manifest::store::ManifestStore;
 use crate::name::{self, Place};
 use aquifer_remote::Remote;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -77,10 +77,19 @@ struct Row {
     error: Option<String>,
 }
 
+/// The manifests of a partition.
+#[derive(Default)]
+struct Manifests {
+    all: Objects,
+    /// Number and bytes of the newest ones, ascending.
+    newest: VecDeque<(u64, u64)>,
+}
+
 /// What a walk over all names found.
 #[derive(Default)]
 struct Census {
-    manifests: BTreeMap<(u16, u16), (Objects, Vec<(u64, u64)>)>,
+    /// By the groups of their partition.
+    manifests: BTreeMap<(u16, u16), Manifests>,
     packs: Objects,
     jobs: BTreeSet<String>,
     compaction: Objects,
@@ -104,12 +113,11 @@ impl Census {
                 match name::place(&entry.name) {
                     Place::Store => {}
                     Place::Manifest(groups, number) => {
-                        let (objects, numbers) =
-                            census.manifests.entry((groups.start, groups.end)).or_default();
-                        objects.add(entry.bytes);
-                        numbers.push((number, entry.bytes));
-                        if numbers.len() > newest {
-                            numbers.remove(0);
+                        let found = census.manifests.entry((groups.start, groups.end)).or_default();
+                        found.all.add(entry.bytes);
+                        found.newest.push_back((number, entry.bytes));
+                        if found.newest.len() > newest {
+                            found.newest.pop_front();
                         }
                     }
                     Place::Pack => census.packs.add(entry.bytes),
@@ -132,8 +140,8 @@ pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
     let store = args.store.open().await?;
     let census = Census::of(&store.remote, args.newest).await?;
     let mut partitions = Vec::new();
-    for ((start, end), (manifests, numbers)) in census.manifests {
-        partitions.push(partition(&store, start..end, manifests, numbers).await?);
+    for ((start, end), manifests) in census.manifests {
+        partitions.push(partition(&store, start..end, manifests).await?);
     }
     let document = Document {
         store: store.remote.describe(),
@@ -151,12 +159,11 @@ pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
 async fn partition(
     store: &Store,
     groups: Range<u16>,
-    manifests: Objects,
-    numbers: Vec<(u64, u64)>,
+    Manifests { all, newest }: Manifests,
 ) -> Result<Partition, Failure> {
     let of_partition = ManifestStore::new(Arc::clone(&store.remote), groups.clone());
-    let mut newest_manifests = Vec::with_capacity(numbers.len());
-    for (number, bytes) in numbers.into_iter().rev() {
+    let mut newest_manifests = Vec::with_capacity(newest.len());
+    for (number, bytes) in newest.into_iter().rev() {
         newest_manifests.push(match of_partition.read(number).await {
             Ok(manifest) => Row::of(&manifest, bytes),
             Err(error) if error.kind() == crate::ErrorKind::Corrupt => Row::damaged(number, bytes, &error),
@@ -169,7 +176,7 @@ async fn partition(
         groups_end: groups.end,
         epoch: newest.and_then(|row| row.epoch),
         newest_checkpoint: newest.and_then(|row| row.checkpoint).filter(|&checkpoint| checkpoint > 0),
-        manifests,
+        manifests: all,
         newest_manifests,
     })
 }
