@@ -33,11 +33,11 @@ impl Flipping {
         let flip = self.flip.lock().unwrap().clone().filter(|flip| flip.object == *name);
         Box::pin(async move {
             let bytes = read.await?;
-            let at = flip.as_ref().and_then(|flip| flip.offset.checked_sub(offset));
-            match (at.and_then(|at| usize::try_from(at).ok()).filter(|&at| at < bytes.len()), flip) {
-                (Some(at), Some(flip)) => {
-                    let mut bad = bytes.to_vec();
-                    bad[at] ^= flip.mask;
+            let mut bad = bytes.to_vec();
+            let at = flip.as_ref().and_then(|flip| usize::try_from(flip.offset.checked_sub(offset)?).ok());
+            match (at.and_then(|at| bad.get_mut(at)), flip) {
+                (Some(byte), Some(flip)) => {
+                    *byte ^= flip.mask;
                     Ok(bad.into())
                 }
                 _ => Ok(bytes),
