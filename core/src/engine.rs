@@ -12,7 +12,7 @@ use crate::merge_operator::MergeOperators;
 use crate::options::{Compression, Options, ShardBudget, TtlTime};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
-use aquifer_io::{Backend, DirLock, ExecutorOptions, ExecutorThread};
+use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
 use futures_channel::oneshot;
 use std::ops::Range;
@@ -57,17 +57,7 @@ impl Shared {
             snapshot_next: AtomicU64::new(0),
             ttl_time: options.ttl_time,
             event_time_ms: AtomicU64::new(0),
-            manifest: Mutex::new(Manifest {
-                number: 0,
-                epoch: 0,
-                attempt: 0,
-                checkpoint: 0,
-                sequence_next: 1,
-                key_groups,
-                groups,
-                segments: Vec::new(),
-                metadata: Vec::new(),
-            }),
+            manifest: Mutex::new(Manifest::empty(key_groups)),
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),
         })
@@ -138,6 +128,15 @@ impl Shared {
     }
 }
 
+/// What an engine stands on before its shards start.
+struct Ground {
+    operators: MergeOperators,
+    selection: BackendSelection,
+    local_dir: Option<DirLock>,
+    /// Why it does not write, if it must not.
+    refusal: Option<Error>,
+}
+
 /// One process's hold on a store: its shards, each on a pinned thread of its own.
 ///
 /// Dropping the engine ends it at once, as [`Engine::close`] does. To the store both look like a crash after the last checkpoint:
@@ -175,10 +174,39 @@ impl Engine {
             None => None,
         };
         let descriptor = descriptor::open(&remote, options.key_groups).await?;
-        let route = Route::new(descriptor.key_groups, options.shard_count())?;
         let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
         let manifest = manifests.claim(descriptor.key_groups).await?;
-        let budget = ShardBudget::new(&options, route.shards());
+        Self::on(remote, manifest, &options, Ground { operators, selection, local_dir, refusal: None }).await
+    }
+
+    /// Opens what `manifest` names for reading: nothing is claimed or written, and every write is refused with `refusal`.
+    pub(crate) async fn reading(
+        remote: Arc<dyn Remote>,
+        manifest: Manifest,
+        options: &Options,
+        refusal: Error,
+    ) -> Result<Self> {
+        options.validate()?;
+        let ground = Ground {
+            operators: MergeOperators::new(&options.merge_operators)?,
+            selection: aquifer_io::select_backend(options.io)?,
+            local_dir: None,
+            refusal: Some(refusal),
+        };
+        // Whatever this engine may come to do, no write leaves it.
+        Self::on(aquifer_remote::read_only(remote), manifest, options, ground).await
+    }
+
+    /// Starts the shards on what `manifest` names.
+    async fn on(
+        remote: Arc<dyn Remote>,
+        manifest: Manifest,
+        options: &Options,
+        ground: Ground,
+    ) -> Result<Self> {
+        let route = Route::new(manifest.key_groups, options.shard_count())?;
+        let manifests = ManifestStore::new(Arc::clone(&remote), manifest.groups.clone());
+        let budget = ShardBudget::new(options, route.shards());
         let restored = restored(&manifest);
         let mailboxes =
             (0..route.shards()).map(|_| Arc::new(Mailbox::new(budget.mailbox_bytes_max / 2))).collect();
@@ -192,7 +220,7 @@ impl Engine {
             mailboxes,
             sequence_next: AtomicU64::new(manifest.sequence_next),
             checkpoint_running: AtomicBool::new(false),
-            operators,
+            operators: ground.operators,
             snapshot_next: AtomicU64::new(0),
             ttl_time: options.ttl_time,
             event_time_ms: AtomicU64::new(0),
@@ -200,16 +228,19 @@ impl Engine {
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),
         });
+        if let Some(refusal) = ground.refusal {
+            shared.poison(refusal);
+        }
         let mut engine = Self {
             shared,
             threads: Vec::new(),
             restored,
-            backend: selection.backend,
-            io_note: selection.note,
-            _local_dir: local_dir,
+            backend: ground.selection.backend,
+            io_note: ground.selection.note,
+            _local_dir: ground.local_dir,
         };
         // On an error the half-started engine is dropped, which ends the shards that run.
-        engine.start(&options, budget, &segments).await?;
+        engine.start(options, budget, &segments).await?;
         Ok(engine)
     }
 
@@ -318,7 +349,8 @@ impl Drop for Engine {
     }
 }
 
-fn restored(manifest: &Manifest) -> Option<CheckpointInfo> {
+/// The checkpoint whose state a manifest has.
+pub(crate) fn restored(manifest: &Manifest) -> Option<CheckpointInfo> {
     (manifest.checkpoint > 0).then(|| CheckpointInfo {
         id: manifest.checkpoint,
         epoch: manifest.epoch,

@@ -27,11 +27,26 @@ pub enum ErrorKind {
     Closed,
 }
 
+/// Bytes of the DFS that are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Corruption {
+    /// Name of the object, below the store's prefix.
+    pub object: String,
+    /// Where in it.
+    pub offset: u64,
+    /// What should stand there.
+    pub expected: String,
+    /// What was found.
+    pub found: String,
+}
+
 /// An error of the engine: its kind, one clear line, where it arose, and its source.
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
+    corruption: Option<Arc<Corruption>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -44,8 +59,13 @@ impl Error {
         self.kind
     }
 
+    /// What is damaged, and where, if that is known: of kind `Corrupt`, when the bytes could be read.
+    pub fn corruption(&self) -> Option<&Corruption> {
+        self.corruption.as_deref()
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: Arc::from(message.into()), source: None }
+        Self { kind, message: Arc::from(message.into()), corruption: None, source: None }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -59,13 +79,13 @@ impl Error {
         expected: impl fmt::Display,
         found: impl fmt::Display,
     ) -> Self {
-        Self::new(
-            ErrorKind::Corrupt,
-            format!(
-                "corrupt bytes in {object} at offset {offset}: expected {expected}, found {found}; \
-                 restore an older checkpoint or a copy of this object"
-            ),
-        )
+        let (expected, found) = (expected.to_string(), found.to_string());
+        let message = format!(
+            "corrupt bytes in {object} at offset {offset}: expected {expected}, found {found}; \
+             restore an older checkpoint or a copy of this object"
+        );
+        let corruption = Corruption { object: object.to_owned(), offset, expected, found };
+        Self { corruption: Some(Arc::new(corruption)), ..Self::new(ErrorKind::Corrupt, message) }
     }
 
     pub(crate) fn closed() -> Self {

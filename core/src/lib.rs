@@ -76,6 +76,12 @@ pub mod internals;
 
 mod client;
 mod engine;
+mod reader;
+mod verify;
+
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 
 pub use answer::{Answer, CompareOutcome, Source};
 pub use aquifer_io::{Backend, BackendChoice, block_on};
@@ -83,9 +89,9 @@ pub use checkpoint::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};
 pub use compact::budget::CompactionBudget;
 pub use compact::remote::RemoteCompaction;
-pub use compact::worker::{WorkerOptions, WorkerReport, compact_store};
+pub use compact::worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
 pub use engine::Engine;
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Corruption, Error, ErrorKind, Result};
 pub use key::key_group;
 pub use key_ref::{Key, KeyRange};
 pub use limits::{
@@ -94,6 +100,7 @@ pub use limits::{
 };
 pub use merge_operator::MergeOperator;
 pub use options::{Compression, Options, TtlTime};
+pub use reader::{Reader, ReaderOptions};
 pub use request::Reply;
 pub use scan_options::ScanOptions;
 pub use shard::Shard;
@@ -101,4 +108,5 @@ pub use shard::pressure::WriteWait;
 pub use shard::scan::ScanPage;
 pub use snapshot::Snapshot;
 pub use stats::{EngineStats, ShardStats};
+pub use verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_store};
 pub use write::{Expiry, WriteBatch};

@@ -35,6 +35,43 @@ pub(crate) fn manifest_number(groups: &Range<u16>, listed: &ObjectName) -> Optio
     digits.parse().ok().filter(|_| well_formed)
 }
 
+/// What a listed object is, by its name.
+#[cfg(feature = "cli")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The descriptor.
+    Store,
+    /// A manifest of the partition of these groups, and its number.
+    Manifest(Range<u16>, u64),
+    /// A pack.
+    Pack,
+    /// Something in the folder of this compaction job.
+    Compaction(String),
+    /// Nothing that this module names.
+    Other,
+}
+
+/// Sorts a listed object.
+#[cfg(feature = "cli")]
+pub(crate) fn place(listed: &ObjectName) -> Place {
+    let text = listed.as_str();
+    if let Some(rest) = text.strip_prefix(COMPACTION_FOLDER) {
+        return rest.split_once('/').map_or(Place::Other, |(folder, _)| Place::Compaction(folder.to_owned()));
+    }
+    let manifest = || {
+        let groups = text.strip_prefix("partition/")?.split_once('/')?.0;
+        let (start, end) = groups.split_once('-')?;
+        let groups = start.parse().ok()?..end.parse().ok()?;
+        // Also tells whether the groups were written as this module writes them.
+        manifest_number(&groups, listed).map(|number| Place::Manifest(groups, number))
+    };
+    match text {
+        "store" => Place::Store,
+        _ if text.starts_with("pack/") => Place::Pack,
+        _ => manifest().unwrap_or(Place::Other),
+    }
+}
+
 /// A new pack.
 pub(crate) fn pack(epoch: u64, sequence: u64, random: u64) -> Result<ObjectName> {
     name(&format!("pack/{epoch:010}-{sequence:020}-{random:016x}"))
@@ -74,6 +111,26 @@ mod tests {
         names.sort();
         let numbers: Vec<_> = names.iter().filter_map(|name| manifest_number(&groups, name)).collect();
         assert_eq!(numbers, [1, 7, 10, 99, u64::MAX]);
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn every_name_is_sorted_where_it_belongs() {
+        let sorted = |name: &str| place(&ObjectName::new(name).unwrap());
+        assert_eq!(place(&store().unwrap()), Place::Store);
+        assert_eq!(place(&manifest(&(3..128), 7).unwrap()), Place::Manifest(3..128, 7));
+        assert_eq!(place(&pack(1, 2, 3).unwrap()), Place::Pack);
+        assert_eq!(sorted("compaction/0000000003-9f86d081884c7d65/job"), {
+            Place::Compaction("0000000003-9f86d081884c7d65".to_owned())
+        });
+        for other in [
+            "partition/3-128/manifest/00000000000000000007",
+            "partition/x/manifest/7",
+            "store2",
+            "compaction/x",
+        ] {
+            assert_eq!(sorted(other), Place::Other, "{other}");
+        }
     }
 
     #[test]

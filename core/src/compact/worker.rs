@@ -4,6 +4,7 @@
 //! nothing it does or leaves undone can harm the store: at the worst its work is not used. While it works it shows life by small
 //! objects, and looks whether its job is still wanted. See [`super::remote`] for the owner's side.
 
+use super::budget::CompactionBudget;
 use super::offer::{self, Folder, Offer};
 use super::remote::{look, look_at_all};
 use super::work::{self, Mandate};
@@ -18,6 +19,7 @@ use crate::shard::{self, ShardCore, ShardStart};
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
 use futures_channel::oneshot;
+use futures_util::future::{Either, select};
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
@@ -37,6 +39,10 @@ pub struct WorkerOptions {
     pub beat: Duration,
     /// End once there was no job for this long. `None`: never.
     pub idle_max: Option<Duration>,
+    /// End after this many jobs. `None`: never.
+    pub jobs_max: Option<u64>,
+    /// What it may take of its machine. It has no reads that could come in, so its share of the CPU counts for little.
+    pub budget: CompactionBudget,
     /// Name by which its claims say who it is, for people: at most 255 bytes.
     pub name: String,
     /// Merge operators beside the built-in ones: those of the store's engine. Operands of an unknown one are kept as they are.
@@ -54,6 +60,8 @@ impl Default for WorkerOptions {
             poll: Duration::from_secs(2),
             beat: Duration::from_secs(5),
             idle_max: None,
+            jobs_max: None,
+            budget: CompactionBudget::default(),
             name: "worker".to_owned(),
             merge_operators: Vec::new(),
             seed: None,
@@ -70,6 +78,8 @@ impl fmt::Debug for WorkerOptions {
             .field("poll", &self.poll)
             .field("beat", &self.beat)
             .field("idle_max", &self.idle_max)
+            .field("jobs_max", &self.jobs_max)
+            .field("budget", &self.budget)
             .field("name", &self.name)
             .field("merge_operators", &operators)
             .field("seed", &self.seed)
@@ -89,6 +99,7 @@ impl WorkerOptions {
         if self.poll.is_zero() || self.beat.is_zero() {
             return too_small("poll and beat must be above zero");
         }
+        self.budget.validate()?;
         if self.name.len() > 255 {
             return too_small(&format!(
                 "the worker's name has {} bytes; at most 255 are possible",
@@ -122,13 +133,31 @@ pub struct WorkerReport {
 /// `Invalid`: options, or no store at `remote`. `Store`, `Unavailable` and `Corrupt` when the store's descriptor cannot be read; while it
 /// runs, a DFS that does not answer is waited for.
 pub async fn compact_store(remote: Arc<dyn Remote>, options: WorkerOptions) -> Result<WorkerReport> {
+    compact_store_until(remote, options, std::future::pending()).await
+}
+
+/// As [`compact_store`], but ends in order as soon as `until` is there, a signal for example, and reports what it did up to then. A job
+/// under way is given up: its claim shows no more life, so that the owner gives it to somebody else when the lease is over.
+///
+/// # Errors
+/// As [`compact_store`].
+pub async fn compact_store_until(
+    remote: Arc<dyn Remote>,
+    options: WorkerOptions,
+    until: impl Future<Output = ()>,
+) -> Result<WorkerReport> {
     options.validate()?;
     let selection = aquifer_io::select_backend(options.io)?;
     let Some(descriptor) = descriptor::read(&remote, &name::store()?).await? else {
         return Err(Error::invalid(format!("there is no store at {}: check the URL", remote.describe())));
     };
-    let engine_options =
-        Options { shards: 1, memory_bytes: options.memory_bytes, seed: options.seed, ..Options::default() };
+    let engine_options = Options {
+        shards: 1,
+        memory_bytes: options.memory_bytes,
+        compaction: options.budget,
+        seed: options.seed,
+        ..Options::default()
+    };
     let budget = ShardBudget::new(&engine_options, 1);
     let shared = Arc::new(Shared::of_worker(remote, descriptor.key_groups, &engine_options)?);
     let executor = ExecutorOptions {
@@ -145,41 +174,56 @@ pub async fn compact_store(remote: Arc<dyn Remote>, options: WorkerOptions) -> R
         budget,
         segments: Vec::new(),
     };
-    let (ended, mut has_ended) = oneshot::channel();
+    let (ended, has_ended) = oneshot::channel();
     let (stop, is_stopped) = oneshot::channel::<()>();
     let thread = aquifer_io::spawn_executor(executor, move || async move {
+        let report = Rc::new(Cell::new(WorkerReport::default()));
         let worked = async {
             let core = shard::open(start).await?;
-            Worker { core, options, report: WorkerReport::default() }.run().await
+            Worker { core, options, report: Rc::clone(&report) }.run().await
         };
         let stopped = async {
-            // Never sent: dropped with the future that waits for the worker.
+            // Sent, or dropped with the future that waits for the worker.
             let _ = is_stopped.await;
-            Err(Error::closed())
         };
         futures_util::pin_mut!(worked, stopped);
-        let outcome = futures_util::future::select(worked, stopped).await.factor_first().0;
-        drop(ended.send(outcome));
+        let outcome = match select(worked, stopped).await {
+            Either::Left((worked, _)) => worked,
+            Either::Right(_) => Ok(()),
+        };
+        drop(ended.send(outcome.map(|()| report.get())));
     })?;
-    let outcome = (&mut has_ended).await.unwrap_or_else(|_| Err(Error::closed()));
-    drop(stop);
+    futures_util::pin_mut!(until);
+    let outcome = match select(has_ended, until).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right((_, has_ended)) => {
+            let _ = stop.send(());
+            has_ended.await
+        }
+    };
     thread.join()?;
-    outcome
+    outcome.unwrap_or_else(|_| Err(Error::closed()))
 }
 
 /// A worker on its own thread.
 struct Worker {
     core: Rc<ShardCore>,
     options: WorkerOptions,
-    report: WorkerReport,
+    /// Read by whoever ends it in the middle.
+    report: Rc<Cell<WorkerReport>>,
 }
 
 impl Worker {
-    async fn run(mut self) -> Result<WorkerReport> {
+    async fn run(self) -> Result<()> {
         let mut idle_since = aquifer_io::now();
         let mut pause_ms = COMPACTION_PAUSE_MS.0;
         loop {
-            let pause = match self.one_job().await {
+            let done = self.one_job().await;
+            self.note(|report| report.uploaded_bytes = self.core.counters.compacted_bytes.get());
+            if self.options.jobs_max.is_some_and(|most| self.report.get().jobs >= most) {
+                return Ok(());
+            }
+            let pause = match done {
                 Ok(true) => {
                     (idle_since, pause_ms) = (aquifer_io::now(), COMPACTION_PAUSE_MS.0);
                     continue;
@@ -187,21 +231,25 @@ impl Worker {
                 Ok(false) => self.options.poll,
                 // Another job may do better, and this one's owner waits for nobody.
                 Err(_) => {
-                    self.report.given_up += 1;
                     pause_ms = (pause_ms * 2).min(COMPACTION_PAUSE_MS.1);
                     Duration::from_millis(pause_ms)
                 }
             };
-            self.report.uploaded_bytes = self.core.counters.compacted_bytes.get();
             if self.options.idle_max.is_some_and(|most| idle_since.elapsed() >= most) {
-                return Ok(self.report);
+                return Ok(());
             }
             aquifer_io::sleep(pause).await;
         }
     }
 
+    fn note(&self, change: impl FnOnce(&mut WorkerReport)) {
+        let mut report = self.report.get();
+        change(&mut report);
+        self.report.set(report);
+    }
+
     /// Does one job, if there is one that is free.
-    async fn one_job(&mut self) -> Result<bool> {
+    async fn one_job(&self) -> Result<bool> {
         let remote = Arc::clone(&self.core.shared.remote);
         let free: Vec<(String, Folder)> = match look_at_all(&remote).await {
             Ok(folders) => folders.into_iter().filter(|(_, folder)| folder.is_free()).collect(),
@@ -217,13 +265,15 @@ impl Worker {
             let claim = name::in_folder(folder, &offer::claim(found.voids))?;
             let who = Content::from(self.options.name.clone().into_bytes());
             if remote.put_if_absent(&claim, who).await? == PutOutcome::Created {
+                // Until its result stands, also if nobody is left to say so.
+                self.note(|report| report.given_up += 1);
                 return self.carry_out(folder, found.voids).await.map(|()| true);
             }
         }
         Ok(false)
     }
 
-    async fn carry_out(&mut self, folder: &str, claim: u32) -> Result<()> {
+    async fn carry_out(&self, folder: &str, claim: u32) -> Result<()> {
         let remote = &self.core.shared.remote;
         let job = name::in_folder(folder, "job")?;
         let offer = match remote.get(&job, MANIFEST_BYTES_MAX).await {
@@ -263,9 +313,11 @@ impl Worker {
         check()?;
         let done = name::in_folder(folder, "done")?;
         let result = Content::from(offer::encode_result(&offer, &outcome)?);
-        match remote.put_if_absent(&done, result).await? {
-            PutOutcome::Created => self.report.jobs += 1,
-            PutOutcome::Exists => self.report.given_up += 1,
+        if remote.put_if_absent(&done, result).await? == PutOutcome::Created {
+            self.note(|report| {
+                report.jobs += 1;
+                report.given_up -= 1;
+            });
         }
         Ok(())
     }

@@ -105,6 +105,21 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// What a store has before its first manifest.
+    pub(crate) fn empty(key_groups: u16) -> Self {
+        Self {
+            number: 0,
+            epoch: 0,
+            attempt: 0,
+            checkpoint: 0,
+            sequence_next: 1,
+            key_groups,
+            groups: 0..key_groups,
+            segments: Vec::new(),
+            metadata: Vec::new(),
+        }
+    }
+
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         if self.segments.len() > MANIFEST_SEGMENTS_MAX {
             return Err(Error::invalid(format!(

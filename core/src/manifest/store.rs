@@ -60,6 +60,25 @@ impl ManifestStore {
         }
     }
 
+    /// Manifest `number`; `None` if there is none of this number.
+    pub(crate) async fn find(&self, number: u64) -> Result<Option<Manifest>> {
+        // One that exists and cannot be read is an error of `read`.
+        match self.remote.head(&name::manifest(&self.groups, number)?).await {
+            Err(error) if error.kind() == RemoteErrorKind::NotFound => Ok(None),
+            _ => self.read(number).await.map(Some),
+        }
+    }
+
+    /// The manifest that committed checkpoint `checkpoint`; of `None` the newest manifest, which has the state of the newest checkpoint.
+    /// `None` if there is no such one.
+    pub(crate) async fn of_checkpoint(&self, checkpoint: Option<u64>) -> Result<Option<Manifest>> {
+        match checkpoint {
+            None => self.newest().await,
+            // A manifest between checkpoints, as openings write it, committed none.
+            Some(number) => Ok(self.find(number).await?.filter(|found| found.checkpoint == number)),
+        }
+    }
+
     /// Reads and verifies manifest `number`.
     pub(crate) async fn read(&self, number: u64) -> Result<Manifest> {
         let name = name::manifest(&self.groups, number)?;

@@ -241,6 +241,11 @@ impl SegmentHead {
         self.separators.count()
     }
 
+    /// No key of the partition at `position` is below it, every key of the ones before is. Empty past the last.
+    pub(crate) fn separator(&self, position: usize) -> &[u8] {
+        self.separators.get(position)
+    }
+
     /// The partition at `position`; `None` past the last.
     #[inline]
     pub(crate) fn partition(&self, position: usize) -> Option<PartitionHandle> {

@@ -218,6 +218,17 @@ impl PartitionMeta {
         Some(BlockHandle { offset: offset.checked_add(start)?, bytes: end - start, crc })
     }
 
+    /// No key of the block at `position` is below it, every key of the blocks before is. Empty past the last.
+    pub(crate) fn separator(&self, position: usize) -> &[u8] {
+        self.separators.get(position)
+    }
+
+    /// Bytes of its filter.
+    #[cfg(feature = "cli")]
+    pub(crate) fn filter_bytes(&self) -> usize {
+        self.payload.len() - self.largest.end
+    }
+
     /// Its smallest key.
     pub(crate) fn smallest(&self) -> &[u8] {
         self.separators.get(0)

@@ -17,6 +17,10 @@ pub enum Fault {
     Away,
     /// It is applied, but its answer is lost.
     AnswerLost,
+    /// Whoever asks is dead: it never reaches the store, and there is no answer.
+    Dead,
+    /// It is applied, but whoever asked is dead by then.
+    DeadAfter,
 }
 
 type Decide = Box<dyn FnMut(&'static str, &str) -> Fault + Send>;
@@ -58,6 +62,14 @@ impl Faulty {
             Fault::None => request(&self.inner),
             Fault::Away => {
                 Box::pin(async move { Err(RemoteError::new(RemoteErrorKind::Unavailable, operation)) })
+            }
+            Fault::Dead => Box::pin(std::future::pending()),
+            Fault::DeadAfter => {
+                let request = request(&self.inner);
+                Box::pin(async move {
+                    drop(request.await);
+                    std::future::pending().await
+                })
             }
             Fault::AnswerLost => {
                 let request = request(&self.inner);

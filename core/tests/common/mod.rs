@@ -8,6 +8,7 @@
 )]
 
 pub mod faults;
+pub mod flips;
 
 use aquifer::{Client, Options};
 use aquifer_remote::server::{Server, ServerOptions};

@@ -1,0 +1,61 @@
+//! What a read costs in requests when nothing is cached.
+
+mod common;
+
+use aquifer::{Engine, Reader, ReaderOptions};
+use aquifer_remote::{Operation, Remote, metered};
+use std::sync::Arc;
+
+const KEYS: u32 = 5_000;
+
+fn key(n: u32) -> Vec<u8> {
+    format!("key-{n:05}").into_bytes()
+}
+
+/// One segment of many partitions.
+async fn fill(remote: Arc<dyn Remote>) {
+    let options = aquifer::Options { memory_bytes: 64 << 20, ..common::small(1) };
+    let engine = Engine::open(remote, options).await.unwrap();
+    for n in 0..KEYS {
+        engine.client().put(&key(n), &[b'v'; 100]).await.unwrap();
+    }
+    let checkpoint = engine.client().checkpoint(Vec::new()).await.unwrap();
+    assert_eq!(checkpoint.segments, 1);
+    engine.close().await.unwrap();
+}
+
+#[test]
+fn the_first_get_of_a_cold_segment_takes_two_reads_and_its_neighbours_none_or_one() {
+    let (remote, metrics) = metered(common::memory());
+    // Ranged reads alone: opening reads descriptor and manifest as whole objects.
+    let reads = || metrics.requests(Operation::GetRange);
+    aquifer::block_on(async {
+        fill(Arc::clone(&remote)).await;
+        let before = reads();
+        let engine = Engine::open(Arc::clone(&remote), common::small(1)).await.unwrap();
+        let client = engine.client();
+        assert_eq!(reads(), before, "nothing of the state is read before it is asked for");
+        assert!(client.get(&key(77)).await.unwrap().is_some());
+        assert_eq!(reads() - before, 2, "the tail, then one partition with its meta and its blocks");
+        assert!(client.get(&key(77)).await.unwrap().is_some());
+        assert_eq!(reads() - before, 2, "cached");
+        // Elsewhere in the segment: the tail is known.
+        let mut last = reads();
+        for n in [1, 2_222, 4_999] {
+            assert!(client.get(&key(n)).await.unwrap().is_some());
+            assert!(reads() - last <= 1, "one partition, or a block of a known one");
+            last = reads();
+        }
+        // Outside of the keys of the segment nobody is asked, and a filter says no without a block.
+        assert!(client.get(b"key-00077x").await.unwrap().is_none());
+        assert!(reads() - last <= 1);
+        engine.close().await.unwrap();
+
+        // A reader that takes nothing over pays the same.
+        let before = reads();
+        let reader = Reader::open(Arc::clone(&remote), ReaderOptions::default()).await.unwrap();
+        assert!(reader.get(&key(77)).await.unwrap().is_some());
+        assert_eq!(reads() - before, 2);
+        reader.close().await.unwrap();
+    });
+}
