@@ -18,7 +18,7 @@ use crate::limits::{
     BOTTOM_FIRST_BYTES_MAX, BOTTOM_FIRST_UNITS, BOTTOM_NEXT_UNITS, COMPACTION_FAN_IN, COMPACTION_INPUTS_MAX,
     COMPACTION_JOB_BYTES, COMPACTION_RUNS_MAX, LEVEL_MAX,
 };
-use crate::version::{Segment, SegmentId, SortedRun, Version};
+use crate::version::{Segment, SegmentId, SortedRun, Version, depth, intersection};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
@@ -270,21 +270,41 @@ fn class(bytes: u64, unit_bytes: u64) -> i32 {
     class
 }
 
+/// Bytes that a run would have if all key groups had as many as those that it reaches into: a flush of a part is as fresh as one of all.
+fn spread_bytes(run: &SortedRun, groups: &Range<u16>) -> u64 {
+    let mut counted = groups.start;
+    let mut covered = 0_u64;
+    for segment in run.segments.iter() {
+        let here = intersection(&segment.groups(), groups);
+        let fresh = here.start.max(counted)..here.end;
+        covered += fresh.len() as u64;
+        counted = counted.max(here.end);
+    }
+    run.bytes().saturating_mul(groups.len() as u64) / covered.max(1)
+}
+
 /// Below this, sizes do not matter: an upload costs a request, not bytes.
 const SMALLEST_TIER_BYTES: u64 = 64 * 1024;
 
 /// The smallest class that has enough tiers with nothing larger between them. What is smaller and lies between them goes along.
-fn merge_tiers(version: &Version, situation: &Situation) -> Option<Job> {
+fn merge_tiers<'a>(version: &'a Version, situation: &Situation) -> Option<Job> {
     let tiers: Vec<&SortedRun> = version.tiers().collect();
-    let classes: Vec<i32> = tiers.iter().map(|run| class(run.bytes(), situation.unit_bytes)).collect();
+    let class_of = |run: &&SortedRun| class(spread_bytes(run, &situation.groups), situation.unit_bytes);
+    let classes: Vec<i32> = tiers.iter().map(class_of).collect();
     let (smallest, largest) = (classes.iter().copied().min()?, classes.iter().copied().max()?);
-    let flushed = classes.iter().filter(|&&class| class == 0).count();
+    let is_flushed = |(run, class): (&&'a SortedRun, &i32)| (*class == 0).then_some(*run);
+    let flushed = depth(tiers.iter().zip(&classes).filter_map(is_flushed), &situation.groups);
     // What is left to flushed memtables of the runs that a read may consult.
     let flushed_max = (COMPACTION_RUNS_MAX + flushed)
         .saturating_sub(version.depth(&situation.groups).max(flushed))
         .clamp(COMPACTION_FAN_IN, COMPACTION_RUNS_MAX);
     (smallest..=largest).find_map(|wanted| {
-        let enough = if wanted == 0 { flushed_max } else { COMPACTION_FAN_IN };
+        let enough = match wanted {
+            ..0 => COMPACTION_FAN_IN,
+            0 => flushed_max,
+            // Until they leave the flushed ones too little: most often the bottom takes them before.
+            1.. => COMPACTION_RUNS_MAX - COMPACTION_FAN_IN,
+        };
         // Stretches without a larger or busy tier, cut down to those between the first and the last member.
         let ends = |position: usize| {
             classes.get(position).is_some_and(|&class| class > wanted)
@@ -296,7 +316,8 @@ fn merge_tiers(version: &Version, situation: &Situation) -> Option<Job> {
         while start < tiers.len() {
             let end = (start..tiers.len()).find(|&position| ends(position)).unwrap_or(tiers.len());
             let mut members = (start..end).filter(|&position| classes.get(position) == Some(&wanted));
-            let count = members.clone().count();
+            let runs = members.clone().filter_map(|position| tiers.get(position).copied());
+            let count = depth(runs, &situation.groups);
             if let (Some(first), Some(last)) = (members.next(), members.next_back())
                 && count >= enough
             {

@@ -5,6 +5,7 @@
 //! slices: nothing of its job is installed.
 
 use super::budget::{CompactionBudget, Throttle};
+use super::demand::Demand;
 use super::job::Job;
 use super::offer::Offer;
 use super::pick::{Situation, debt_bytes, has_merges, pick};
@@ -27,18 +28,19 @@ pub(crate) struct CompactionState {
     pub(crate) budget: CompactionBudget,
     pub(crate) uploads: Throttle,
     pub(crate) disk: Throttle,
+    pub(crate) demand: Demand,
     pub(crate) remote: Option<RemoteCompaction>,
     /// Inputs of jobs that are offered or came back.
     busy: RefCell<HashSet<SegmentId>>,
     offers: Cell<usize>,
     /// Jobs that no other process did.
     returned: RefCell<VecDeque<Job>>,
-    /// Bytes of the segment that the last full memtable became.
+    /// Bytes that flushes make of all key groups between two flushes of the same ones.
     unit_bytes: Cell<u64>,
 }
 
 impl CompactionState {
-    pub(crate) fn new(options: &Options, shards: usize, memtable_bytes: usize) -> Self {
+    pub(crate) fn new(options: &Options, shards: usize, unit_bytes: usize) -> Self {
         let budget = options.compaction;
         Self {
             budget,
@@ -47,17 +49,19 @@ impl CompactionState {
             returned: RefCell::new(VecDeque::new()),
             uploads: Throttle::new(budget.upload_bytes_per_s, shards),
             disk: Throttle::new(budget.disk_bytes_per_s, shards),
+            demand: Demand::default(),
             busy: RefCell::new(HashSet::new()),
-            unit_bytes: Cell::new(memtable_bytes as u64 * 3 / 4),
+            unit_bytes: Cell::new(unit_bytes as u64),
         }
     }
 
-    /// Bytes of the segment that a full memtable becomes, about.
+    /// Bytes that flushes make of all key groups between two flushes of the same ones, about: a run of that size is a fresh one.
     pub(crate) fn unit_bytes(&self) -> u64 {
         self.unit_bytes.get()
     }
 
-    /// A full memtable became a segment of `bytes`. The unit follows slowly, so that size classes do not jump.
+    /// A full memtable, all of whose parts would have made `bytes`, became a segment. The unit follows slowly, so that size classes do not
+    /// jump.
     pub(crate) fn full_memtable_flushed(&self, bytes: u64) {
         self.unit_bytes.set(((3 * self.unit_bytes.get() + bytes) / 4).max(1));
     }

@@ -6,7 +6,7 @@ use crate::answer::{Answer, Source};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_of;
-use crate::memtable::{Found, Memtable};
+use crate::memtable::{Found, Memtables};
 use crate::resolve::{Base, Resolver};
 use crate::segment::data::DataBlock;
 use crate::segment::filter;
@@ -177,11 +177,12 @@ impl ShardCore {
     /// What a memtable says of `key`, if that ends the search.
     fn search_memtable<'a>(
         &self,
-        memtable: &'a Memtable,
+        memtables: &'a Memtables,
         key: &[u8],
         at: u64,
         resolver: &mut Resolver,
     ) -> Result<Option<Base<'a>>> {
+        let Some(memtable) = memtables.of(key) else { return Ok(None) };
         match memtable.get(key, at) {
             None => Ok(None),
             Some(Found::RangeDeleted { .. }) => Ok(Some(Base::Nothing)),
