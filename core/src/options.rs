@@ -174,7 +174,7 @@ pub(crate) struct ShardBudget {
 
 /// Most parts of a memtable, and the least memory for each: smaller ones would make too small uploads.
 const MEMTABLE_PARTS_MAX: u64 = 8;
-const MEMTABLE_PART_BYTES_MIN: u64 = 256 * 1024;
+const MEMTABLE_PART_BYTES_MIN: u64 = 64 * 1024;
 
 impl ShardBudget {
     pub(crate) fn new(options: &Options, shards: usize) -> Self {
