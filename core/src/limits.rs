@@ -90,6 +90,8 @@ pub(crate) const COMPACTION_OFFERS_MAX: usize = 4;
 pub(crate) const COMPACTION_CLAIMS_MAX: u32 = 4;
 /// Pause of compaction after a failure: first, and most.
 pub(crate) const COMPACTION_PAUSE_MS: (u64, u64) = (1_000, 30_000);
+/// Pause of an idle shard's compaction before it looks whether something has expired, while something will: least, and most.
+pub(crate) const COMPACTION_EXPIRY_PAUSE_MS: (u64, u64) = (5_000, 3_600_000);
 
 const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= 2 * COMPACTION_FAN_IN);
 const _: () = assert!(COMPACTION_INPUTS_MAX > COMPACTION_RUNS_MAX);

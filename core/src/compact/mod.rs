@@ -10,6 +10,8 @@ mod job;
 mod model;
 mod offer;
 mod pick;
+#[cfg(test)]
+mod pick_test;
 pub(crate) mod remote;
 pub(crate) mod run;
 mod work;

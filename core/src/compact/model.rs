@@ -79,7 +79,7 @@ impl Store {
                 / (self.memtable.len() as u64 + 1),
             now_ms: self.now_ms,
             busy: HashSet::new(),
-            covers: Vec::new(),
+            covered: HashSet::new(),
         }
     }
 

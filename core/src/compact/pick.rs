@@ -14,11 +14,14 @@
 //! bottom, so a version that nobody writes to settles.
 
 use super::job::{Job, JobKind};
+use crate::key::group_prefix;
 use crate::limits::{
     BOTTOM_FIRST_BYTES_MAX, BOTTOM_FIRST_UNITS, BOTTOM_NEXT_UNITS, COMPACTION_FAN_IN, COMPACTION_INPUTS_MAX,
     COMPACTION_JOB_BYTES, COMPACTION_RUNS_MAX, LEVEL_MAX,
 };
+use crate::segment::ranges::RangeDeletes;
 use crate::version::{Segment, SegmentId, SortedRun, Version, depth, intersection};
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
@@ -34,16 +37,27 @@ pub(crate) struct Situation {
     pub(crate) now_ms: u64,
     /// Segments that another job reads already: another process may be at work on it.
     pub(crate) busy: HashSet<SegmentId>,
-    /// Deletions of key ranges that are known, with the sequence of their run.
-    pub(crate) covers: Vec<Cover>,
+    /// Parts of segments, by the first key group that counts there, all of whose keys a newer deletion of a range takes: see [`covered_by`].
+    pub(crate) covered: HashSet<(SegmentId, u16)>,
 }
 
-/// A deletion of all keys from `from` to below `to`, as old as `sequence`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cover {
-    pub(crate) sequence: u64,
-    pub(crate) from: Box<[u8]>,
-    pub(crate) to: Box<[u8]>,
+/// What of `version` the range deletions of `newer`, one of its segments, take as a whole.
+pub(crate) fn covered_by(version: &Version, newer: &Segment, ranges: &RangeDeletes) -> Vec<(SegmentId, u16)> {
+    let age = |segment: &Segment| (segment.entry.level, Reverse(segment.entry.sequence));
+    let (from, to) = (group_prefix(newer.entry.groups.start), group_prefix(newer.entry.groups.end));
+    let ranges = ranges.clipped(&from, &to).map(|(from, to)| Box::from(from)..Box::from(to));
+    let ranges = RangeDeletes::new(ranges.collect());
+    let is_taken = |older: &&Rc<Segment>| {
+        // Its own range deletions may reach further than its keys, and hide what is older still: then it stays.
+        age(older) > age(newer) && older.facts.range_deletions == 0 && older.is_covered(&ranges)
+    };
+    version.segments().filter(is_taken).map(|older| (older.id(), older.entry.groups.start)).collect()
+}
+
+/// The next moment, in the store's time domain, at which time alone may give [`pick`] something to do.
+pub(crate) fn next_expiry_ms(version: &Version, now_ms: u64) -> Option<u64> {
+    let expiring = version.segments().filter(|segment| segment.facts.expiring > 0);
+    expiring.map(|segment| segment.facts.expiry_ms_max).filter(|&moment| moment > now_ms).min()
 }
 
 /// The next job; `None` if all is well.
@@ -72,7 +86,7 @@ fn drop_dead(version: &Version, situation: &Situation) -> Option<Job> {
         let newer_merges = has_merges(version.runs.iter().take(position), &situation.groups);
         let (mut here, mut alive) = (Vec::new(), Vec::new());
         for segment in run.segments.iter() {
-            let covered = || situation.covers.iter().any(|cover| covers(cover, segment));
+            let covered = || situation.covered.contains(&(segment.id(), segment.entry.groups.start));
             // An expired entry is a deletion to what is below it.
             let expired = || {
                 !newer_merges
@@ -98,14 +112,6 @@ fn drop_dead(version: &Version, situation: &Situation) -> Option<Job> {
 /// Whether a run holds operands for keys of `groups`. What they stand on may have expired since they were written, and still counts.
 pub(crate) fn has_merges<'a>(mut runs: impl Iterator<Item = &'a SortedRun>, groups: &Range<u16>) -> bool {
     runs.any(|run| run.touching(groups).any(|segment| segment.facts.merges > 0))
-}
-
-/// Whether a newer deletion of a range takes every key of the segment. Its own range deletions may reach further: then it stays.
-fn covers(cover: &Cover, segment: &Segment) -> bool {
-    cover.sequence > segment.entry.sequence
-        && segment.facts.range_deletions == 0
-        && cover.from <= segment.from
-        && *segment.entry.largest < *cover.to
 }
 
 /// Neighbouring tiers of which one lies wholly beside the other.

@@ -18,6 +18,7 @@ use crate::limits::LEVEL_MAX;
 use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtables;
 use crate::segment::Place;
+use crate::segment::ranges::RangeDeletes;
 use crate::shard::blocks::HeadPin;
 use std::ops::Range;
 use std::rc::Rc;
@@ -167,6 +168,14 @@ impl Segment {
             (self.entry.largest.clone(), true)
         } else {
             (Box::from(clip), false)
+        }
+    }
+
+    /// Whether `ranges` take every key that may be found in it here.
+    pub(crate) fn is_covered(&self, ranges: &RangeDeletes) -> bool {
+        match self.to() {
+            (to, true) => ranges.covers_all(&self.from, &to),
+            (to, false) => ranges.covers_below(&self.from, &to),
         }
     }
 
