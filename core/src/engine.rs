@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_running: AtomicBool,
     pub(crate) operators: MergeOperators,
     pub(crate) snapshot_next: AtomicU64,
-    ttl_time: TtlTime,
+    pub(crate) ttl_time: TtlTime,
     event_time_ms: AtomicU64,
     manifest: Mutex<Manifest>,
     closed: AtomicBool,

@@ -65,9 +65,9 @@ pub(crate) const MEMTABLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The leveled bottom; tiers are level 0.
 pub(crate) const LEVEL_MAX: u8 = 1;
 /// Sorted runs that a point read may have to consult before the flushed ones among them are merged.
-pub(crate) const COMPACTION_RUNS_MAX: usize = 32;
+pub(crate) const COMPACTION_RUNS_MAX: usize = 20;
 /// Sorted runs of a key group from which on writes are slowed down, and at which most.
-pub(crate) const RUNS_DEBT: (u64, u64) = (40, 96);
+pub(crate) const RUNS_DEBT: (u64, u64) = (32, 80);
 /// The same for what compaction is behind by, in full memtables.
 pub(crate) const COMPACTION_DEBT_UNITS: (u64, u64) = (32, 128);
 /// Runs of one size class that are merged, and the factor between classes; flushed memtables wait for more.
@@ -90,6 +90,8 @@ pub(crate) const COMPACTION_OFFERS_MAX: usize = 4;
 pub(crate) const COMPACTION_CLAIMS_MAX: u32 = 4;
 /// Pause of compaction after a failure: first, and most.
 pub(crate) const COMPACTION_PAUSE_MS: (u64, u64) = (1_000, 30_000);
+/// Pause of an idle shard's compaction before it looks whether something has expired, while something will: least, and most.
+pub(crate) const COMPACTION_EXPIRY_PAUSE_MS: (u64, u64) = (5_000, 3_600_000);
 
 const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= 2 * COMPACTION_FAN_IN);
 const _: () = assert!(COMPACTION_INPUTS_MAX > COMPACTION_RUNS_MAX);

@@ -139,14 +139,31 @@ impl Options {
 
 /// How a shard divides its share of the memory budget.
 ///
-/// A quarter is for writes, in four equal parts: the memtable that takes them, the one being flushed, that one's encoded segment,
-/// and compaction (half for what it reads, half for what it writes). One sixteenth is for the buffers of file reads and writes, half
-/// as much for blocks on their way to the SSD, one thirty-second for the mailbox, one sixteenth for what nobody counts (the allocator's
-/// rounding, zstd's contexts, tasks). The rest is the cache's, the index of its SSD tier
+/// A quarter is for writes: one sixteenth for compaction (half for what it reads, half for what it writes), three for memtables. The memtable
+/// that takes writes is in parts, of which the fullest is flushed when all together are full; the more parts, the less of the three
+/// sixteenths has to be kept for what is flushed and for its encoded segment:
+///
+/// ```text
+/// parts   takes writes   may wait for their upload beside it   encoded   of the shard's memory
+///     1          0.063                                 0.063     0.063
+///     2          0.080                                 0.054     0.054
+///     4          0.104                                 0.042     0.042
+///     8          0.121                                 0.040     0.027
+/// ```
+/// While a checkpoint has all parts flushed at once, what that takes beyond the table comes from the cache. One sixteenth of the memory is
+/// for the buffers of file reads and writes, half as much for blocks on their way to the SSD, one thirty-second for the mailbox, one
+/// sixteenth for what nobody counts (the allocator's rounding, zstd's contexts, tasks). The rest is the cache's, the index of its SSD tier
 /// included; up to half of it may go to filters and indexes of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardBudget {
+    /// Of the memtable that takes writes, all of its parts together.
     pub(crate) memtable_bytes_max: usize,
+    /// The same and all that wait for their upload: at this, writes wait.
+    pub(crate) memtables_bytes_max: usize,
+    pub(crate) memtable_parts: usize,
+    /// Of encoded segments under upload, before the cache has to give.
+    pub(crate) encoded_bytes: usize,
+    pub(crate) compaction_bytes: usize,
     pub(crate) buffer_bytes: usize,
     pub(crate) write_buffer_bytes: usize,
     pub(crate) cache_bytes: usize,
@@ -155,18 +172,28 @@ pub(crate) struct ShardBudget {
     pub(crate) disk_bytes: u64,
 }
 
+/// Most parts of a memtable, and the least memory for each: smaller ones would make too small uploads.
+const MEMTABLE_PARTS_MAX: u64 = 8;
+const MEMTABLE_PART_BYTES_MIN: u64 = 64 * 1024;
+
 impl ShardBudget {
     pub(crate) fn new(options: &Options, shards: usize) -> Self {
         let shards = shards.max(1) as u64;
         let memory = options.memory_bytes / shards;
-        let memtable = (memory / 16).min(MEMTABLE_BYTES_MAX);
+        let compaction = memory / 16;
+        let (parts, memtable, waiting, encoded) = memtables(memory);
         let buffers = (memory / 16).clamp(1024 * 1024, 32 * 1024 * 1024);
         let mailbox = (memory / 32).max(256 * 1024);
         let uncounted = memory / 16;
-        let cache = memory.saturating_sub(memtable * 4 + buffers + buffers / 2 + mailbox + uncounted);
+        let writes = memtable + waiting + encoded + compaction;
+        let cache = memory.saturating_sub(writes + buffers + buffers / 2 + mailbox + uncounted);
         let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Self {
             memtable_bytes_max: bytes(memtable),
+            memtables_bytes_max: bytes(memtable + waiting),
+            memtable_parts: bytes(parts),
+            encoded_bytes: bytes(encoded),
+            compaction_bytes: bytes(compaction),
             buffer_bytes: bytes(buffers),
             write_buffer_bytes: bytes(buffers / 2),
             cache_bytes: bytes(cache),
@@ -175,6 +202,30 @@ impl ShardBudget {
             disk_bytes: options.disk_bytes / shards,
         }
     }
+
+    /// What flushes make of all key groups between two flushes of the same ones, before any was seen: entries take two thirds of a
+    /// memtable, and the fullest part is that much above the mean.
+    pub(crate) fn flush_unit_bytes(&self) -> usize {
+        self.memtable_bytes_max * 2 / 3 * (2 * self.memtable_parts) / (self.memtable_parts + 1)
+    }
+
+    /// What memtables and their encoded segments may take beyond their share while so much is frozen.
+    pub(crate) fn borrowed_bytes(&self, frozen_bytes: usize) -> usize {
+        frozen_bytes.saturating_sub(self.encoded_bytes)
+    }
+}
+
+/// Parts of a memtable, bytes of all that take writes, of what may wait for its upload beside them, and of encoded segments: three
+/// sixteenths of `memory`.
+fn memtables(memory: u64) -> (u64, u64, u64, u64) {
+    let share = memory * 3 / 16;
+    let most = (share / 2 / MEMTABLE_PART_BYTES_MIN).clamp(1, MEMTABLE_PARTS_MAX);
+    let parts = 1 << most.ilog2();
+    // In thousandths of what takes writes: the fullest part, when parts are evenly spread in fullness.
+    let fullest = 2000 / (parts + 1);
+    let waiting = fullest.max(333);
+    let memtable = (share * 1000 / (1000 + waiting + fullest)).min(MEMTABLE_BYTES_MAX);
+    (parts, memtable, memtable * waiting / 1000, memtable * fullest / 1000)
 }
 
 #[cfg(test)]
@@ -189,13 +240,18 @@ mod tests {
                     Options { memory_bytes: mib * 1024 * 1024 * shards as u64, shards, ..Options::default() };
                 options.validate().unwrap();
                 let budget = ShardBudget::new(&options, shards);
-                let sum = budget.memtable_bytes_max * 4
+                let sum = budget.memtables_bytes_max
+                    + budget.encoded_bytes
+                    + budget.compaction_bytes
                     + budget.buffer_bytes
                     + budget.write_buffer_bytes
                     + budget.mailbox_bytes_max
                     + budget.cache_bytes;
                 assert!(sum as u64 <= options.memory_bytes / shards as u64, "{mib} MiB a shard: {budget:?}");
-                assert!(budget.cache_bytes > budget.memtable_bytes_max);
+                assert!(budget.cache_bytes > 2 * budget.memtable_bytes_max);
+                // A checkpoint freezes all of it at once.
+                let borrowed = budget.borrowed_bytes(budget.memtables_bytes_max);
+                assert!(borrowed < budget.cache_bytes / 2, "{mib} MiB a shard: {budget:?}");
             }
         }
     }

@@ -101,8 +101,10 @@ impl Resolver {
         written_ms: u64,
         operators: &MergeOperators,
     ) -> Result<()> {
-        // A clock may have stepped back between two writes: the older one was not dead for that.
-        self.alive_ms = Some(self.alive_ms.map_or(written_ms, |alive_ms| alive_ms.min(written_ms)));
+        // A clock may have stepped back between two writes: the older one was not dead for that. The moment of the read plays no part:
+        // a compaction that may take nothing for expired says 0.
+        let above = self.alive_ms.filter(|_| self.is_waiting());
+        self.alive_ms = Some(above.map_or(written_ms, |above| above.min(written_ms)));
         match self.waiting.last_mut().filter(|newer| newer.operator == operator) {
             Some(newer) => {
                 operators.merge(operator, operand, &newer.operand, &mut self.scratch)?;
@@ -292,6 +294,21 @@ mod tests {
 
     fn append(operand: &'static [u8], written_ms: u64, expires_ms: u64) -> Entry<'static> {
         Entry { op: Op::Merge { operator: operator_id("append"), operand, written_ms }, expires_ms }
+    }
+
+    /// A compaction after a reopening, whose clock still stood at 0, put an operand that expires on top of what had expired when it was
+    /// written: the moment of the read, asked for because the operand expires, counted for what lies below as well.
+    #[test]
+    fn what_had_expired_before_an_operand_was_written_is_not_under_it_whenever_it_is_folded() {
+        let (old, new) = (append(b"old", 5, 10), append(b"new", 20, 30));
+        let operators = MergeOperators::new(&[]).unwrap();
+        for now_ms in [0, 7, 25] {
+            for is_last in [false, true] {
+                let folded = fold(&[new, old], is_last, now_ms, &operators).unwrap();
+                assert_eq!(resolve(&[folded.entry()], 25).unwrap(), b"new", "folded at {now_ms}");
+            }
+            assert_eq!(resolve(&[new, old], now_ms).unwrap(), b"new", "read at {now_ms}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod codec;
 mod entry;
 #[path = "../src/error.rs"]
 mod error;
+#[path = "../src/key.rs"]
+mod key;
 #[path = "../src/limits.rs"]
 mod limits;
 #[path = "../src/memtable/mod.rs"]

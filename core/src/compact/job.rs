@@ -93,7 +93,15 @@ impl Job {
     pub(crate) fn change(&self, outputs: Vec<Rc<Segment>>) -> Change {
         match self.kind {
             JobKind::Move => Change::relabel(self.segments(), self.level, self.sequence),
-            _ => Change {
+            // Parts of one segment may stand side by side, and not all of them be dead.
+            JobKind::Drop => Change {
+                removed: self
+                    .segments()
+                    .map(|segment| (Rc::clone(segment), segment.entry.groups.clone()))
+                    .collect(),
+                added: outputs,
+            },
+            JobKind::Tiers | JobKind::Bottom | JobKind::Garbage => Change {
                 removed: self.segments().map(|segment| (Rc::clone(segment), self.groups.clone())).collect(),
                 added: outputs,
             },

@@ -4,11 +4,14 @@
 //! [`budget`]; [`run`] is the shard's task around them. [`offer`], [`remote`] and [`worker`] let other processes do the work. See decision 0008.
 
 pub(crate) mod budget;
+pub(crate) mod demand;
 mod job;
 #[cfg(test)]
 mod model;
 mod offer;
 mod pick;
+#[cfg(test)]
+mod pick_test;
 pub(crate) mod remote;
 pub(crate) mod run;
 mod work;

@@ -14,11 +14,14 @@
 //! bottom, so a version that nobody writes to settles.
 
 use super::job::{Job, JobKind};
+use crate::key::group_prefix;
 use crate::limits::{
     BOTTOM_FIRST_BYTES_MAX, BOTTOM_FIRST_UNITS, BOTTOM_NEXT_UNITS, COMPACTION_FAN_IN, COMPACTION_INPUTS_MAX,
     COMPACTION_JOB_BYTES, COMPACTION_RUNS_MAX, LEVEL_MAX,
 };
-use crate::version::{Segment, SegmentId, SortedRun, Version};
+use crate::segment::ranges::RangeDeletes;
+use crate::version::{Segment, SegmentId, SortedRun, Version, depth, intersection};
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
@@ -34,16 +37,27 @@ pub(crate) struct Situation {
     pub(crate) now_ms: u64,
     /// Segments that another job reads already: another process may be at work on it.
     pub(crate) busy: HashSet<SegmentId>,
-    /// Deletions of key ranges that are known, with the sequence of their run.
-    pub(crate) covers: Vec<Cover>,
+    /// Parts of segments, by the first key group that counts there, all of whose keys a newer deletion of a range takes: see [`covered_by`].
+    pub(crate) covered: HashSet<(SegmentId, u16)>,
 }
 
-/// A deletion of all keys from `from` to below `to`, as old as `sequence`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cover {
-    pub(crate) sequence: u64,
-    pub(crate) from: Box<[u8]>,
-    pub(crate) to: Box<[u8]>,
+/// What of `version` the range deletions of `newer`, one of its segments, take as a whole.
+pub(crate) fn covered_by(version: &Version, newer: &Segment, ranges: &RangeDeletes) -> Vec<(SegmentId, u16)> {
+    let age = |segment: &Segment| (segment.entry.level, Reverse(segment.entry.sequence));
+    let (from, to) = (group_prefix(newer.entry.groups.start), group_prefix(newer.entry.groups.end));
+    let ranges = ranges.clipped(&from, &to).map(|(from, to)| Box::from(from)..Box::from(to));
+    let ranges = RangeDeletes::new(ranges.collect());
+    let is_taken = |older: &&Rc<Segment>| {
+        // Its own range deletions may reach further than its keys, and hide what is older still: then it stays.
+        age(older) > age(newer) && older.facts.range_deletions == 0 && older.is_covered(&ranges)
+    };
+    version.segments().filter(is_taken).map(|older| (older.id(), older.entry.groups.start)).collect()
+}
+
+/// The next moment, in the store's time domain, at which time alone may give [`pick`] something to do.
+pub(crate) fn next_expiry_ms(version: &Version, now_ms: u64) -> Option<u64> {
+    let expiring = version.segments().filter(|segment| segment.facts.expiring > 0);
+    expiring.map(|segment| segment.facts.expiry_ms_max).filter(|&moment| moment > now_ms).min()
 }
 
 /// The next job; `None` if all is well.
@@ -72,7 +86,7 @@ fn drop_dead(version: &Version, situation: &Situation) -> Option<Job> {
         let newer_merges = has_merges(version.runs.iter().take(position), &situation.groups);
         let (mut here, mut alive) = (Vec::new(), Vec::new());
         for segment in run.segments.iter() {
-            let covered = || situation.covers.iter().any(|cover| covers(cover, segment));
+            let covered = || situation.covered.contains(&(segment.id(), segment.entry.groups.start));
             // An expired entry is a deletion to what is below it.
             let expired = || {
                 !newer_merges
@@ -98,14 +112,6 @@ fn drop_dead(version: &Version, situation: &Situation) -> Option<Job> {
 /// Whether a run holds operands for keys of `groups`. What they stand on may have expired since they were written, and still counts.
 pub(crate) fn has_merges<'a>(mut runs: impl Iterator<Item = &'a SortedRun>, groups: &Range<u16>) -> bool {
     runs.any(|run| run.touching(groups).any(|segment| segment.facts.merges > 0))
-}
-
-/// Whether a newer deletion of a range takes every key of the segment. Its own range deletions may reach further: then it stays.
-fn covers(cover: &Cover, segment: &Segment) -> bool {
-    cover.sequence > segment.entry.sequence
-        && segment.facts.range_deletions == 0
-        && cover.from <= segment.from
-        && *segment.entry.largest < *cover.to
 }
 
 /// Neighbouring tiers of which one lies wholly beside the other.
@@ -270,21 +276,41 @@ fn class(bytes: u64, unit_bytes: u64) -> i32 {
     class
 }
 
+/// Bytes that a run would have if all key groups had as many as those that it reaches into: a flush of a part is as fresh as one of all.
+fn spread_bytes(run: &SortedRun, groups: &Range<u16>) -> u64 {
+    let mut counted = groups.start;
+    let mut covered = 0_u64;
+    for segment in run.segments.iter() {
+        let here = intersection(&segment.groups(), groups);
+        let fresh = here.start.max(counted)..here.end;
+        covered += fresh.len() as u64;
+        counted = counted.max(here.end);
+    }
+    run.bytes().saturating_mul(groups.len() as u64) / covered.max(1)
+}
+
 /// Below this, sizes do not matter: an upload costs a request, not bytes.
 const SMALLEST_TIER_BYTES: u64 = 64 * 1024;
 
 /// The smallest class that has enough tiers with nothing larger between them. What is smaller and lies between them goes along.
-fn merge_tiers(version: &Version, situation: &Situation) -> Option<Job> {
+fn merge_tiers<'a>(version: &'a Version, situation: &Situation) -> Option<Job> {
     let tiers: Vec<&SortedRun> = version.tiers().collect();
-    let classes: Vec<i32> = tiers.iter().map(|run| class(run.bytes(), situation.unit_bytes)).collect();
+    let class_of = |run: &&SortedRun| class(spread_bytes(run, &situation.groups), situation.unit_bytes);
+    let classes: Vec<i32> = tiers.iter().map(class_of).collect();
     let (smallest, largest) = (classes.iter().copied().min()?, classes.iter().copied().max()?);
-    let flushed = classes.iter().filter(|&&class| class == 0).count();
+    let is_flushed = |(run, class): (&&'a SortedRun, &i32)| (*class == 0).then_some(*run);
+    let flushed = depth(tiers.iter().zip(&classes).filter_map(is_flushed), &situation.groups);
     // What is left to flushed memtables of the runs that a read may consult.
     let flushed_max = (COMPACTION_RUNS_MAX + flushed)
         .saturating_sub(version.depth(&situation.groups).max(flushed))
         .clamp(COMPACTION_FAN_IN, COMPACTION_RUNS_MAX);
     (smallest..=largest).find_map(|wanted| {
-        let enough = if wanted == 0 { flushed_max } else { COMPACTION_FAN_IN };
+        let enough = match wanted {
+            ..0 => COMPACTION_FAN_IN,
+            0 => flushed_max,
+            // Until they leave the flushed ones too little: most often the bottom takes them before.
+            1.. => COMPACTION_RUNS_MAX - COMPACTION_FAN_IN,
+        };
         // Stretches without a larger or busy tier, cut down to those between the first and the last member.
         let ends = |position: usize| {
             classes.get(position).is_some_and(|&class| class > wanted)
@@ -296,7 +322,8 @@ fn merge_tiers(version: &Version, situation: &Situation) -> Option<Job> {
         while start < tiers.len() {
             let end = (start..tiers.len()).find(|&position| ends(position)).unwrap_or(tiers.len());
             let mut members = (start..end).filter(|&position| classes.get(position) == Some(&wanted));
-            let count = members.clone().count();
+            let runs = members.clone().filter_map(|position| tiers.get(position).copied());
+            let count = depth(runs, &situation.groups);
             if let (Some(first), Some(last)) = (members.next(), members.next_back())
                 && count >= enough
             {

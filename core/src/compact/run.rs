@@ -5,16 +5,17 @@
 //! slices: nothing of its job is installed.
 
 use super::budget::{CompactionBudget, Throttle};
+use super::demand::Demand;
 use super::job::Job;
 use super::offer::Offer;
-use super::pick::{Situation, debt_bytes, has_merges, pick};
+use super::pick::{Situation, covered_by, debt_bytes, has_merges, next_expiry_ms, pick};
 use super::remote::{self, Ending, Offered, RemoteCompaction};
 use super::work::{self, Mandate, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{COMPACTION_OFFERS_MAX, COMPACTION_PAUSE_MS};
-use crate::options::Options;
+use crate::limits::{COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_PAUSE_MS};
+use crate::options::{Options, TtlTime};
 use crate::shard::{ShardCore, add};
-use crate::version::{SegmentId, SortedRun, invariants};
+use crate::version::{SegmentId, SortedRun, Version, invariants};
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
@@ -27,37 +28,43 @@ pub(crate) struct CompactionState {
     pub(crate) budget: CompactionBudget,
     pub(crate) uploads: Throttle,
     pub(crate) disk: Throttle,
+    pub(crate) demand: Demand,
     pub(crate) remote: Option<RemoteCompaction>,
     /// Inputs of jobs that are offered or came back.
     busy: RefCell<HashSet<SegmentId>>,
+    /// What range deletions take as a whole: see [`Situation::covered`].
+    covered: RefCell<HashSet<(SegmentId, u16)>>,
     offers: Cell<usize>,
     /// Jobs that no other process did.
     returned: RefCell<VecDeque<Job>>,
-    /// Bytes of the segment that the last full memtable became.
+    /// Bytes that flushes make of all key groups between two flushes of the same ones.
     unit_bytes: Cell<u64>,
 }
 
 impl CompactionState {
-    pub(crate) fn new(options: &Options, shards: usize, memtable_bytes: usize) -> Self {
+    pub(crate) fn new(options: &Options, shards: usize, unit_bytes: usize) -> Self {
         let budget = options.compaction;
         Self {
             budget,
             remote: options.remote_compaction,
+            covered: RefCell::new(HashSet::new()),
             offers: Cell::new(0),
             returned: RefCell::new(VecDeque::new()),
             uploads: Throttle::new(budget.upload_bytes_per_s, shards),
             disk: Throttle::new(budget.disk_bytes_per_s, shards),
+            demand: Demand::default(),
             busy: RefCell::new(HashSet::new()),
-            unit_bytes: Cell::new(memtable_bytes as u64 * 3 / 4),
+            unit_bytes: Cell::new(unit_bytes as u64),
         }
     }
 
-    /// Bytes of the segment that a full memtable becomes, about.
+    /// Bytes that flushes make of all key groups between two flushes of the same ones, about: a run of that size is a fresh one.
     pub(crate) fn unit_bytes(&self) -> u64 {
         self.unit_bytes.get()
     }
 
-    /// A full memtable became a segment of `bytes`. The unit follows slowly, so that size classes do not jump.
+    /// A full memtable, all of whose parts would have made `bytes`, became a segment. The unit follows slowly, so that size classes do not
+    /// jump.
     pub(crate) fn full_memtable_flushed(&self, bytes: u64) {
         self.unit_bytes.set(((3 * self.unit_bytes.get() + bytes) / 4).max(1));
     }
@@ -71,15 +78,17 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
     }
     let mut pause_ms = COMPACTION_PAUSE_MS.0;
     loop {
-        let picked = || {
-            if core.shared.is_stopped() {
-                // A shard that stopped wakes up to end.
-                return Some(None);
-            }
-            let returned = core.compaction.returned.borrow_mut().pop_front().map(|job| (job, true));
-            returned.or_else(|| pick(&core.version(), &situation(&core)).map(|job| (job, false))).map(Some)
+        look_for_covered(&core).await;
+        if core.shared.is_stopped() {
+            // A shard that stopped wakes up to end.
+            return;
+        }
+        let returned = core.compaction.returned.borrow_mut().pop_front().map(|job| (job, true));
+        let picked = || pick(&core.version(), &situation(&core)).map(|job| (job, false));
+        let Some((job, was_offered)) = returned.or_else(picked) else {
+            change_or_expiry(&core).await;
+            continue;
         };
-        let Some((job, was_offered)) = core.runs_changed.wait(picked).await else { return };
         if !was_offered && is_offered(&core, &job) {
             offer(&core, job);
             continue;
@@ -96,6 +105,46 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
                 aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
                 pause_ms = (pause_ms * 2).min(COMPACTION_PAUSE_MS.1);
             }
+        }
+    }
+}
+
+/// Waits until runs come or go, or until time alone may have given something to do. Without anything that expires there is no timer.
+async fn change_or_expiry(core: &ShardCore) {
+    let mut was_asked = false;
+    // Asked at once, then after each change: whoever waits has just looked at what there is.
+    let change = core.runs_changed.wait(|| std::mem::replace(&mut was_asked, true).then_some(()));
+    let now_ms = core.shared.now_ms();
+    let Some(expiry_ms) = next_expiry_ms(&core.version(), now_ms) else { return change.await };
+    let pause_ms = match core.shared.ttl_time {
+        TtlTime::Processing => {
+            (expiry_ms - now_ms).clamp(COMPACTION_EXPIRY_PAUSE_MS.0, COMPACTION_EXPIRY_PAUSE_MS.1)
+        }
+        // Nobody tells the shard that event time has moved.
+        TtlTime::Event => COMPACTION_EXPIRY_PAUSE_MS.0,
+    };
+    let expiry = aquifer_io::sleep(Duration::from_millis(pause_ms));
+    futures_util::pin_mut!(change, expiry);
+    futures_util::future::select(change, expiry).await;
+}
+
+/// Finds out what newer range deletions take as a whole. Their segments' heads say what they delete; mostly there are none of these.
+async fn look_for_covered(core: &ShardCore) {
+    let has_ranges = |version: &Version| version.segments().any(|segment| segment.facts.range_deletions > 0);
+    loop {
+        let version = core.version();
+        let mut covered = HashSet::new();
+        if has_ranges(&version) {
+            for segment in version.segments().filter(|segment| segment.facts.range_deletions > 0) {
+                // A head that cannot be read now says nothing: a merge will report it, and nothing is dropped for it.
+                if let Ok((head, _)) = core.head(segment).await {
+                    covered.extend(covered_by(&version, segment, head.range_deletes()));
+                }
+            }
+        }
+        *core.compaction.covered.borrow_mut() = covered;
+        if Rc::ptr_eq(&version, &core.version()) {
+            return;
         }
     }
 }
@@ -162,7 +211,7 @@ pub(crate) fn situation(core: &ShardCore) -> Situation {
         unit_bytes: core.compaction.unit_bytes.get(),
         now_ms: if memtables_merge(core) { 0 } else { core.shared.now_ms() },
         busy: core.compaction.busy.borrow().clone(),
-        covers: Vec::new(),
+        covered: core.compaction.covered.borrow().clone(),
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
         lower: Box::from(group_prefix(mandate.job.groups.start)),
         group: None,
         cuts: mandate.job.cuts(),
-        output_bytes_max: core.budget.memtable_bytes_max / 2,
+        output_bytes_max: core.budget.compaction_bytes / 2,
         outcome: Outcome::default(),
     };
     let mut merge = Merge::new(open_inputs(core, mandate.job).await?, false);
@@ -123,7 +123,7 @@ async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
 }
 
 async fn open_inputs(core: &ShardCore, job: &Job) -> Result<Vec<Run>> {
-    let share = core.budget.memtable_bytes_max / 2 / job.inputs.len().max(1);
+    let share = core.budget.compaction_bytes / 2 / job.inputs.len().max(1);
     let window_bytes = share.clamp(COMPACTION_WINDOW_BYTES.0, COMPACTION_WINDOW_BYTES.1);
     let (from, to) = (group_prefix(job.groups.start), group_prefix(job.groups.end));
     let mut inputs = Vec::with_capacity(job.inputs.len());
@@ -224,9 +224,8 @@ impl Work<'_> {
         let mut entry = encoded.entry(job.sequence)?;
         (entry.object, entry.level) = (object, job.level);
         let segment = Rc::new(Segment::new(entry));
-        if self.core.compaction.disk.try_take(u64::from(encoded.bytes)) {
-            self.core.cache_written(&segment, encoded);
-        }
+        let with_data = self.core.is_read() && self.core.compaction.disk.try_take(u64::from(encoded.bytes));
+        self.core.cache_written(&segment, encoded, with_data);
         self.outcome.outputs.push(segment);
         Ok(())
     }

@@ -18,6 +18,7 @@ mod index;
 mod merge;
 #[cfg(test)]
 mod model_test;
+mod parts;
 mod ranges;
 mod record;
 mod slots;
@@ -27,6 +28,7 @@ pub(crate) use cursor::Cursor;
 #[cfg(test)]
 use cursor::Visible;
 pub(crate) use merge::MergeWrite;
+pub(crate) use parts::Memtables;
 pub(crate) use ranges::RangeDeletion;
 
 use crate::entry::Entry;

@@ -40,9 +40,13 @@ impl RangeDeletes {
     }
 
     /// Whether every key from `from` to `to`, inclusive, is deleted in all that is older.
-    #[cfg_attr(not(test), expect(dead_code, reason = "merges re-encode every block for now: decision 0009"))]
     pub(crate) fn covers_all(&self, from: &[u8], to: &[u8]) -> bool {
         self.ending_after(from).first().is_some_and(|range| *range.start <= *from && *to < *range.end)
+    }
+
+    /// The same up to `to`, exclusive.
+    pub(crate) fn covers_below(&self, from: &[u8], to: &[u8]) -> bool {
+        self.ending_after(from).first().is_some_and(|range| *range.start <= *from && *to <= *range.end)
     }
 
     /// The ranges clipped to the keys from `from` to `to`, exclusive.

@@ -9,7 +9,7 @@ use crate::compact;
 use crate::entry::{Entry, Op};
 use crate::error::{Error, Result};
 use crate::limits::{COMPACTION_DEBT_UNITS, READS_IN_FLIGHT_MAX, RUNS_DEBT, VALUE_BYTES_MAX};
-use crate::memtable::{Memtable, MergeWrite};
+use crate::memtable::{Memtables, MergeWrite};
 use crate::request::{Keyed, ReplyTo};
 use crate::segment::filter;
 use crate::write::Write;
@@ -138,7 +138,7 @@ impl ShardCore {
 
     /// Whether `key` has a write that is newer than `sequence`.
     fn written_since(&self, key: &[u8], sequence: u64) -> bool {
-        let newer = |memtable: &Memtable| memtable.newest_write(key).is_some_and(|newest| newest > sequence);
+        let newer = |memtable: &Memtables| memtable.newest_write(key).is_some_and(|newest| newest > sequence);
         newer(&self.memtable.borrow()) || self.version().frozen.iter().any(|frozen| newer(&frozen.memtable))
     }
 
@@ -207,7 +207,7 @@ impl ShardCore {
         let sequence = self.write_sequence.get() + 1;
         let held = self.snapshots.newest();
         let mut memtable = self.memtable.borrow_mut();
-        let keys = memtable.len();
+        let keys = memtable.keys_beside(key);
         match write {
             Write::Put { value, expiry } => {
                 let entry = Entry { op: Op::Put(value), expires_ms: expiry.at_ms(now_ms)? };
@@ -222,7 +222,7 @@ impl ShardCore {
             }
             Write::DeleteRange { to } => memtable.delete_range(key, to, sequence, held),
         }
-        if memtable.len() > keys {
+        if memtable.keys_beside(key) > keys {
             self.points.borrow_mut().forget(filter::hash(key));
         }
         self.write_sequence.set(sequence);
@@ -236,9 +236,9 @@ impl ShardCore {
         }
     }
 
-    /// Memtables together may take half of the write budget; the rest is the segment under upload, and compaction.
+    /// Memtables together have a limit; the rest of the write budget is the segment under upload, and compaction.
     pub(crate) fn has_room(&self) -> bool {
-        self.memtable.borrow().bytes() + self.frozen_bytes.get() < 2 * self.budget.memtable_bytes_max
+        self.memtable.borrow().bytes() + self.frozen_bytes.get() < self.budget.memtables_bytes_max
     }
 
     /// Whether a write need not wait: there is room, and nothing is behind.
@@ -262,9 +262,9 @@ impl ShardCore {
     fn debt(&self) -> Debt {
         let frozen = self.frozen_bytes.get() as u64;
         let memtables = self.memtable.borrow().bytes() as u64 + frozen;
-        let most = self.budget.memtable_bytes_max as u64;
+        let (full, most) = (self.budget.memtable_bytes_max as u64, self.budget.memtables_bytes_max as u64);
         Debt {
-            memtables: Term { amount: memtables, soft: most * 8 / 5, hard: most * 2 },
+            memtables: Term { amount: memtables, soft: full + most.saturating_sub(full) * 3 / 5, hard: most },
             ..self.version_debt.get()
         }
     }

@@ -259,11 +259,12 @@ impl ShardCore {
         }
     }
 
-    /// Offers a segment that was just written to the cache: what was written lately is read soon. What is needed to search it is at
-    /// hand already.
-    pub(crate) fn cache_written(&self, segment: &Segment, encoded: EncodedSegment) {
+    /// Offers a segment that was just written to the cache: what is needed to search it, which is at hand already, and its data if
+    /// `with_data`.
+    pub(crate) fn cache_written(&self, segment: &Segment, encoded: EncodedSegment, with_data: bool) {
         for extent in &encoded.extents {
             match extent {
+                WrittenExtent::Data { .. } if !with_data => {}
                 WrittenExtent::Data { offset, bytes } => {
                     if let Some(stored) = encoded.stored(*offset, *bytes) {
                         self.cache.insert(Class::Data, extent_key(segment, *offset, *bytes), &stored, None);

@@ -4,7 +4,7 @@
 //! the segments of all shards into one pack; if that fails, it goes out alone like any other. Either way the memtable stays readable,
 //! and its writes are counted against the budget, until its segment's PUT has returned.
 
-use super::{ShardCore, add};
+use super::{Freeze, ShardCore, add};
 use crate::checkpoint::{BarrierPart, FreshSegment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::UPLOAD_PAUSE_MS;
@@ -44,9 +44,9 @@ impl FlushQueue {
 }
 
 impl ShardCore {
-    /// Freezes a memtable that is full.
+    /// Freezes the fullest part of a memtable that is full.
     pub(crate) fn freeze_for_flush(&self) {
-        if let Some(frozen) = self.freeze() {
+        if let Some(frozen) = self.freeze(Freeze::Fullest) {
             self.flushes.push(Item::Full(frozen));
         }
     }
@@ -54,7 +54,7 @@ impl ShardCore {
     /// Freezes what belongs to a checkpoint.
     pub(crate) fn freeze_for_barrier(&self, reply: oneshot::Sender<BarrierPart>) {
         let begun = aquifer_io::now();
-        let frozen = self.freeze();
+        let frozen = self.freeze(Freeze::All);
         self.flushes.push(Item::Barrier { frozen, freeze: begun.elapsed(), reply });
     }
 }
@@ -81,7 +81,7 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
 async fn flush_alone(core: &Rc<ShardCore>, frozen: &Frozen) -> Result<()> {
     let encoded = encode(core, frozen, u64::MAX).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
-    core.compaction.full_memtable_flushed(u64::from(entry.bytes));
+    core.compaction.full_memtable_flushed(u64::from(entry.bytes) * frozen.memtable.of_whole());
     install(core, frozen, encoded, entry).await
 }
 
@@ -118,13 +118,14 @@ async fn encode(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<EncodedSeg
         WriterOptions { compression: core.shared.compression, ..WriterOptions::default() },
     )?;
     let mut slice = 0;
-    let mut cursor = frozen.memtable.cursor(at);
-    while let Some(visible) = cursor.next() {
-        writer.push(visible.key, &visible.entry)?;
-        slice += visible.key.len() + visible.entry.payload().len();
-        if slice >= SLICE_BYTES {
-            slice = 0;
-            aquifer_io::yield_now().await;
+    for mut cursor in frozen.memtable.cursors(at) {
+        while let Some(visible) = cursor.next() {
+            writer.push(visible.key, &visible.entry)?;
+            slice += visible.key.len() + visible.entry.payload().len();
+            if slice >= SLICE_BYTES {
+                slice = 0;
+                aquifer_io::yield_now().await;
+            }
         }
     }
     for deletion in frozen.memtable.range_deletions(at) {
@@ -169,8 +170,9 @@ async fn install(
 ) -> Result<()> {
     add(&core.counters.flushes, 1);
     add(&core.counters.flushed_bytes, u64::from(entry.bytes));
+    core.compaction.demand.note(core.reads(), core.counters.writes.get());
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded);
+    core.cache_written(&segment, encoded, core.is_read());
     // From here on no new snapshot can see the memtable at a moment before its end.
     let mut of_moments = Vec::new();
     for at in core.snapshots.moments_within(frozen) {
@@ -179,19 +181,20 @@ async fn install(
     core.snapshots.flushed(frozen, &segment, &of_moments);
     let next = core.version().with_flushed(frozen.sequence, Some(segment));
     core.set_version(next);
+    core.balance_memory();
     Ok(())
 }
 
 /// Writes what a snapshot of the moment `at` sees of a memtable, for as long as that snapshot is held; `None` if that is nothing.
 async fn flush_moment(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<Option<Rc<Segment>>> {
-    let nothing =
-        frozen.memtable.cursor(at).next().is_none() && frozen.memtable.range_deletions(at).next().is_none();
+    let nothing = frozen.memtable.cursors(at).all(|mut cursor| cursor.next().is_none())
+        && frozen.memtable.range_deletions(at).next().is_none();
     if nothing {
         return Ok(None);
     }
     let encoded = encode(core, frozen, at).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded);
+    core.cache_written(&segment, encoded, core.is_read());
     Ok(Some(segment))
 }

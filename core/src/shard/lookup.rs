@@ -8,7 +8,7 @@ use crate::answer::{Answer, Source};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_of;
-use crate::memtable::{Found, Memtable};
+use crate::memtable::{Found, Memtables};
 use crate::resolve::{Base, Resolver};
 use crate::segment::data::DataBlock;
 use crate::segment::filter;
@@ -105,10 +105,12 @@ impl ShardCore {
         if by_index
             && let Some((block, number)) = self.indexed(hash)
             && let Some(entry) = block.entry_of(number, key)
-            && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
         {
-            add(&self.counters.reads_immediate, 1);
-            return take(self, resolver, base, Source::Memory).map(Now::Known);
+            let mut resolver = Resolver::new();
+            if let ControlFlow::Break(base) = self.feed(&mut resolver, entry)? {
+                add(&self.counters.reads_immediate, 1);
+                return take(self, resolver, base, Source::Memory).map(Now::Known);
+            }
         }
         for (next, run) in version.runs.iter().enumerate() {
             let Some(segment) = holder(run, key) else { continue };
@@ -256,11 +258,12 @@ impl ShardCore {
     /// What a memtable says of `key`, if that ends the search.
     fn search_memtable<'a>(
         &self,
-        memtable: &'a Memtable,
+        memtables: &'a Memtables,
         key: &[u8],
         at: u64,
         resolver: &mut Resolver,
     ) -> Result<Option<Base<'a>>> {
+        let Some(memtable) = memtables.of(key) else { return Ok(None) };
         match memtable.get(key, at) {
             None => Ok(None),
             Some(Found::RangeDeleted { .. }) => Ok(Some(Base::Nothing)),

@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::limits::MAILBOX_BATCH;
 use crate::mailbox::Mailbox;
 use crate::manifest::format::SegmentEntry;
-use crate::memtable::Memtable;
+use crate::memtable::Memtables;
 use crate::name;
 use crate::notify::LocalNotify;
 use crate::options::{Options, ShardBudget};
@@ -64,7 +64,7 @@ pub(crate) struct ShardCore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) budget: ShardBudget,
     pub(crate) cache: Cache<CachedBlock>,
-    pub(crate) memtable: RefCell<Memtable>,
+    pub(crate) memtable: RefCell<Memtables>,
     pub(crate) points: RefCell<PointIndex>,
     /// Of the last write.
     pub(crate) write_sequence: Cell<u64>,
@@ -102,6 +102,14 @@ pub(crate) struct Counters {
     pub(crate) compaction_errors: Cell<u64>,
 }
 
+/// What of a memtable is frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freeze {
+    All,
+    /// The part that holds most.
+    Fullest,
+}
+
 pub(crate) fn add(counter: &Cell<u64>, more: u64) {
     counter.set(counter.get() + more);
 }
@@ -130,13 +138,14 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
     .await
     .map_err(|error| Error::new(crate::ErrorKind::Local, error.to_string()))?;
     let shards = shared.route.shards();
+    let groups = shared.route.groups(id);
     Ok(Rc::new(ShardCore {
         id,
-        groups: shared.route.groups(id),
+        memtable: RefCell::new(Memtables::new(&groups, budget.memtable_parts)),
+        groups,
         shared,
         budget,
         cache,
-        memtable: RefCell::new(Memtable::default()),
         points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
         snapshots: Snapshots::default(),
@@ -148,7 +157,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         progress: LocalNotify::default(),
         runs_changed: LocalNotify::default(),
         counters: Counters::default(),
-        compaction: CompactionState::new(&options, shards, budget.memtable_bytes_max),
+        compaction: CompactionState::new(&options, shards, budget.flush_unit_bytes()),
         pressure: Pressure::default(),
         version_debt: Cell::default(),
         cache_share: Cell::new(budget.cache_bytes),
@@ -228,6 +237,11 @@ impl ShardCore {
         self.counters.reads_immediate.get() + self.counters.reads_waited.get()
     }
 
+    /// Whether what is written is likely to be read soon.
+    pub(crate) fn is_read(&self) -> bool {
+        self.compaction.demand.is_read(self.reads(), self.counters.writes.get())
+    }
+
     pub(crate) fn version(&self) -> Rc<Version> {
         Rc::clone(&self.version.borrow())
     }
@@ -247,29 +261,37 @@ impl ShardCore {
         self.runs_changed.notify();
     }
 
-    /// Moves the memtable, if it holds anything, under a fresh one.
-    pub(crate) fn freeze(&self) -> Option<Rc<Frozen>> {
+    /// Moves the memtable, or its fullest part alone, under a fresh one; `None` if that holds nothing.
+    pub(crate) fn freeze(&self, which: Freeze) -> Option<Rc<Frozen>> {
         if self.memtable.borrow().is_empty() {
             return None;
         }
+        let memtable = match which {
+            Freeze::All => self.memtable.borrow_mut().take_all(),
+            Freeze::Fullest => self.memtable.borrow_mut().take_fullest(),
+        };
         let frozen = Rc::new(Frozen {
             sequence: self.shared.next_sequence(),
             last_write: self.write_sequence.get(),
-            memtable: self.memtable.take(),
+            memtable,
         });
-        self.snapshots.froze(&frozen);
+        self.snapshots.froze(&frozen, which);
         let next = self.version().with_frozen(Rc::clone(&frozen));
         self.set_version(next);
+        self.balance_memory();
         Some(frozen)
     }
 
-    /// Takes what the indexes have grown by out of the memory tier. Called where blocks enter the cache, and at times while reads find all in
-    /// memory.
+    /// Takes what the indexes have grown by out of the memory tier, and what frozen memtables and their segments take beyond their
+    /// share: that is so while a checkpoint has all of a memtable flushed at once. Called where blocks enter the cache, and where
+    /// memtables are frozen and go.
     pub(crate) fn balance_memory(&self) {
         const STEP_BYTES: usize = 64 * 1024;
         let index_bytes = usize::try_from(self.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
         let index_bytes = index_bytes.saturating_add(self.points.borrow().bytes());
-        let share = self.budget.cache_bytes.saturating_sub(index_bytes.next_multiple_of(STEP_BYTES));
+        let borrowed = self.budget.borrowed_bytes(self.frozen_bytes.get());
+        let taken = index_bytes.saturating_add(borrowed).next_multiple_of(STEP_BYTES);
+        let share = self.budget.cache_bytes.saturating_sub(taken);
         if share != self.cache_share.get() {
             self.cache_share.set(share);
             self.cache.set_memory_bytes(share);

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::key::user_key;
 use crate::key_ref::EngineRange;
 use crate::limits::SCAN_PAGE_BYTES;
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, Memtables};
 use crate::resolve::{Base, Folded, Resolver};
 use bytes::Bytes;
 use std::ops::ControlFlow;
@@ -60,10 +60,10 @@ impl ShardCore {
             return Ok(scan);
         }
         if scan.view.with_memtable {
-            scan.copy(&self.memtable.borrow());
+            scan.copy_parts(&self.memtable.borrow());
         }
         for frozen in Rc::clone(&scan.view.version).frozen.iter() {
-            scan.copy(&frozen.memtable);
+            scan.copy_parts(&frozen.memtable);
         }
         Ok(scan)
     }
@@ -143,8 +143,20 @@ impl ShardCore {
 }
 
 impl Scan {
-    /// Copies what the page may need of a memtable.
-    fn copy(&mut self, memtable: &Memtable) {
+    /// Copies what the page may need of the parts of a memtable, in the order of the scan. Once one has more, those beyond it have nothing
+    /// for this page.
+    fn copy_parts(&mut self, memtables: &Memtables) {
+        let reverse = self.request.reverse;
+        let mut tables = memtables.tables();
+        while let Some(table) = if reverse { tables.next_back() } else { tables.next() } {
+            if !self.copy(table) {
+                break;
+            }
+        }
+    }
+
+    /// Copies what the page may need of one part of a memtable; `false` if that part had more.
+    fn copy(&mut self, memtable: &Memtable) -> bool {
         let EngineRange { from, to, .. } = &self.request.range;
         let mut copied = Copied::default();
         for deletion in memtable.range_deletions(self.view.at) {
@@ -154,6 +166,7 @@ impl Scan {
         }
         let mut cursor = memtable.cursor(self.view.at);
         let mut bytes = 0;
+        let mut is_whole = true;
         if self.request.reverse {
             cursor.seek_before(to);
         } else {
@@ -173,11 +186,15 @@ impl Scan {
                     (Some(a), Some(b)) => Some(nearer(a, b)),
                     (a, b) => a.or(b),
                 };
+                is_whole = false;
                 break;
             }
             bytes += visible.key.len() + visible.entry.payload().len();
             copied.entries.push_back((Box::from(visible.key), Folded::from(visible.entry).into_owned()));
         }
-        self.copied.push(copied);
+        if !copied.entries.is_empty() || !copied.range_deletions.is_empty() {
+            self.copied.push(copied);
+        }
+        is_whole
     }
 }

@@ -5,8 +5,8 @@
 //! such a memtable is flushed, its segment holds the newest writes only; for each snapshot that is still held and sees older ones,
 //! a second segment is written with what it sees, which no manifest ever names.
 
-use super::ShardCore;
 use super::lookup::View;
+use super::{Freeze, ShardCore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::SNAPSHOTS_MAX;
 use crate::version::{Frozen, Segment, Version};
@@ -47,14 +47,15 @@ impl Snapshots {
         self.held.borrow().len()
     }
 
-    /// The memtable that took writes is `frozen` now.
-    pub(crate) fn froze(&self, frozen: &Rc<Frozen>) {
+    /// The memtable that took writes, or a part of it, is `frozen` now. Of the part that takes its place a snapshot sees nothing: its
+    /// writes are all newer.
+    pub(crate) fn froze(&self, frozen: &Rc<Frozen>, which: Freeze) {
         for pinned in self.held.borrow().values().filter(|pinned| pinned.with_memtable.get()) {
-            pinned.with_memtable.set(false);
+            pinned.with_memtable.set(which == Freeze::Fullest);
             let next = pinned.version.borrow().with_frozen(Rc::clone(frozen));
             *pinned.version.borrow_mut() = Rc::new(next);
         }
-        self.newest.set(None);
+        self.refresh();
     }
 
     /// The moments within the life of a frozen memtable that snapshots still see it at: it looked different then than at its end.

@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
     ) -> Result<u64> {
         let place = place(self.entry, handle.offset);
         let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: self.head.dictionary() };
-        let data = DataBlock::decode(block::decode(stored, expected, &place)?, Access::Scan, &place)?;
+        let data = DataBlock::decode(&block::decode(stored, expected, &place)?, Access::Scan, &place)?;
         let separator = meta.separator(number);
         if self.last_key.as_deref().is_some_and(|last| last >= separator) {
             return Err(place.corrupt(format!("keys above {}", shown_last(&self.last_key)), shown(separator)));

@@ -16,20 +16,21 @@ pub(crate) use change::Change;
 use crate::key::{group_of, group_prefix};
 use crate::limits::LEVEL_MAX;
 use crate::manifest::format::SegmentEntry;
-use crate::memtable::Memtable;
+use crate::memtable::Memtables;
 use crate::segment::Place;
+use crate::segment::ranges::RangeDeletes;
 use crate::shard::blocks::HeadPin;
 use std::ops::Range;
 use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A memtable that takes no more writes and waits for its upload.
+/// Parts of a memtable, or all of it, that take no more writes and wait for their upload.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) sequence: u64,
-    /// Sequence of the last write that it took.
+    /// Sequence of the last write before it was frozen.
     pub(crate) last_write: u64,
-    pub(crate) memtable: Memtable,
+    pub(crate) memtable: Memtables,
 }
 
 /// What tells a segment from every other, whatever its clip: its object and its offset there.
@@ -167,6 +168,14 @@ impl Segment {
             (self.entry.largest.clone(), true)
         } else {
             (Box::from(clip), false)
+        }
+    }
+
+    /// Whether `ranges` take every key that may be found in it here.
+    pub(crate) fn is_covered(&self, ranges: &RangeDeletes) -> bool {
+        match self.to() {
+            (to, true) => ranges.covers_all(&self.from, &to),
+            (to, false) => ranges.covers_below(&self.from, &to),
         }
     }
 
@@ -308,22 +317,27 @@ impl Version {
 
     /// The most runs that a point read of any of `groups` may have to consult.
     pub(crate) fn depth(&self, groups: &Range<u16>) -> usize {
-        let mut depths = vec![0usize; groups.len()];
-        for run in &self.runs {
-            let mut counted = groups.start;
-            for segment in run.segments.iter() {
-                let here = intersection(&segment.groups(), groups);
-                // Pieces of one run may share a group at their border: it is one run.
-                for group in here.start.max(counted)..here.end {
-                    if let Some(depth) = depths.get_mut(usize::from(group - groups.start)) {
-                        *depth += 1;
-                    }
-                }
-                counted = counted.max(here.end);
-            }
-        }
-        depths.into_iter().max().unwrap_or(0)
+        depth(self.runs.iter(), groups)
     }
+}
+
+/// The most of these runs that reach into one of `groups`.
+pub(crate) fn depth<'a>(runs: impl Iterator<Item = &'a SortedRun>, groups: &Range<u16>) -> usize {
+    let mut depths = vec![0usize; groups.len()];
+    for run in runs {
+        let mut counted = groups.start;
+        for segment in run.segments.iter() {
+            let here = intersection(&segment.groups(), groups);
+            // Pieces of one run may share a group at their border: it is one run.
+            for group in here.start.max(counted)..here.end {
+                if let Some(depth) = depths.get_mut(usize::from(group - groups.start)) {
+                    *depth += 1;
+                }
+            }
+            counted = counted.max(here.end);
+        }
+    }
+    depths.into_iter().max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl OpenSegment {
         let stored = read(&self.store, &self.entry, handle.offset..end).await?;
         let place = place(&self.entry, handle.offset);
         let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: self.head.dictionary() };
-        Ok(DataBlock::decode(block::decode(&stored, expected, &place)?, Access::Scan, &place)?)
+        Ok(DataBlock::decode(&block::decode(&stored, expected, &place)?, Access::Scan, &place)?)
     }
 }
 
