@@ -20,6 +20,7 @@ mod order;
 pub(crate) mod pressure;
 pub(crate) mod run_cursor;
 pub(crate) mod scan;
+mod search;
 mod segment_cursor;
 mod snapshot;
 pub(crate) mod source;
