@@ -182,33 +182,6 @@ impl ShardCore {
         Ok((self.take_head(segment, block)?, tier))
     }
 
-    /// The meta of a partition: one read if it is not in memory.
-    pub(crate) async fn partition(
-        &self,
-        segment: &Rc<Segment>,
-        handle: PartitionHandle,
-    ) -> Result<Rc<PartitionMeta>> {
-        if let Some(meta) = self.partition_now(segment, &handle) {
-            return Ok(meta);
-        }
-        let (block, ..) = loaded(self.ask_partition(segment, handle, false, Asking::default())).await?;
-        take_partition(segment, block)
-    }
-
-    /// A data block: one read if it is not in memory.
-    pub(crate) async fn data(
-        &self,
-        segment: &Rc<Segment>,
-        head: &Rc<SegmentHead>,
-        handle: BlockHandle,
-    ) -> Result<Rc<DataBlock>> {
-        if let Some(block) = self.data_now(segment, &handle) {
-            return Ok(block);
-        }
-        let (block, ..) = loaded(self.ask_data(segment, head, handle, Asking::default())).await?;
-        take_data(segment, block)
-    }
-
     /// Asks for a segment's head. Memory was asked before.
     pub(crate) fn ask_head(&self, segment: &Rc<Segment>, asking: Asking) -> Load<CachedBlock> {
         let opened = Rc::clone(segment);

@@ -18,6 +18,7 @@ pub(crate) mod merge;
 mod multi_get;
 mod order;
 pub(crate) mod pressure;
+mod read_ahead;
 pub(crate) mod run_cursor;
 pub(crate) mod scan;
 mod search;
