@@ -1,25 +1,26 @@
-//! The one entry: memory, then SSD, then the caller's fetch.
+//! The one entry: memory, then SSD, then the object.
 
-use crate::error::{CacheError, LoadError};
-use crate::flight::{Flight, Load};
-use crate::key::{CacheKey, Class};
+use crate::error::CacheError;
+use crate::flight::{Flights, Load};
+use crate::key::{CacheKey, Class, Tier};
 use crate::memory::{EvictedOf, Memory};
 use crate::options::CacheOptions;
 use crate::place::Place;
+use crate::plan::{self, Ask, Decode, ObjectReader, Plan, Want};
 use crate::ssd::Ssd;
 use crate::stats::{CacheStats, LoadStats};
 use bytes::Bytes;
-use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
 use std::rc::Rc;
 
 /// A decoded block that the memory tier can hold: cheap to clone (an `Rc` inside), and it knows its size.
 ///
 /// Its methods, `clone` and `drop` must not call the cache.
 pub trait Cached: Clone + 'static {
+    /// Why a block could not be read or decoded.
+    type Error: Clone + 'static;
+
     /// Bytes this value keeps in memory, without the entry that holds it. Asked once, when the value enters the cache.
     fn memory_bytes(&self) -> usize;
 
@@ -35,12 +36,12 @@ pub struct Cache<V: Cached> {
     inner: Rc<Inner<V>>,
 }
 
-struct Inner<V> {
+pub(crate) struct Inner<V: Cached> {
     memory: RefCell<Memory<V>>,
-    ssd: Ssd,
-    /// `Rc<Flight<V, E>>`, with the `E` of whoever began it.
-    flights: RefCell<HashMap<CacheKey, Rc<dyn Any>>>,
+    pub(crate) ssd: Ssd,
+    flights: Rc<Flights<V>>,
     loads: Cell<LoadStats>,
+    pub(crate) plan: Plan<V>,
 }
 
 impl<V: Cached> Cache<V> {
@@ -58,8 +59,9 @@ impl<V: Cached> Cache<V> {
         let inner = Inner {
             memory: RefCell::new(memory),
             ssd,
-            flights: RefCell::new(HashMap::new()),
+            flights: Flights::new(),
             loads: Cell::new(LoadStats::default()),
+            plan: Plan::new(options.memory_bytes),
         };
         Ok(Self { inner: Rc::new(inner) })
     }
@@ -102,54 +104,105 @@ impl<V: Cached> Cache<V> {
         self.inner.memory.borrow().era(class)
     }
 
-    /// The block under `key`: from memory, else from SSD, else from `fetch`.
+    /// The block that is asked for: from memory, else from SSD, else from `object`.
     ///
     /// * Memory and the SSD write buffer answer at once ([`Load::is_ready`]).
-    /// * All who ask for a key while it is being loaded share one load, begun by the first of them; the `decode` and
-    ///   `fetch` of the others are dropped unused. The load runs as a local task of its own, so dropping the returned future cancels nothing.
+    /// * All who ask for a key while it is being loaded share one load, and what all ask for in one turn of the executor is planned
+    ///   together: see [`ReadStats`](crate::ReadStats) for what comes of it. The plan has a task of its own, so dropping the returned
+    ///   future cancels nothing.
     /// * `decode` verifies and decodes raw bytes. If it refuses bytes from the SSD, that entry is dropped and the block comes
-    ///   from `fetch`; if it refuses fetched bytes, its error is the result.
-    /// * Fetched bytes are offered to the SSD tier once they have decoded.
+    ///   from `object`; if it refuses those, its error is the result. It must not call the cache.
+    /// * Bytes of the object are offered to the SSD tier once they have decoded.
     ///
     /// # Errors
-    /// [`LoadError::Source`] with the error of `fetch` or `decode`, to everyone who waited; it is not cached.
-    /// [`LoadError::Stopped`] when the executor is ending, or `decode` or `fetch` panicked.
-    pub fn get_or_load<D, F, Fut, E>(&self, class: Class, key: CacheKey, decode: D, fetch: F) -> Load<V, E>
-    where
-        D: Fn(&Bytes) -> Result<V, E> + 'static,
-        F: FnOnce() -> Fut + 'static,
-        Fut: Future<Output = Result<Bytes, E>> + 'static,
-        E: Clone + 'static,
-    {
-        if let Some(value) = self.get(class, &key) {
-            return Load::ready(Ok(value));
+    /// [`LoadError::Source`](crate::LoadError::Source) with the error of `object` or `decode`, to everyone who waited; it is not cached.
+    /// [`LoadError::Stopped`](crate::LoadError::Stopped) when the executor is ending, or `decode` or `object` panicked.
+    pub fn get_or_load(
+        &self,
+        ask: Ask,
+        object: &Rc<dyn ObjectReader<V::Error>>,
+        decode: impl Fn(&Bytes) -> Result<V, V::Error> + 'static,
+    ) -> Load<V> {
+        if let Some(value) = self.get(ask.class, &ask.key) {
+            return Load::ready(Ok(value), Tier::Memory);
         }
-        if let Some(flight) = self.inner.flight(&key) {
-            self.inner.count(|loads| loads.shared += 1);
+        self.load(ask, object, decode)
+    }
+
+    /// The same, when memory has just been asked with [`Cache::get`].
+    pub fn load(
+        &self,
+        ask: Ask,
+        object: &Rc<dyn ObjectReader<V::Error>>,
+        decode: impl Fn(&Bytes) -> Result<V, V::Error> + 'static,
+    ) -> Load<V> {
+        let inner = &self.inner;
+        if let Some(flight) = inner.flights.find(&ask.key) {
+            inner.count(|loads| loads.shared += 1);
+            if ask.reads < flight.reads.get() && !flight.has_left.get() {
+                // It waits in line behind others of its class: this one is more urgent. Whichever is served first serves both.
+                flight.reads.set(ask.reads);
+                let ticket = inner.flights.ticket(Rc::clone(&flight));
+                self.file(ask, object, Box::new(decode), ticket);
+            }
             return Load::waiting(flight);
         }
-        if let Some(raw) = self.inner.ssd.get_buffered(class, &key) {
+        if let Some(raw) = inner.ssd.get_buffered(ask.class, &ask.key) {
             match decode(&raw) {
                 Ok(value) => {
-                    self.inner.keep(class, key, value.clone());
-                    return Load::ready(Ok(value));
+                    inner.keep(ask.class, ask.key, value.clone());
+                    return Load::ready(Ok(value), Tier::Ssd);
                 }
-                Err(_) => self.inner.ssd.remove_bad(&key),
+                Err(_) => inner.ssd.remove_bad(&ask.key),
             }
         }
-        let flight = Flight::new();
-        let landing = Landing::begin(&self.inner, key, &flight);
-        let inner = Rc::clone(&self.inner);
-        // Dropping its handle detaches the task.
-        drop(aquifer_io::spawn_local(async move {
-            let fetch = || {
-                landing.flight.goes_remote();
-                fetch()
-            };
-            let result = inner.load(class, key, decode, fetch).await;
-            landing.land(result);
-        }));
+        let ticket = inner.flights.begin(ask.key, ask.reads);
+        let flight = Rc::clone(&ticket.flight);
+        self.file(ask, object, Box::new(decode), ticket);
         Load::waiting(flight)
+    }
+
+    fn file(
+        &self,
+        ask: Ask,
+        object: &Rc<dyn ObjectReader<V::Error>>,
+        decode: Decode<V>,
+        ticket: crate::flight::Ticket<V>,
+    ) {
+        let filed = self.inner.plan.filing_time();
+        let want = Want { ask, object: Rc::clone(object), decode, ticket, filed, is_alone: false };
+        plan::file(&self.inner, want);
+    }
+
+    /// The block under `key`, whose stored bytes the caller has at hand: they came along with another
+    /// ([`Load::take_along`]). From memory if it is there, else decoded, kept, and offered to the SSD tier.
+    ///
+    /// # Errors
+    /// That of `decode`.
+    pub fn get_or_decode(
+        &self,
+        ask: &Ask,
+        stored: &[u8],
+        decode: impl FnOnce(&Bytes) -> Result<V, V::Error>,
+    ) -> Result<(V, Tier), V::Error> {
+        if let Some(value) = self.get(ask.class, &ask.key) {
+            return Ok((value, Tier::Memory));
+        }
+        // A copy: what the cache keeps of it must not hold what it came along with.
+        let value = decode(&Bytes::copy_from_slice(stored))?;
+        self.inner.ssd.offer(ask.class, &ask.key, stored);
+        self.inner.keep(ask.class, ask.key, value.clone());
+        let mut stats = self.inner.plan.stats.borrow_mut();
+        let stats = stats.class_mut(Tier::Remote, ask.reads);
+        stats.blocks += 1;
+        stats.wanted_bytes += stored.len() as u64;
+        Ok((value, Tier::Remote))
+    }
+
+    /// Bytes that take as long to move from a tier as one more request to it takes to begin, as measured lately: what lies between
+    /// two reads and is shorter is cheaper read along, and to keep a tier busy that much must be asked for ahead.
+    pub fn request_bytes(&self, tier: Tier) -> u64 {
+        self.inner.plan.estimate(tier).request_bytes()
     }
 
     /// Takes in a block that was just made (written through): its value into memory if one is given, its raw bytes offered to the
@@ -178,8 +231,13 @@ impl<V: Cached> Cache<V> {
     /// What the cache has done so far.
     pub fn stats(&self) -> CacheStats {
         let mut loads = self.inner.loads.get();
-        loads.in_flight = self.inner.flights.borrow().len() as u64;
-        CacheStats { memory: self.inner.memory.borrow().stats(), ssd: self.inner.ssd.stats(), loads }
+        loads.in_flight = self.inner.flights.count() as u64;
+        CacheStats {
+            memory: self.inner.memory.borrow().stats(),
+            ssd: self.inner.ssd.stats(),
+            loads,
+            plan: self.inner.plan.stats(),
+        }
     }
 
     /// Ends the SSD tier: waits for the write in progress and closes the file. Loads in flight go on, from remote.
@@ -187,6 +245,7 @@ impl<V: Cached> Cache<V> {
     /// Dropping the cache ends it too, but does not wait: close it before the same file is opened again on this thread.
     pub async fn close(self) {
         self.inner.ssd.close().await;
+        self.inner.plan.close();
     }
 }
 
@@ -194,6 +253,7 @@ impl<V: Cached> Drop for Cache<V> {
     /// Nothing is written to the file after the write in progress: loads in flight go on, from remote.
     fn drop(&mut self) {
         self.inner.ssd.stop();
+        self.inner.plan.close();
     }
 }
 
@@ -204,55 +264,8 @@ impl<V: Cached> fmt::Debug for Cache<V> {
 }
 
 impl<V: Cached> Inner<V> {
-    fn flight<E: 'static>(&self, key: &CacheKey) -> Option<Rc<Flight<V, E>>> {
-        // Somebody else's load with another error type cannot be shared: this caller begins one of its own.
-        Rc::clone(self.flights.borrow().get(key)?).downcast().ok()
-    }
-
-    async fn load<D, F, Fut, E>(
-        &self,
-        class: Class,
-        key: CacheKey,
-        decode: D,
-        fetch: F,
-    ) -> Result<V, LoadError<E>>
-    where
-        D: Fn(&Bytes) -> Result<V, E>,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Bytes, E>>,
-    {
-        if let Some(raw) = self.ssd.get(class, &key).await {
-            match decode(&raw) {
-                Ok(value) => {
-                    self.keep(class, key, value.clone());
-                    return Ok(value);
-                }
-                Err(_) => self.ssd.remove_bad(&key),
-            }
-        }
-        self.count(|loads| loads.fetches += 1);
-        let decoded = match fetch().await {
-            Ok(raw) => {
-                self.count(|loads| loads.fetched_bytes += raw.len() as u64);
-                decode(&raw).map(|value| (raw, value))
-            }
-            Err(error) => Err(error),
-        };
-        match decoded {
-            Ok((raw, value)) => {
-                self.ssd.offer(class, &key, &raw);
-                self.keep(class, key, value.clone());
-                Ok(value)
-            }
-            Err(error) => {
-                self.count(|loads| loads.fetch_errors += 1);
-                Err(LoadError::Source(error))
-            }
-        }
-    }
-
     /// Into memory; what that pushes out may go to the SSD.
-    fn keep(&self, class: Class, key: CacheKey, value: V) {
+    pub(crate) fn keep(&self, class: Class, key: CacheKey, value: V) {
         let bytes = value.memory_bytes();
         let mut evicted = EvictedOf::new();
         self.memory.borrow_mut().insert(class, key, value, bytes, &mut evicted);
@@ -269,42 +282,9 @@ impl<V: Cached> Inner<V> {
         }
     }
 
-    fn count(&self, change: impl FnOnce(&mut LoadStats)) {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut LoadStats)) {
         let mut loads = self.loads.get();
         change(&mut loads);
         self.loads.set(loads);
-    }
-}
-
-/// Ends a flight exactly once: with its result, or, when the task is dropped or panics before it has one, with
-/// [`LoadError::Stopped`]. Either way the key is free for the next load before anybody is woken.
-struct Landing<V: Cached, E: Clone + 'static> {
-    inner: Rc<Inner<V>>,
-    key: CacheKey,
-    flight: Rc<Flight<V, E>>,
-    result: Option<Result<V, LoadError<E>>>,
-}
-
-impl<V: Cached, E: Clone + 'static> Landing<V, E> {
-    fn begin(inner: &Rc<Inner<V>>, key: CacheKey, flight: &Rc<Flight<V, E>>) -> Self {
-        inner.flights.borrow_mut().insert(key, Rc::clone(flight) as Rc<dyn Any>);
-        Self { inner: Rc::clone(inner), key, flight: Rc::clone(flight), result: None }
-    }
-
-    fn land(mut self, result: Result<V, LoadError<E>>) {
-        self.result = Some(result);
-    }
-}
-
-impl<V: Cached, E: Clone + 'static> Drop for Landing<V, E> {
-    fn drop(&mut self) {
-        {
-            let mut flights = self.inner.flights.borrow_mut();
-            let ours = |other: &Rc<dyn Any>| std::ptr::addr_eq(Rc::as_ptr(other), Rc::as_ptr(&self.flight));
-            if flights.get(&self.key).is_some_and(ours) {
-                flights.remove(&self.key);
-            }
-        }
-        self.flight.complete(self.result.take().unwrap_or(Err(LoadError::Stopped)));
     }
 }

@@ -39,6 +39,36 @@ pub enum Class {
     Meta,
 }
 
+/// Who reads: decides the order of reads, and how many requests and bytes of its kind may be in flight. Each class has a budget of its own,
+/// so none waits in line behind another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReadClass {
+    /// Somebody waits for this block.
+    #[default]
+    Foreground,
+    /// A scan will probably want it soon.
+    ReadAhead,
+    /// It was hot before a restart or a move.
+    WarmUp,
+    /// A merge of segments.
+    Compaction,
+}
+
+impl ReadClass {
+    /// Every class, the most urgent first.
+    pub const ALL: [Self; 4] = [Self::Foreground, Self::ReadAhead, Self::WarmUp, Self::Compaction];
+
+    /// As it is written in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Foreground => "foreground",
+            Self::ReadAhead => "read-ahead",
+            Self::WarmUp => "warm-up",
+            Self::Compaction => "compaction",
+        }
+    }
+}
+
 /// Where a block came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tier {

@@ -1,7 +1,7 @@
 //! Blocks near the core: a memory tier and an SSD tier with hard budgets, behind one entry.
 //!
 //! ```text
-//!             get_or_load(key)                      insert(key, raw, value)
+//!             get_or_load(ask)                      insert(key, raw, value)
 //!                  │                                        │
 //!          ┌───────▼────────┐   evicted, if it      ┌───────▼────────┐
 //!          │  memory tier   │   keeps its raw bytes │ write admission│ full? reject,
@@ -9,12 +9,12 @@
 //!          │  classes       │                       └───────┬────────┘
 //!          └───────┬────────┘                               │ packed to 512 B
 //!             miss │                                ┌───────▼────────┐
-//!          ┌───────▼────────┐   one extent read     │    SSD tier    │
-//!          │ single flight  │◄──────────────────────┤ regions in one │
-//!          │ (one task per  │                       │ file, a shard  │
-//!          │  key)          │                       └───────▲────────┘
+//!          ┌───────▼────────┐  extents, one         │    SSD tier    │
+//!          │   read plan    │◄──────────────────────┤ regions in one │
+//!          │  of one turn,  │  submission           │ file, a shard  │
+//!          │ whoever asked  │                       └───────▲────────┘
 //!          └───────┬────────┘                               │ offered
-//!             miss │  fetch(): one remote GET for all who wait
+//!             miss │  extents: ranged GETs of objects, many in flight
 //!                  ▼────────────────────────────────────────┘
 //! ```
 //!
@@ -34,17 +34,21 @@
 mod cache;
 mod error;
 mod flight;
+mod gather;
 mod key;
 mod memory;
 mod options;
 mod place;
+mod plan;
 mod ssd;
 mod stats;
 
 pub use cache::{Cache, Cached};
 pub use error::{CacheError, LoadError};
 pub use flight::Load;
-pub use key::{CacheKey, Class, Tier};
+pub use gather::{Gather, Gathered};
+pub use key::{CacheKey, Class, ReadClass, Tier};
 pub use options::CacheOptions;
 pub use place::Place;
-pub use stats::{CacheStats, ClassStats, LoadStats, SsdStats, TierStats};
+pub use plan::{Ask, ObjectRead, ObjectReader};
+pub use stats::{CacheStats, ClassStats, LoadStats, PlanStats, ReadStats, SsdStats, TierStats};

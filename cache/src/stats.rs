@@ -1,6 +1,6 @@
 //! What the cache has done: plain counters, a load and an add each, always on.
 
-use crate::key::Class;
+use crate::key::{Class, ReadClass, Tier};
 use std::sync::Arc;
 
 /// Counters of one class in one tier. `entries` and `bytes` are as of now, the rest since the cache was opened.
@@ -57,11 +57,11 @@ impl TierStats {
 pub struct LoadStats {
     /// Callers that waited for a load somebody else had begun.
     pub shared: u64,
-    /// Calls of `fetch`: blocks asked of remote.
+    /// Blocks that came from their object, or should have.
     pub fetches: u64,
-    /// Fetches that failed or brought bytes that did not decode.
+    /// Those of them that could not be read, or did not decode.
     pub fetch_errors: u64,
-    /// Bytes brought by `fetch`.
+    /// Bytes of these blocks, without what was read beside them.
     pub fetched_bytes: u64,
     /// Loads in flight now.
     pub in_flight: u64,
@@ -95,6 +95,100 @@ pub struct SsdStats {
     pub off_reason: Option<Arc<str>>,
 }
 
+/// Reads of one class of readers from one tier, as the read plan made them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadStats {
+    /// Reads begun: of the file, or ranged GETs.
+    pub requests: u64,
+    /// Reads in flight now.
+    pub in_flight: u64,
+    /// Blocks that these reads brought to those who wanted them.
+    pub blocks: u64,
+    /// Blocks among these that joined a read in flight.
+    pub joined: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes of the blocks that somebody wanted.
+    pub wanted_bytes: u64,
+    /// Time that blocks waited before their read began, all together, in ns.
+    pub queue_ns: u64,
+    /// Time that reads took, all together, in ns.
+    pub read_ns: u64,
+}
+
+impl ReadStats {
+    /// Blocks a read.
+    pub fn merge_factor(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.blocks as f64 / self.requests as f64)
+    }
+
+    /// Bytes read for each byte that somebody wanted.
+    pub fn read_amplification(&self) -> Option<f64> {
+        (self.wanted_bytes > 0).then(|| self.read_bytes as f64 / self.wanted_bytes as f64)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.in_flight += other.in_flight;
+        self.blocks += other.blocks;
+        self.joined += other.joined;
+        self.read_bytes += other.read_bytes;
+        self.wanted_bytes += other.wanted_bytes;
+        self.queue_ns += other.queue_ns;
+        self.read_ns += other.read_ns;
+    }
+}
+
+/// The read plan, by tier and class of readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlanStats {
+    /// Reads of the file, in the order of [`ReadClass::ALL`].
+    pub ssd: [ReadStats; 4],
+    /// Reads of objects, in the same order.
+    pub remote: [ReadStats; 4],
+    /// Time to the first byte of the file, as measured lately, in ns.
+    pub ssd_request_ns: u64,
+    /// Bytes of the file that take as long, as measured lately.
+    pub ssd_request_bytes: u64,
+    /// Time to the first byte of an object, as measured lately, in ns.
+    pub remote_request_ns: u64,
+    /// Bytes of an object that take as long, as measured lately.
+    pub remote_request_bytes: u64,
+}
+
+impl PlanStats {
+    pub(crate) fn class_mut(&mut self, tier: Tier, reads: ReadClass) -> &mut ReadStats {
+        let [foreground, read_ahead, warm_up, compaction] = match tier {
+            Tier::Remote => &mut self.remote,
+            Tier::Memory | Tier::Ssd => &mut self.ssd,
+        };
+        match reads {
+            ReadClass::Foreground => foreground,
+            ReadClass::ReadAhead => read_ahead,
+            ReadClass::WarmUp => warm_up,
+            ReadClass::Compaction => compaction,
+        }
+    }
+
+    /// All reads of the file.
+    pub fn ssd_all(&self) -> ReadStats {
+        sum(&self.ssd)
+    }
+
+    /// All reads of objects.
+    pub fn remote_all(&self) -> ReadStats {
+        sum(&self.remote)
+    }
+}
+
+fn sum(classes: &[ReadStats]) -> ReadStats {
+    let mut all = ReadStats::default();
+    classes.iter().for_each(|class| all.add(class));
+    all
+}
+
 /// Everything at one moment. Cheap: a copy of counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,4 +199,6 @@ pub struct CacheStats {
     pub ssd: SsdStats,
     /// Loads past both tiers.
     pub loads: LoadStats,
+    /// What became of the loads: reads of the file and of objects.
+    pub plan: PlanStats,
 }

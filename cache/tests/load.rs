@@ -3,10 +3,10 @@
 
 mod common;
 
-use aquifer_cache::{Cache, CacheOptions, Class, LoadError};
+use aquifer_cache::{Ask, Cache, CacheKey, CacheOptions, Class, LoadError};
 use aquifer_io::yield_now;
 use bytes::Bytes;
-use common::{Block, Counter, check, data, key, load, on_each_backend};
+use common::{Block, Counter, check, data, decode, key, load, object_bytes, on_each_backend, reader};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -74,15 +74,12 @@ fn an_error_reaches_all_and_is_not_cached() {
     on_each_backend(|_| async {
         let cache = memory_only().await;
         let fail = || {
-            cache.get_or_load(
-                Class::Data,
-                key(1),
-                |_: &Bytes| -> Result<Block, String> { panic!("nothing to decode") },
-                || async {
-                    yield_now().await;
-                    Err("no such object".to_owned())
-                },
-            )
+            let object = reader(|_| async {
+                yield_now().await;
+                Err("no such object".to_owned())
+            });
+            let decode = |_: &Bytes| -> Result<Block, String> { panic!("nothing to decode") };
+            cache.get_or_load(Ask::new(Class::Data, key(1)), &object, decode)
         };
         let loads: Vec<_> = (0..10).map(|_| fail()).collect();
         for result in join_all(loads).await {
@@ -98,90 +95,16 @@ fn an_error_reaches_all_and_is_not_cached() {
 fn fetched_bytes_that_do_not_decode_are_an_error() {
     on_each_backend(|_| async {
         let cache = memory_only().await;
-        let load = cache.get_or_load(
-            Class::Meta,
-            key(1),
-            |raw| Err(format!("bad block of {} bytes", raw.len())),
-            || async { Ok(Bytes::from_static(b"xyz")) },
-        );
+        let object = reader(|_| async { Ok(Bytes::from_static(b"xyz")) });
+        let load = cache.get_or_load(Ask::new(Class::Meta, key(1)), &object, |raw| {
+            Err(format!("bad block of {} bytes", raw.len()))
+        });
         assert_eq!(load.await, Err(LoadError::Source("bad block of 3 bytes".to_owned())));
         let stats = cache.stats();
         assert_eq!(
             (stats.loads.fetch_errors, stats.loads.fetched_bytes, stats.memory.meta.entries),
             (1, 3, 0)
         );
-    });
-}
-
-#[test]
-fn callers_with_different_errors_do_not_share() {
-    on_each_backend(|_| async {
-        let cache = memory_only().await;
-        let fetches = Counter::default();
-        let one = load(&cache, 1, &fetches);
-        let other = cache.get_or_load(
-            Class::Data,
-            key(1),
-            |raw| Ok::<_, u8>(Block(raw.to_vec().into())),
-            || async { Ok(data(1)) },
-        );
-        assert_eq!(one.await.unwrap(), other.await.unwrap());
-        assert_eq!(cache.stats().loads.fetches, 2);
-        assert_eq!(cache.stats().loads.in_flight, 0);
-    });
-}
-
-#[test]
-fn a_load_that_ends_leaves_a_later_one_of_its_key_alone() {
-    on_each_backend(|_| async {
-        let cache = Cache::open(CacheOptions { memory_bytes: 0, ..CacheOptions::default() }).await.unwrap();
-        let fetches = Counter::default();
-        let first = load(&cache, 1, &fetches);
-        // Another error type: a flight of its own, which takes the key over and is not done when the first is.
-        let release = Rc::new(Cell::new(false));
-        let begin = || {
-            let (release, fetches) = (Rc::clone(&release), Rc::clone(&fetches));
-            cache.get_or_load(
-                Class::Data,
-                key(1),
-                |raw| Ok::<_, u8>(Block(raw.to_vec().into())),
-                move || async move {
-                    fetches.set(fetches.get() + 1);
-                    while !release.get() {
-                        yield_now().await;
-                    }
-                    Ok(data(1))
-                },
-            )
-        };
-        let second = begin();
-        first.await.unwrap();
-        let third = begin();
-        release.set(true);
-        assert_eq!(second.await.unwrap(), third.await.unwrap());
-        assert_eq!(fetches.get(), 2, "the third shares with the second");
-    });
-}
-
-#[test]
-fn a_load_that_needs_another_load_of_the_same_cache() {
-    // An index block that is fetched through a data block: decode and fetch may use the cache.
-    on_each_backend(|_| async {
-        let cache = Rc::new(memory_only().await);
-        let fetches = Counter::default();
-        let inner = Rc::clone(&cache);
-        let block = cache.get_or_load(
-            Class::Meta,
-            key(9),
-            |raw| Ok::<_, String>(Block(raw.to_vec().into())),
-            move || async move {
-                inner.insert(Class::Data, key(3), &data(3), None);
-                load(&inner, 2, &fetches).await.map_err(|error| error.to_string())?;
-                Ok(data(9))
-            },
-        );
-        assert_eq!(block.await.unwrap().0[..], data(9)[..]);
-        assert!(cache.get(Class::Data, &key(2)).is_some());
     });
 }
 
@@ -219,17 +142,13 @@ fn random_callers_that_come_and_go() {
 }
 
 #[test]
-fn a_fetch_that_panics_ends_its_flight() {
+fn a_reader_that_panics_ends_its_flight() {
     let options = aquifer_io::ExecutorOptions::default();
     let thread = aquifer_io::spawn_executor(options, || async {
         let cache = memory_only().await;
         let explode = || {
-            cache.get_or_load(
-                Class::Data,
-                key(1),
-                |raw| Ok::<_, String>(Block(raw.to_vec().into())),
-                || async { panic!("a bug in the caller's fetch") },
-            )
+            let object = reader(|_| async { panic!("a bug in the caller's reader") });
+            cache.get_or_load(Ask::new(Class::Data, key(1)), &object, decode(1))
         };
         let (one, other) = (explode(), explode());
         assert_eq!(one.await, Err(LoadError::Stopped));
@@ -256,32 +175,33 @@ fn write_through_is_there_at_once() {
 
 #[test]
 fn results_come_in_the_order_things_are_ready_and_none_is_lost() {
-    // A hundred loads whose fetches end in reverse order.
+    // Sixty loads whose reads end in reverse order.
     on_each_backend(|_| async {
         let cache = memory_only().await;
         let ended = Rc::new(RefCell::new(Vec::new()));
-        let turn = Rc::new(Cell::new(100u64));
-        let loads: Vec<_> = (0..100u64)
+        let turn = Rc::new(Cell::new(60u64));
+        let loads: Vec<_> = (0..60u64)
             .map(|n| {
                 let (ended, turn) = (Rc::clone(&ended), Rc::clone(&turn));
-                cache.get_or_load(
-                    Class::Data,
-                    key(n),
-                    |raw| Ok::<_, String>(Block(raw.to_vec().into())),
-                    move || async move {
+                // Each in an object of its own: none shares a read.
+                let object = reader(move |range| {
+                    let (ended, turn) = (Rc::clone(&ended), Rc::clone(&turn));
+                    async move {
                         while turn.get() != n + 1 {
                             yield_now().await;
                         }
                         turn.set(n);
                         ended.borrow_mut().push(n);
-                        Ok(data(n))
-                    },
-                )
+                        Ok(object_bytes(key(n).object, range))
+                    }
+                });
+                let key = CacheKey { object: 1000 + n, ..key(n) };
+                cache.get_or_load(Ask::new(Class::Data, key), &object, decode(n))
             })
             .collect();
         for (n, block) in (0u64..).zip(join_all(loads).await) {
             assert_eq!(block.unwrap().0[..], data(n)[..]);
         }
-        assert_eq!(*ended.borrow(), (0..100).rev().collect::<Vec<_>>());
+        assert_eq!(*ended.borrow(), (0..60).rev().collect::<Vec<_>>());
     });
 }

@@ -13,6 +13,8 @@ const VALUE_BYTES: usize = 4096;
 struct Block;
 
 impl Cached for Block {
+    type Error = std::convert::Infallible;
+
     fn memory_bytes(&self) -> usize {
         VALUE_BYTES
     }

@@ -7,6 +7,7 @@ use aquifer_io::{Backend, BackendChoice, ExecutorOptions, select_backend, spawn_
 
 use super::lane::{self, Plan};
 use super::meter::Meter;
+use super::plan::PlanCounts;
 use super::target::{Target, TargetError};
 use crate::failure::Failure;
 use crate::result::{Dfs, Hits, Ssd, quotient};
@@ -46,6 +47,8 @@ pub(crate) struct Counters {
     pub(crate) ssd_hits: u64,
     /// Blocks that came from the DFS.
     pub(crate) remote_hits: u64,
+    /// How these blocks were read.
+    pub(crate) plan: PlanCounts,
     /// Bytes kept now: on the DFS, of a local store on the SSD.
     pub(crate) stored_bytes: u64,
     /// What was paid to the DFS so far, in US dollars.
@@ -79,6 +82,7 @@ impl Counters {
             reads_waited: self.reads_waited.saturating_sub(earlier.reads_waited),
             ssd_hits: self.ssd_hits.saturating_sub(earlier.ssd_hits),
             remote_hits: self.remote_hits.saturating_sub(earlier.remote_hits),
+            plan: self.plan.since(&earlier.plan),
             stored_bytes: self.stored_bytes,
             usd: (self.usd - earlier.usd).max(0.0),
             storage_usd_per_hour: self.storage_usd_per_hour,

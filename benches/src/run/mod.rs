@@ -26,6 +26,7 @@ mod pace;
 pub(crate) mod patience;
 mod phase_name;
 mod phases;
+mod plan;
 pub(crate) mod record;
 mod rng;
 mod room;

@@ -102,6 +102,9 @@ fn values(
         values.insert("rate_held_share".to_owned(), share);
         values.insert("operations_never_begun".to_owned(), taken.meter.unstarted as f64);
     }
+    if let Some(counters) = &taken.counters {
+        values.extend(counters.plan.values());
+    }
     if taken.cut_short {
         values.insert("asked_for_s".to_owned(), plan.measured.as_secs_f64());
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::arm::{Arm, Counters, Outcome, on_threads, seed_of};
 use super::bed::Opened;
 use super::lane::{self, Plan};
+use super::plan::PlanCounts;
 use super::room;
 use super::target::{Entry, Merge, Target, TargetError};
 use crate::cli::From;
@@ -210,6 +211,7 @@ fn counters(stats: &EngineStats, cost: &Cost, stored_bytes: u64) -> Counters {
         reads_waited: stats.sum(|shard| shard.reads_waited),
         ssd_hits: stats.sum(|shard| shard.cache.ssd.tier.hits()),
         remote_hits: stats.sum(|shard| shard.cache.loads.fetches),
+        plan: PlanCounts::of(stats),
         stored_bytes,
         usd: cost.bill().usd(),
         storage_usd_per_hour: cost.storage_usd_per_hour(stored_bytes),

@@ -12,6 +12,7 @@
 mod format;
 mod index;
 mod layout;
+mod read;
 mod tier;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::stats::{SsdStats, TierStats};
 use aquifer_io::{File, IoError, IoErrorKind, OpenOptions, Task};
 use bytes::Bytes;
 use layout::Layout;
+pub(crate) use read::Place;
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
@@ -88,35 +90,6 @@ impl Ssd {
         let Lookup::Buffered(data) = tier.lookup(key) else { return None };
         tier.stats.class_mut(class).hits += 1;
         Some(data)
-    }
-
-    /// The entry, by at most one read. Everything that goes wrong is a miss.
-    pub(crate) async fn get(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
-        let planned = {
-            let mut running = self.shared.running.borrow_mut();
-            let running = running.as_mut()?;
-            match running.tier.lookup(key) {
-                Lookup::Miss => None,
-                Lookup::Buffered(data) => {
-                    running.tier.stats.class_mut(class).hits += 1;
-                    return Some(data);
-                }
-                Lookup::OnDisk(read) => Some((read, Rc::clone(&running.file))),
-            }
-        };
-        let data = match planned {
-            Some((read, file)) => self.shared.read(key, &read, &file).await,
-            None => None,
-        };
-        if let Some(running) = self.shared.running.borrow_mut().as_mut() {
-            let stats = running.tier.stats.class_mut(class);
-            if data.is_some() {
-                stats.hits += 1;
-            } else {
-                stats.misses += 1;
-            }
-        }
-        data
     }
 
     /// Takes a copy of the entry if the writer can take it now. Never waits.
@@ -190,44 +163,6 @@ impl Ssd {
 }
 
 impl Shared {
-    async fn read(&self, key: &CacheKey, read: &OnDisk, file: &File) -> Option<Bytes> {
-        let extent = Extent::new(read, file.align_bytes());
-        let buffer = match aquifer_io::acquire_buffer(extent.bytes).await {
-            Ok(buffer) => buffer,
-            Err(error) => {
-                self.switch_off(&format!("read failed: {error}"));
-                return None;
-            }
-        };
-        // The region may have been begun anew while this waited for a buffer, or the tier been switched off.
-        if !self.is_current(read) {
-            return None;
-        }
-        let (result, buffer) = file.read_at(extent.offset, buffer).await;
-        if let Err(error) = result {
-            self.switch_off(&format!("read failed: {error}"));
-            return None;
-        }
-        self.count(|io| {
-            io.reads += 1;
-            io.read_bytes += extent.bytes as u64;
-        });
-        if !self.is_current(read) {
-            return None;
-        }
-        let found = buffer.get(extent.skip..).unwrap_or_default();
-        match format::entry_data(found, read.round, key) {
-            Ok(data) => Some(Bytes::copy_from_slice(data)),
-            Err(_) => {
-                self.count(|io| io.bad_entries += 1);
-                if let Some(running) = self.running.borrow_mut().as_mut() {
-                    running.tier.remove(key.hash64(), read.place.sector);
-                }
-                None
-            }
-        }
-    }
-
     /// Has full chunks written, if nobody does yet.
     fn start_writer(self: &Rc<Self>, running: &mut Running) {
         if !running.writing && running.tier.next_chunk().is_some() {
@@ -235,10 +170,6 @@ impl Shared {
             let task = aquifer_io::spawn_local(write_chunks(Rc::clone(self)));
             *self.writer.borrow_mut() = Some(task);
         }
-    }
-
-    fn is_current(&self, read: &OnDisk) -> bool {
-        self.running.borrow().as_ref().is_some_and(|running| running.tier.is_current(read))
     }
 
     fn count(&self, change: impl FnOnce(&mut IoCounters)) {

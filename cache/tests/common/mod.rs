@@ -7,11 +7,12 @@
     reason = "every test file uses a part of this, and a helper that fails is a test that fails"
 )]
 
-use aquifer_cache::{Cache, CacheKey, CacheOptions, Cached, Class, Load};
+use aquifer_cache::{Ask, Cache, CacheKey, CacheOptions, Cached, Class, Load, ObjectRead, ObjectReader};
 use aquifer_io::{BackendChoice, ExecutorOptions, select_backend, spawn_executor};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::future::Future;
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -36,6 +37,8 @@ pub fn on_each_backend<Fut: Future<Output = ()> + 'static>(test: fn(u64) -> Fut)
 pub struct Block(pub Rc<[u8]>);
 
 impl Cached for Block {
+    type Error = String;
+
     fn memory_bytes(&self) -> usize {
         self.0.len()
     }
@@ -46,6 +49,8 @@ impl Cached for Block {
 pub struct RawBlock(pub Bytes);
 
 impl Cached for RawBlock {
+    type Error = String;
+
     fn memory_bytes(&self) -> usize {
         self.0.len()
     }
@@ -70,22 +75,65 @@ pub fn data(n: u64) -> Bytes {
 
 pub type Counter = Rc<Cell<u64>>;
 
-/// Loads the n-th block; `fetches` counts what was asked of remote. Every byte of what is decoded is checked.
-pub fn load(cache: &Cache<Block>, n: u64, fetches: &Counter) -> Load<Block, String> {
+/// What lies in an object, for ever: the blocks of its keys, and something else between them.
+pub fn object_bytes(object: u64, range: Range<u64>) -> Bytes {
+    let byte = |at: u64| {
+        let n = at / 8192;
+        let within = usize::try_from(at % 8192).unwrap();
+        let is_block = key(n).object == object && within < key(n).bytes as usize;
+        if is_block { (n * 131 + at % 8192 * 7 + at % 8192 / 256).to_le_bytes()[0] } else { 0xEE }
+    };
+    range.map(byte).collect::<Vec<u8>>().into()
+}
+
+/// An object that a function reads.
+pub struct Reader<F>(pub F);
+
+impl<F, Fut> ObjectReader<String> for Reader<F>
+where
+    F: Fn(Range<u64>) -> Fut,
+    Fut: Future<Output = Result<Bytes, String>> + 'static,
+{
+    fn read(&self, range: Range<u64>) -> ObjectRead<String> {
+        Box::pin((self.0)(range))
+    }
+
+    fn is_of_range(&self, error: &String) -> bool {
+        error.contains("range")
+    }
+}
+
+/// An object that a function reads.
+pub fn reader<Fut: Future<Output = Result<Bytes, String>> + 'static>(
+    read: impl Fn(Range<u64>) -> Fut + 'static,
+) -> Rc<dyn ObjectReader<String>> {
+    Rc::new(Reader(read))
+}
+
+/// Decodes and checks every byte of the n-th block.
+pub fn decode(n: u64) -> impl Fn(&Bytes) -> Result<Block, String> {
+    move |raw| {
+        assert_eq!(*raw, data(n), "key {n}: other bytes than were put there");
+        Ok(Block(raw.to_vec().into()))
+    }
+}
+
+/// The object of the n-th block; `fetches` counts the reads of it.
+pub fn object(n: u64, fetches: &Counter) -> Rc<dyn ObjectReader<String>> {
     let fetches = Rc::clone(fetches);
-    cache.get_or_load(
-        Class::Data,
-        key(n),
-        move |raw| {
-            assert_eq!(*raw, data(n), "key {n}: other bytes than were put there");
-            Ok(Block(raw.to_vec().into()))
-        },
-        move || async move {
-            fetches.set(fetches.get() + 1);
+    let object = key(n).object;
+    reader(move |range| {
+        fetches.set(fetches.get() + 1);
+        async move {
             aquifer_io::yield_now().await;
-            Ok(data(n))
-        },
-    )
+            Ok(object_bytes(object, range))
+        }
+    })
+}
+
+/// Loads the n-th block; `fetches` counts what was asked of remote. Every byte of what is decoded is checked.
+pub fn load(cache: &Cache<Block>, n: u64, fetches: &Counter) -> Load<Block> {
+    cache.get_or_load(Ask::new(Class::Data, key(n)), &object(n, fetches), decode(n))
 }
 
 /// Loads and checks.

@@ -1,20 +1,25 @@
 //! Heads, partition metas and data blocks of segments through the cache: what is in memory at once, the rest by one read from SSD or DFS.
 //!
-//! Each of the three is one extent of an object and one entry of the cache. The `_now` methods answer from memory alone; the others load
-//! what is missing. On the DFS a partition's meta follows its data, so a lookup that finds neither in memory nor on the SSD takes both by
-//! one GET.
+//! Each of the three is a range of an object and one entry of the cache. The `_now` methods answer from memory alone; the others ask for
+//! what is missing: what all ask for in one turn of the loop is planned together by the cache. On the DFS a partition's meta follows its
+//! data, so a lookup that finds neither in memory nor on the SSD takes both by one GET.
 
 use super::ShardCore;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
-use aquifer_cache::{CacheKey, Cached, Class, LoadError, Place, Tier};
+use aquifer_cache::{
+    Ask, CacheKey, Cached, Class, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass, Tier,
+};
+use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -27,6 +32,8 @@ pub(crate) enum CachedBlock {
 }
 
 impl Cached for CachedBlock {
+    type Error = Error;
+
     fn memory_bytes(&self) -> usize {
         match self {
             Self::Data(block) => block.memory_bytes(),
@@ -43,6 +50,34 @@ pub(crate) struct HeadPin {
     uses: Cell<u8>,
     /// Where the meta of each partition was last found.
     metas: RefCell<Box<[Place]>>,
+    object: OnceCell<SegmentObject>,
+}
+
+/// The object of a segment, for the cache to read from.
+#[derive(Clone)]
+struct SegmentObject(Rc<dyn ObjectReader<Error>>);
+
+impl fmt::Debug for SegmentObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SegmentObject")
+    }
+}
+
+struct RemoteObject {
+    remote: Arc<dyn Remote>,
+    name: ObjectName,
+}
+
+impl ObjectReader<Error> for RemoteObject {
+    fn read(&self, range: Range<u64>) -> ObjectRead<Error> {
+        let read = self.remote.get_range(&self.name, range);
+        Box::pin(async move { read.await.map_err(Error::from) })
+    }
+
+    fn is_of_range(&self, error: &Error) -> bool {
+        // A cut object: what lies before the cut can be read.
+        error.kind() == ErrorKind::Corrupt
+    }
 }
 
 /// Every so many uses of a pinned head the cache is asked for it as well: a head in use must not look forgotten there.
@@ -118,9 +153,22 @@ impl ShardCore {
         Some(head)
     }
 
-    /// The meta of the partition at `position`, if it is in memory.
+    /// The meta of a partition, if it is in memory.
     #[inline]
     pub(crate) fn partition_now(
+        &self,
+        segment: &Segment,
+        handle: &PartitionHandle,
+    ) -> Option<Rc<PartitionMeta>> {
+        match self.cache.get(Class::Meta, &partition_key(segment, handle)) {
+            Some(CachedBlock::Partition(meta)) => Some(meta),
+            _ => None,
+        }
+    }
+
+    /// The same, mostly without a search: the segment remembers where the meta of the partition at `position` was.
+    #[inline]
+    pub(crate) fn partition_at_now(
         &self,
         segment: &Segment,
         head: &SegmentHead,
@@ -147,7 +195,17 @@ impl ShardCore {
 
     /// A data block, if it is in memory.
     #[inline]
-    pub(crate) fn data_now(&self, segment: &Segment, handle: &BlockHandle) -> Option<(Rc<DataBlock>, Place)> {
+    pub(crate) fn data_now(&self, segment: &Segment, handle: &BlockHandle) -> Option<Rc<DataBlock>> {
+        self.data_placed_now(segment, handle).map(|(block, _)| block)
+    }
+
+    /// The same, with its place.
+    #[inline]
+    pub(crate) fn data_placed_now(
+        &self,
+        segment: &Segment,
+        handle: &BlockHandle,
+    ) -> Option<(Rc<DataBlock>, Place)> {
         match self.cache.get_placed(Class::Data, &data_key(segment, handle)) {
             Some((CachedBlock::Data(block), place)) => Some((block, place)),
             _ => None,
@@ -159,104 +217,82 @@ impl ShardCore {
         if let Some(head) = self.head_now(segment) {
             return Ok((head, Tier::Memory));
         }
+        let (block, tier, _) = loaded(self.ask_head(segment, Asking::default())).await?;
+        Ok((self.take_head(segment, block)?, tier))
+    }
+
+    /// Asks for a segment's head. Memory was asked before.
+    pub(crate) fn ask_head(&self, segment: &Rc<Segment>, asking: Asking) -> Load<CachedBlock> {
         let opened = Rc::clone(segment);
         let decode = move |tail: &Bytes| Ok(CachedBlock::Head(Rc::new(decode_head(&opened, tail)?)));
-        let fetch = self.fetch(segment, head_key(segment));
-        match self.load(Class::Meta, head_key(segment), decode, fetch).await? {
-            (CachedBlock::Head(head), tier) => {
-                *segment.head.head.borrow_mut() = Rc::downgrade(&head);
-                Ok((head, tier))
-            }
-            _ => Err(mixed_up(segment)),
-        }
+        self.cache.load(asking.ask(Class::Meta, head_key(segment)), self.object(segment), decode)
     }
 
-    /// The meta of a partition: one read if it is not in memory.
-    pub(crate) async fn partition(
+    /// Asks for the meta of a partition; if it has to come from the DFS and `with_data`, its data blocks come along
+    /// ([`PartitionData`]). Memory was asked before.
+    pub(crate) fn ask_partition(
         &self,
         segment: &Rc<Segment>,
         handle: PartitionHandle,
-    ) -> Result<Rc<PartitionMeta>> {
-        let fetch = self.fetch(segment, partition_key(segment, &handle));
-        self.partition_by(segment, handle, fetch).await.map(|(meta, _)| meta)
-    }
-
-    /// The meta of a partition; if it has to come from the DFS, one GET brings the partition's data blocks along.
-    pub(crate) async fn partition_and_data(
-        &self,
-        segment: &Rc<Segment>,
-        handle: PartitionHandle,
-    ) -> Result<(Rc<PartitionMeta>, PartitionData, Tier)> {
-        let kept = Rc::new(RefCell::new(Bytes::new()));
-        let fetched = self.fetch(segment, extent_key(segment, handle.offset, handle.bytes()));
-        let keep = Rc::clone(&kept);
-        let fetch = move || async move {
-            let both = fetched().await?;
-            let at = handle.data_bytes as usize;
-            // A copy: what the cache keeps of it must not hold the whole partition. Bytes of another length fail their checksum.
-            let meta = Bytes::copy_from_slice(both.get(at..).unwrap_or_default());
-            *keep.borrow_mut() = both.slice(..at.min(both.len()));
-            Ok(meta)
-        };
-        let (meta, tier) = self.partition_by(segment, handle, fetch).await?;
-        Ok((meta, PartitionData { offset: handle.offset, bytes: kept.take() }, tier))
-    }
-
-    async fn partition_by<F, Fut>(
-        &self,
-        segment: &Rc<Segment>,
-        handle: PartitionHandle,
-        fetch: F,
-    ) -> Result<(Rc<PartitionMeta>, Tier)>
-    where
-        F: FnOnce() -> Fut + 'static,
-        Fut: Future<Output = Result<Bytes>> + 'static,
-    {
+        with_data: bool,
+        asking: Asking,
+    ) -> Load<CachedBlock> {
         let owner = Rc::clone(segment);
         let decode = move |stored: &Bytes| {
             Ok(CachedBlock::Partition(Rc::new(decode_partition(&owner, &handle, stored)?)))
         };
-        match self.load(Class::Meta, partition_key(segment, &handle), decode, fetch).await? {
-            (CachedBlock::Partition(meta), tier) => Ok((meta, tier)),
-            _ => Err(mixed_up(segment)),
-        }
+        let whole = extent_key(segment, handle.offset, handle.bytes());
+        let mut ask = asking.ask(Class::Meta, partition_key(segment, &handle));
+        ask.span = with_data.then(|| whole.offset..whole.offset + u64::from(whole.bytes));
+        self.cache.load(ask, self.object(segment), decode)
     }
 
-    /// A data block: one read if it is not in memory.
-    pub(crate) async fn data(
+    /// Asks for a data block. Memory was asked before.
+    pub(crate) fn ask_data(
         &self,
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         handle: BlockHandle,
-    ) -> Result<Rc<DataBlock>> {
-        self.data_or(segment, head, handle, &PartitionData::default()).await.map(|(block, _)| block)
-    }
-
-    /// A data block: from memory, else from what a GET of its partition brought along, else by one read.
-    pub(crate) async fn data_or(
-        &self,
-        segment: &Rc<Segment>,
-        head: &Rc<SegmentHead>,
-        handle: BlockHandle,
-        along: &PartitionData,
-    ) -> Result<(Rc<DataBlock>, Tier)> {
+        asking: Asking,
+    ) -> Load<CachedBlock> {
         let (owner, opened) = (Rc::clone(segment), Rc::clone(head));
         let decode = move |stored: &Bytes| {
             let block = decode_data(&owner, &opened, &handle, Access::Points, stored)?;
             Ok(CachedBlock::Data(Rc::new(block)))
         };
-        let brought = along.stored(&handle).map(Bytes::copy_from_slice);
-        let fetched = self.fetch(segment, data_key(segment, &handle));
-        let fetch = move || async move {
-            match brought {
-                Some(stored) => Ok(stored),
-                None => fetched().await,
-            }
-        };
-        match self.load(Class::Data, data_key(segment, &handle), decode, fetch).await? {
-            (CachedBlock::Data(block), tier) => Ok((block, tier)),
-            _ => Err(mixed_up(segment)),
-        }
+        self.cache.load(asking.ask(Class::Data, data_key(segment, &handle)), self.object(segment), decode)
+    }
+
+    /// A data block that came along with its partition's meta; `None` if it did not.
+    pub(crate) fn data_along(
+        &self,
+        segment: &Rc<Segment>,
+        head: &Rc<SegmentHead>,
+        handle: BlockHandle,
+        along: &PartitionData,
+    ) -> Result<Option<(Rc<DataBlock>, Tier)>> {
+        let Some(stored) = along.stored(&handle) else { return Ok(None) };
+        let ask = Ask::new(Class::Data, data_key(segment, &handle));
+        let (block, tier) = self.cache.get_or_decode(&ask, stored, |stored| {
+            let block = decode_data(segment, head, &handle, Access::Points, stored)?;
+            Ok(CachedBlock::Data(Rc::new(block)))
+        })?;
+        Ok(Some((take_data(segment, block)?, tier)))
+    }
+
+    /// What was loaded as a segment's head.
+    pub(crate) fn take_head(&self, segment: &Segment, block: CachedBlock) -> Result<Rc<SegmentHead>> {
+        let CachedBlock::Head(head) = block else { return Err(mixed_up(segment)) };
+        *segment.head.head.borrow_mut() = Rc::downgrade(&head);
+        Ok(head)
+    }
+
+    fn object<'a>(&self, segment: &'a Segment) -> &'a Rc<dyn ObjectReader<Error>> {
+        let object = segment.head.object.get_or_init(|| {
+            let (remote, name) = (Arc::clone(&self.shared.remote), segment.entry.object.clone());
+            SegmentObject(Rc::new(RemoteObject { remote, name }))
+        });
+        &object.0
     }
 
     /// Offers a segment that was just written to the cache: what is needed to search it, which is at hand already, and its data if
@@ -287,41 +323,45 @@ impl ShardCore {
         }
         self.balance_memory();
     }
+}
 
-    /// One GET of an extent.
-    fn fetch(
-        &self,
-        segment: &Segment,
-        key: CacheKey,
-    ) -> impl FnOnce() -> std::pin::Pin<Box<dyn Future<Output = Result<Bytes>>>> + use<> {
-        let remote = Arc::clone(&self.shared.remote);
-        let object = segment.entry.object.clone();
-        move || {
-            Box::pin(async move {
-                let range = key.offset..key.offset + u64::from(key.bytes);
-                remote.get_range(&object, range).await.map_err(Error::from)
-            })
-        }
-    }
+/// Who asks: for what, and where in its batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asking {
+    pub(crate) reads: ReadClass,
+    pub(crate) in_batch: u32,
+}
 
-    async fn load<F, Fut>(
-        &self,
-        class: Class,
-        key: CacheKey,
-        decode: impl Fn(&Bytes) -> Result<CachedBlock> + 'static,
-        fetch: F,
-    ) -> Result<(CachedBlock, Tier)>
-    where
-        F: FnOnce() -> Fut + 'static,
-        Fut: Future<Output = Result<Bytes>> + 'static,
-    {
-        let mut load = self.cache.get_or_load(class, key, decode, fetch);
-        match (&mut load).await {
-            Ok(block) => Ok((block, load.tier())),
-            Err(LoadError::Source(error)) => Err(error),
-            Err(LoadError::Stopped) => Err(Error::closed()),
-        }
+impl Asking {
+    fn ask(self, class: Class, key: CacheKey) -> Ask {
+        Ask { reads: self.reads, in_batch: self.in_batch, ..Ask::new(class, key) }
     }
+}
+
+/// The result of a load, where it came from, and what came along.
+pub(crate) async fn loaded(mut load: Load<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
+    let block = (&mut load).await.map_err(not_loaded)?;
+    Ok((block, load.tier(), load.take_along()))
+}
+
+/// Why a load has no value.
+pub(crate) fn not_loaded(error: LoadError<Error>) -> Error {
+    match error {
+        LoadError::Source(error) => error,
+        LoadError::Stopped => Error::closed(),
+    }
+}
+
+/// What was loaded as a partition's meta.
+pub(crate) fn take_partition(segment: &Segment, block: CachedBlock) -> Result<Rc<PartitionMeta>> {
+    let CachedBlock::Partition(meta) = block else { return Err(mixed_up(segment)) };
+    Ok(meta)
+}
+
+/// What was loaded as a data block.
+pub(crate) fn take_data(segment: &Segment, block: CachedBlock) -> Result<Rc<DataBlock>> {
+    let CachedBlock::Data(data) = block else { return Err(mixed_up(segment)) };
+    Ok(data)
 }
 
 /// Stored data blocks of a partition that a GET brought along; nothing if there was none.
@@ -333,6 +373,11 @@ pub(crate) struct PartitionData {
 }
 
 impl PartitionData {
+    /// Of what a load of the partition's meta brought along.
+    pub(crate) fn new(handle: &PartitionHandle, along: Bytes) -> Self {
+        Self { offset: handle.offset, bytes: along }
+    }
+
     /// The block as it is stored, not verified yet.
     pub(crate) fn stored(&self, handle: &BlockHandle) -> Option<&[u8]> {
         let start = handle.offset.checked_sub(self.offset)? as usize;

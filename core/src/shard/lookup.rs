@@ -15,12 +15,9 @@ use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::{Segment, SortedRun, Version};
-use aquifer_cache::{Class, Place, Tier};
+use aquifer_cache::{Class, Place};
 use std::ops::ControlFlow;
 use std::rc::Rc;
-
-/// Reads that may bring blocks into the cache between two looks at its memory.
-const BALANCE_READS: u64 = 256;
 
 /// Keys that [`ShardCore::look_ahead`] takes at a time: more than the processor fetches at once, few enough that none is gone again.
 pub(crate) const LOOK_AHEAD_KEYS: usize = 32;
@@ -53,11 +50,11 @@ enum InMemory {
 
 /// A lookup that stopped before run `next` of its version.
 pub(crate) struct Pending {
-    version: Rc<Version>,
-    next: usize,
-    hash: u64,
-    resolver: Resolver,
-    source: Source,
+    pub(super) version: Rc<Version>,
+    pub(super) next: usize,
+    pub(super) hash: u64,
+    pub(super) resolver: Resolver,
+    pub(super) source: Source,
 }
 
 impl ShardCore {
@@ -189,61 +186,20 @@ impl ShardCore {
         self.look_now(key, view, Self::answer)
     }
 
-    /// Goes on where [`Self::look_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
-    pub(crate) async fn get_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<Answer> {
-        add(&self.counters.reads_waited, 1);
-        if self.counters.reads_waited.get().is_multiple_of(BALANCE_READS) {
-            self.balance_memory();
-        }
-        let Pending { version, next, hash, mut resolver, mut source } = *pending;
-        for run in version.runs.iter().skip(next) {
-            let Some(segment) = holder(run, key) else { continue };
-            let (head, tier) = self.head(segment).await?;
-            source = source.max(of_tier(tier));
-            if let Some(block) = self.block_of(segment, &head, key, hash, &mut source).await?
-                && let Some(entry) = block.get(key, hash)
-                && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
-            {
-                return self.answer(resolver, base, source);
-            }
-            if head.range_deletes().covers(key) {
-                break;
-            }
-        }
-        self.answer(resolver, Base::Nothing, source)
-    }
-
     /// The one block of a segment that may hold the key, if memory can tell.
     #[inline]
     fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
-        let Some((position, partition)) = partition_of(head, key) else { return InMemory::Nothing };
-        let Some(meta) = self.partition_now(segment, head, position, &partition) else {
+        let Some(position) = head.seek(key) else { return InMemory::Nothing };
+        let Some(partition) = head.partition(position) else { return InMemory::Nothing };
+        let Some(meta) = self.partition_at_now(segment, head, position, &partition) else {
             return InMemory::Missing;
         };
         let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
-        self.data_now(segment, &handle)
+        self.data_placed_now(segment, &handle)
             .map_or(InMemory::Missing, |(block, place)| InMemory::Block(block, place))
     }
 
-    /// The one block of a segment that may hold the key; `source` learns where it came from.
-    async fn block_of(
-        &self,
-        segment: &Rc<Segment>,
-        head: &Rc<SegmentHead>,
-        key: &[u8],
-        hash: u64,
-        source: &mut Source,
-    ) -> Result<Option<Rc<DataBlock>>> {
-        let Some((_, partition)) = partition_of(head, key) else { return Ok(None) };
-        let (meta, along, tier) = self.partition_and_data(segment, partition).await?;
-        *source = (*source).max(of_tier(tier));
-        let Some(handle) = candidate(&meta, &partition, key, hash) else { return Ok(None) };
-        let (block, tier) = self.data_or(segment, head, handle, &along).await?;
-        *source = (*source).max(of_tier(tier));
-        Ok(Some(block))
-    }
-
-    fn answer(&self, resolver: Resolver, base: Base<'_>, source: Source) -> Result<Answer> {
+    pub(super) fn answer(&self, resolver: Resolver, base: Base<'_>, source: Source) -> Result<Answer> {
         Ok(Answer { value: resolver.finish(base, &self.shared.operators)?, source })
     }
 
@@ -285,28 +241,19 @@ impl Pending {
     }
 }
 
-const fn of_tier(tier: Tier) -> Source {
-    match tier {
-        Tier::Memory => Source::Memory,
-        Tier::Ssd => Source::Ssd,
-        Tier::Remote => Source::Remote,
-    }
-}
-
 /// The one segment of a run that may hold the key and counts for its group.
-fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segment>> {
+pub(super) fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segment>> {
     let group = group_of(key)?;
     run.find(key).filter(|segment| segment.entry.groups.contains(&group))
 }
 
-/// The one partition that may hold the key, and its position.
-fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<(usize, PartitionHandle)> {
-    let position = head.seek(key)?;
-    Some((position, head.partition(position)?))
+/// The one partition that may hold the key.
+pub(super) fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<PartitionHandle> {
+    head.partition(head.seek(key)?)
 }
 
 /// The one block that may hold the key, if the filter lets it pass.
-fn candidate(
+pub(super) fn candidate(
     meta: &PartitionMeta,
     partition: &PartitionHandle,
     key: &[u8],

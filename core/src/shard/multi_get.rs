@@ -1,19 +1,28 @@
 //! Many keys in one operation: what memory knows is answered at once, and all that is missing is asked for together.
+//!
+//! Each key goes as far as memory goes and says what it needs of which runs (`search.rs`): heads, then filters and indexes of all runs,
+//! then blocks. The needs of all keys go to the cache in one turn and so into one read plan; there is one await for the whole batch. A key
+//! goes on when something that it needs has come, whatever others still wait for.
 
 use super::ShardCore;
+use super::blocks::not_loaded;
 use super::lookup::{LOOK_AHEAD_KEYS, Now, View};
+use super::search::{Need, Search, next_of, own};
 use crate::answer::{Answer, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use aquifer_cache::Gather;
 use aquifer_io::Instant;
-use futures_util::future::{Either, join_all, select};
-use std::cell::RefCell;
+use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::rc::Rc;
+
+/// Keys that go on before other tasks run again.
+const KEYS_A_TURN: usize = 256;
 
 /// The state of a batch: what is known of each key.
 pub(crate) struct MultiGet {
     answers: Vec<Option<Result<Answer>>>,
-    waits: Vec<(usize, Box<[u8]>, Box<super::lookup::Pending>)>,
+    waits: Vec<Wait>,
 }
 
 impl ShardCore {
@@ -41,27 +50,109 @@ impl ShardCore {
 
     /// Waits for all that is missing, at most until `deadline`.
     pub(crate) async fn multi_get(&self, batch: MultiGet, deadline: Option<Instant>) -> Vec<Result<Answer>> {
-        let answers = RefCell::new(batch.answers);
-        let reads = batch.waits.into_iter().map(async |(at, key, pending)| {
-            let answer = self.get_waiting(&key, pending).await;
-            if let Some(slot) = answers.borrow_mut().get_mut(at) {
-                *slot = Some(answer);
-            }
-        });
-        let all = pin!(join_all(reads));
-        match deadline {
-            None => drop(all.await),
-            Some(deadline) => {
-                let time = pin!(aquifer_io::sleep(deadline.duration_since(aquifer_io::now())));
-                match select(all, time).await {
-                    // Loads go on for whoever else wants their blocks, and for the cache.
-                    Either::Left(_) | Either::Right(_) => {}
+        let MultiGet { mut answers, waits } = batch;
+        self.count_waited(waits.len() as u64);
+        {
+            let all = pin!(self.answer_all(&mut answers, waits));
+            match deadline {
+                None => all.await,
+                Some(deadline) => {
+                    let time = pin!(aquifer_io::sleep(deadline.duration_since(aquifer_io::now())));
+                    match select(all, time).await {
+                        // Loads go on for whoever else wants their blocks, and for the cache.
+                        Either::Left(_) | Either::Right(_) => {}
+                    }
                 }
             }
         }
         let late = || Ok(Answer { value: None, source: Source::TimedOut });
-        answers.take().into_iter().map(|answer| answer.unwrap_or_else(late)).collect()
+        answers.into_iter().map(|answer| answer.unwrap_or_else(late)).collect()
     }
+
+    async fn answer_all(&self, answers: &mut [Option<Result<Answer>>], waits: Vec<Wait>) {
+        let mut keys: Vec<Key> = waits
+            .into_iter()
+            .map(|(at, key, pending)| Key { at, key, search: Some(Search::new(pending)) })
+            .collect();
+        let mut loads = Loads::default();
+        let mut unanswered = keys.len();
+        let mut needs = Vec::new();
+        let mut steps = 0;
+        // First all keys say what they need, then the first of them wait.
+        let mut fresh = 0..keys.len();
+        while unanswered > 0 {
+            let (index, delivered) = match fresh.next() {
+                Some(index) => (index, Ok(())),
+                None => {
+                    let Some((done, (index, need))) = next_of(&mut loads.gather, &mut loads.owners).await
+                    else {
+                        // Not reached while a key waits: each waits for a load. Said rather than assumed.
+                        keys.iter().filter(|key| key.search.is_some()).for_each(|key| {
+                            if let Some(slot) = answers.get_mut(key.at) {
+                                *slot = Some(Err(Error::closed()));
+                            }
+                        });
+                        return;
+                    };
+                    let Some(Key { key, search: Some(search), .. }) = keys.get_mut(index) else { continue };
+                    let block = done.result.map_err(not_loaded);
+                    let delivered = block
+                        .and_then(|block| self.deliver(key, search, &need, (block, done.tier, done.along)));
+                    (index, delivered)
+                }
+            };
+            let Some(waiting) = keys.get_mut(index) else { continue };
+            let stepped = delivered.and_then(|()| self.go_on(index, waiting, &mut loads, &mut needs));
+            if let Some(answer) = stepped.transpose() {
+                waiting.search = None;
+                unanswered -= 1;
+                if let Some(slot) = answers.get_mut(waiting.at) {
+                    *slot = Some(answer);
+                }
+            }
+            steps += 1;
+            if steps % KEYS_A_TURN == 0 {
+                aquifer_io::yield_now().await;
+            }
+        }
+    }
+
+    /// Lets a key go on, and asks for what it needs then.
+    fn go_on(
+        &self,
+        index: usize,
+        waiting: &mut Key,
+        loads: &mut Loads,
+        needs: &mut Vec<Need>,
+    ) -> Result<Option<Answer>> {
+        needs.clear();
+        let Key { key, search: Some(search), .. } = waiting else { return Ok(None) };
+        let answer = self.step(key, search, needs)?;
+        for need in needs.drain(..) {
+            let load = self.ask(key, search, &need, loads.asked)?;
+            loads.asked = loads.asked.saturating_add(1);
+            own(&mut loads.owners, loads.gather.add(load), (index, need));
+        }
+        Ok(answer)
+    }
+}
+
+/// A key that waits: its place in the batch, and how far its lookup is.
+type Wait = (usize, Box<[u8]>, Box<super::lookup::Pending>);
+
+struct Key {
+    at: usize,
+    key: Box<[u8]>,
+    /// `None`: it is answered.
+    search: Option<Search>,
+}
+
+/// What a batch waits for, and which key needs it.
+#[derive(Default)]
+struct Loads {
+    gather: Gather<super::blocks::CachedBlock>,
+    owners: Vec<Option<(usize, Need)>>,
+    asked: u32,
 }
 
 impl MultiGet {

@@ -63,10 +63,10 @@ impl RunCursor {
     async fn open_next(&mut self, core: &ShardCore) -> Result<()> {
         self.open = None;
         while let Some(segment) = self.rest.pop_front() {
-            self.source.next_segment();
             let from = (&*self.from).max(&*segment.from);
             let groups_end = group_prefix(segment.entry.groups.end);
             let to = (&*self.to).min(groups_end.as_slice());
+            self.source.next_segment(from, to);
             let (from, to) = (Box::from(from), Box::from(to));
             if segment.entry.range_deletes > 0 {
                 self.note_range_deletions(core, &segment, &from, &to).await?;

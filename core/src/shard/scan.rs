@@ -3,6 +3,7 @@
 use super::ShardCore;
 use super::lookup::View;
 use super::merge::{Copied, Merge, Run};
+use super::read_ahead::{PageNeed, ReadAhead};
 use super::run_cursor::RunCursor;
 use super::source::BlockSource;
 use crate::error::{Error, Result};
@@ -12,6 +13,8 @@ use crate::limits::SCAN_PAGE_BYTES;
 use crate::memtable::{Memtable, Memtables};
 use crate::resolve::{Base, Folded, Resolver};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -87,12 +90,14 @@ impl ShardCore {
             return Ok(page);
         }
         let mut runs: Vec<Run> = copied.into_iter().map(Run::Copied).collect();
-        for run in &view.version.runs {
-            let source = BlockSource::Cache;
-            runs.push(Run::Segments(Box::new(
-                RunCursor::seek(self, run, source, &range.from, &range.to, reverse).await?,
-            )));
-        }
+        // All runs at once: what they begin with is planned together.
+        let need = Rc::new(PageNeed { entries: Cell::new(entries_max), runs: view.version.runs.len() });
+        let seeks = view.version.runs.iter().map(|run| {
+            let source = BlockSource::Ahead(ReadAhead::new(Rc::clone(&need), reverse));
+            RunCursor::seek(self, run, source, &range.from, &range.to, reverse)
+        });
+        let cursors = try_join_all(seeks).await?;
+        runs.extend(cursors.into_iter().map(|cursor| Run::Segments(Box::new(cursor))));
         let mut merge = Merge::new(runs, reverse);
         let mut page_bytes = 0;
         let is_beyond = |key: &[u8]| match last.as_deref() {
@@ -114,6 +119,7 @@ impl ShardCore {
                 if let Some(value) = self.value_of(&writes)? {
                     page_bytes += user.len() + value.len();
                     page.entries.push((user.clone(), value));
+                    need.entries.set(entries_max.saturating_sub(page.entries.len()));
                 }
                 let full = page.entries.len() >= entries_max || page_bytes >= SCAN_PAGE_BYTES;
                 Ok(if full { ControlFlow::Break(Some(user)) } else { ControlFlow::Continue(()) })

@@ -1,7 +1,8 @@
 //! Where a cursor gets partitions and their blocks from.
 
 use super::ShardCore;
-use super::blocks::{decode_data, decode_partition};
+use super::blocks::{PartitionData, decode_data, decode_partition};
+use super::read_ahead::{Opened, ReadAhead, Under};
 use crate::error::Result;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::{Access, DataBlock};
@@ -14,8 +15,8 @@ use std::rc::Rc;
 /// Where a cursor gets its blocks from.
 #[derive(Debug)]
 pub(crate) enum BlockSource {
-    /// One by one through the cache.
-    Cache,
+    /// Through the cache, asked for ahead.
+    Ahead(ReadAhead),
     /// Many neighbours at once from the DFS, past the cache.
     Windows(Windows),
 }
@@ -40,6 +41,8 @@ pub(crate) struct Partition {
     pub(crate) meta: Rc<PartitionMeta>,
     /// Data and meta as they are stored, if they came in a window.
     stored: Option<Bytes>,
+    /// Its data as it is stored, if that came along with its meta.
+    along: PartitionData,
 }
 
 impl Partition {
@@ -81,11 +84,14 @@ impl BlockSource {
         Self::Windows(Windows { bytes_max, partitions: 0..0, window: Bytes::new(), offset: 0 })
     }
 
-    /// Forgets what belongs to the segment before.
-    pub(crate) fn next_segment(&mut self) {
-        if let Self::Windows(windows) = self {
-            windows.partitions = 0..0;
-            windows.window = Bytes::new();
+    /// Forgets what belongs to the segment before; of the next one keys from `from` up to `to` count.
+    pub(crate) fn next_segment(&mut self, from: &[u8], to: &[u8]) {
+        match self {
+            Self::Ahead(ahead) => ahead.next_segment(from, to),
+            Self::Windows(windows) => {
+                windows.partitions = 0..0;
+                windows.window = Bytes::new();
+            }
         }
     }
 
@@ -94,19 +100,29 @@ impl BlockSource {
         &mut self,
         core: &ShardCore,
         segment: &Rc<Segment>,
-        head: &SegmentHead,
+        head: &Rc<SegmentHead>,
         position: usize,
     ) -> Result<Option<Partition>> {
-        let Some(handle) = head.partition(position) else { return Ok(None) };
-        let (meta, stored) = match self {
-            Self::Cache => (core.partition(segment, handle).await?, None),
+        match self {
+            Self::Ahead(ahead) => {
+                let opened = ahead.partition(Under { core, segment, head }, position).await?;
+                Ok(opened.map(|Opened { handle, meta, along }| Partition {
+                    position,
+                    handle,
+                    meta,
+                    stored: None,
+                    along,
+                }))
+            }
             Self::Windows(windows) => {
+                let Some(handle) = head.partition(position) else { return Ok(None) };
                 let stored = windows.partition(core, segment, head, position, &handle).await?;
                 let meta = stored.slice((handle.data_bytes as usize).min(stored.len())..);
-                (Rc::new(decode_partition(segment, &handle, &meta)?), Some(stored))
+                let meta = Rc::new(decode_partition(segment, &handle, &meta)?);
+                let along = PartitionData::default();
+                Ok(Some(Partition { position, handle, meta, stored: Some(stored), along }))
             }
-        };
-        Ok(Some(Partition { position, handle, meta, stored }))
+        }
     }
 
     /// The block at `position` of a partition; `None` past its last one.
@@ -118,10 +134,19 @@ impl BlockSource {
         partition: &Partition,
         position: usize,
     ) -> Result<Option<Rc<DataBlock>>> {
-        let Some(handle) = partition.meta.block(position, partition.handle.offset) else { return Ok(None) };
-        match partition.stored_block(&handle) {
-            Some(stored) => Ok(Some(Rc::new(decode_data(segment, head, &handle, Access::Scan, &stored)?))),
-            None => core.data(segment, head, handle).await.map(Some),
+        match self {
+            Self::Ahead(ahead) => {
+                let Partition { handle, meta, along, .. } = partition;
+                let opened = Opened { handle: *handle, meta: Rc::clone(meta), along: along.clone() };
+                ahead.block(Under { core, segment, head }, (partition.position, &opened), position).await
+            }
+            Self::Windows(_) => {
+                let Some(handle) = partition.meta.block(position, partition.handle.offset) else {
+                    return Ok(None);
+                };
+                let stored = partition.stored_block(&handle).unwrap_or_default();
+                Ok(Some(Rc::new(decode_data(segment, head, &handle, Access::Scan, &stored)?)))
+            }
         }
     }
 }

@@ -1,0 +1,124 @@
+//! Many loads and one who waits for all of them, without a task or a waker for each.
+
+use crate::cache::Cached;
+use crate::flight::{Load, Loaded};
+use crate::key::Tier;
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// Loads of a batch that have their results, by their numbers there.
+#[derive(Default)]
+pub(crate) struct Ready {
+    tokens: RefCell<VecDeque<usize>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Ready {
+    pub(crate) fn push(&self, token: usize) {
+        self.tokens.borrow_mut().push_back(token);
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A load of a batch that is done.
+pub struct Gathered<V: Cached> {
+    /// Its number, from [`Gather::add`].
+    pub token: usize,
+    /// As the load gives it.
+    pub result: Loaded<V>,
+    /// Where it came from.
+    pub tier: Tier,
+    /// What came with it: [`Load::take_along`].
+    pub along: Bytes,
+}
+
+impl<V: Cached> fmt::Debug for Gathered<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ok = self.result.is_ok();
+        f.debug_struct("Gathered").field("token", &self.token).field("ok", &ok).finish_non_exhaustive()
+    }
+}
+
+/// The loads of a batch: each is handed out when it is done, in the order in which they are.
+///
+/// Dropping it cancels nothing that others need.
+pub struct Gather<V: Cached> {
+    ready: Rc<Ready>,
+    loads: Vec<Option<Load<V>>>,
+    vacant: Vec<usize>,
+}
+
+impl<V: Cached> Default for Gather<V> {
+    fn default() -> Self {
+        Self { ready: Rc::default(), loads: Vec::new(), vacant: Vec::new() }
+    }
+}
+
+impl<V: Cached> fmt::Debug for Gather<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gather").field("waiting", &self.len()).finish()
+    }
+}
+
+impl<V: Cached> Gather<V> {
+    /// Takes a load in. The number it is known by until it is handed out; then the number is free for another.
+    pub fn add(&mut self, mut load: Load<V>) -> usize {
+        let token = self.vacant.pop().unwrap_or_else(|| {
+            self.loads.push(None);
+            self.loads.len() - 1
+        });
+        if !load.tell(&self.ready, token) {
+            self.ready.tokens.borrow_mut().push_back(token);
+        }
+        if let Some(slot) = self.loads.get_mut(token) {
+            *slot = Some(load);
+        }
+        token
+    }
+
+    /// Loads that were not handed out yet.
+    pub fn len(&self) -> usize {
+        self.loads.len() - self.vacant.len()
+    }
+
+    /// Whether all were handed out.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The next one that is done; `None` if none is left.
+    pub async fn next(&mut self) -> Option<Gathered<V>> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Gathered<V>>> {
+        loop {
+            let token = self.ready.tokens.borrow_mut().pop_front();
+            let Some(token) = token else { break };
+            let Some(mut load) = self.loads.get_mut(token).and_then(Option::take) else { continue };
+            let Some(result) = load.take_ready() else {
+                if let Some(slot) = self.loads.get_mut(token) {
+                    *slot = Some(load);
+                }
+                continue;
+            };
+            self.vacant.push(token);
+            let (tier, along) = (load.tier(), load.take_along());
+            return Poll::Ready(Some(Gathered { token, result, tier, along }));
+        }
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
+        let before = self.ready.waker.borrow_mut().replace(cx.waker().clone());
+        // A waker may own anything: dropped when nothing is borrowed.
+        drop(before);
+        Poll::Pending
+    }
+}

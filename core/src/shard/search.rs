@@ -1,0 +1,362 @@
+//! Lookups that memory could not end: which heads, metas and blocks they need, and how they go on with these.
+//!
+//! ```text
+//! key ──> runs, newest first:  head ──> partition ──> filter, index ──> block ──> entry ──> next run, if it does not end the search
+//!            │                  │          │                             │
+//!            │                  └──────────┴── of all runs at once ──────┴── of one run, unless the entries are operands
+//! ```
+//! A step goes as far as memory and what is in hand go, and names what it needs next. All that many keys need is asked for at once, and so
+//! planned together (`multi_get.rs`).
+//!
+//! * Heads: those of all runs that may hold the key are asked for together. They are few, and every later lookup needs them.
+//! * Metas: of all runs together, if moving them takes no longer than the round trip that it saves; with their data blocks, if those fit
+//!   as well.
+//! * Blocks: only of the newest run whose filter lets the key pass. It errs once in 256 times, so a block of an older run would be read in
+//!   vain nearly always. But below an operand the next older entry is needed as well: then those of all runs.
+
+use super::blocks::{Asking, CachedBlock, PartitionData, loaded, not_loaded, take_data, take_partition};
+use super::lookup::{Pending, candidate, holder, partition_of};
+use super::{ShardCore, add};
+use crate::answer::{Answer, Source};
+use crate::error::Result;
+use crate::resolve::{Base, Resolver};
+use crate::segment::data::DataBlock;
+use crate::segment::head::SegmentHead;
+use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
+use crate::version::Segment;
+use aquifer_cache::{Gather, Gathered, Load, Tier};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+/// Reads that may bring blocks into the cache between two looks at its memory.
+const BALANCE_READS: u64 = 256;
+
+/// A lookup that waits for SSD or DFS.
+pub(super) struct Search {
+    pending: Box<Pending>,
+    /// Of the next run.
+    current: InHand,
+    /// Of later ones.
+    later: BTreeMap<usize, InHand>,
+}
+
+/// What a lookup has of one run: memory may forget it, or never have had room for it.
+#[derive(Default)]
+struct InHand {
+    head: Part<Rc<SegmentHead>>,
+    meta: Part<(Rc<PartitionMeta>, PartitionData)>,
+    data: Part<Rc<DataBlock>>,
+}
+
+#[derive(Default)]
+enum Part<T> {
+    #[default]
+    Unasked,
+    Asked,
+    Here(T, Tier),
+}
+
+/// What a lookup needs to go on, of one run.
+pub(super) struct Need {
+    run: usize,
+    what: What,
+}
+
+enum What {
+    Head,
+    Meta { handle: PartitionHandle, with_data: bool },
+    Data { head: Rc<SegmentHead>, handle: BlockHandle },
+}
+
+impl<T: Clone> Part<T> {
+    /// The part, if it is in hand or in memory, and where it came from.
+    fn known(&self, now: impl FnOnce() -> Option<T>) -> Option<(T, Tier)> {
+        match self {
+            Self::Here(value, tier) => Some((value.clone(), *tier)),
+            Self::Asked => None,
+            Self::Unasked => now().map(|value| (value, Tier::Memory)),
+        }
+    }
+
+    /// Marks it as asked for; whether it was not before.
+    fn ask(&mut self) -> bool {
+        let is_new = matches!(self, Self::Unasked);
+        if is_new {
+            *self = Self::Asked;
+        }
+        is_new
+    }
+}
+
+impl Search {
+    pub(super) fn new(pending: Box<Pending>) -> Self {
+        Self { pending, current: InHand::default(), later: BTreeMap::new() }
+    }
+
+    fn of_run(&mut self, run: usize) -> &mut InHand {
+        if run == self.pending.next { &mut self.current } else { self.later.entry(run).or_default() }
+    }
+
+    fn next_run(&mut self) {
+        self.pending.next += 1;
+        self.current = self.later.remove(&self.pending.next).unwrap_or_default();
+    }
+
+    fn saw(&mut self, tier: Tier) {
+        self.pending.source = self.pending.source.max(of_tier(tier));
+    }
+
+    /// Runs from the next one on whose segment may hold the key, and that segment.
+    fn segments(&self, key: &[u8]) -> Vec<(usize, Rc<Segment>)> {
+        let runs = self.pending.version.runs.iter().enumerate().skip(self.pending.next);
+        runs.filter_map(|(run, sorted)| Some((run, Rc::clone(holder(sorted, key)?)))).collect()
+    }
+}
+
+impl ShardCore {
+    /// Goes on where [`Self::look_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
+    pub(crate) async fn get_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<Answer> {
+        self.count_waited(1);
+        let mut search = Search::new(pending);
+        let mut needs = Vec::new();
+        let mut gather = Gather::default();
+        let mut owners = Vec::new();
+        loop {
+            if let Some(answer) = self.step(key, &mut search, &mut needs)? {
+                return Ok(answer);
+            }
+            if gather.is_empty() && needs.len() == 1 {
+                if let Some(need) = needs.pop() {
+                    let (block, tier, along) = loaded(self.ask(key, &search, &need, 0)?).await?;
+                    self.deliver(key, &mut search, &need, (block, tier, along))?;
+                }
+                continue;
+            }
+            for need in needs.drain(..) {
+                own(&mut owners, gather.add(self.ask(key, &search, &need, 0)?), need);
+            }
+            let Some((done, need)) = next_of(&mut gather, &mut owners).await else {
+                return Err(crate::Error::closed());
+            };
+            let block = done.result.map_err(not_loaded)?;
+            self.deliver(key, &mut search, &need, (block, done.tier, done.along))?;
+        }
+    }
+
+    /// Notes reads that wait.
+    pub(super) fn count_waited(&self, reads: u64) {
+        let before = self.counters.reads_waited.get();
+        add(&self.counters.reads_waited, reads);
+        if before / BALANCE_READS != (before + reads) / BALANCE_READS {
+            self.balance_memory();
+        }
+    }
+
+    /// Goes as far as memory and what is in hand go. `None`: it waits for `needs`, or for what it needed before.
+    pub(super) fn step(
+        &self,
+        key: &[u8],
+        search: &mut Search,
+        needs: &mut Vec<Need>,
+    ) -> Result<Option<Answer>> {
+        loop {
+            let version = Rc::clone(&search.pending.version);
+            let Some(run) = version.runs.get(search.pending.next) else {
+                return self.end(search, Base::Nothing).map(Some);
+            };
+            let Some(segment) = holder(run, key) else {
+                search.next_run();
+                continue;
+            };
+            let Some((head, tier)) = search.current.head.known(|| self.head_now(segment)) else {
+                self.need_heads(key, search, needs);
+                return Ok(None);
+            };
+            search.saw(tier);
+            if let Some(partition) = partition_of(&head, key) {
+                let meta = || Some((self.partition_now(segment, &partition)?, PartitionData::default()));
+                let Some(((meta, along), tier)) = search.current.meta.known(meta) else {
+                    self.need_metas(key, search, needs);
+                    return Ok(None);
+                };
+                search.saw(tier);
+                if let Some(handle) = candidate(&meta, &partition, key, search.pending.hash) {
+                    let mut known = search.current.data.known(|| self.data_now(segment, &handle));
+                    if known.is_none() {
+                        known = self.data_along(segment, &head, handle, &along)?;
+                    }
+                    let Some((block, tier)) = known else {
+                        self.need_data(key, search, needs);
+                        return Ok(None);
+                    };
+                    search.saw(tier);
+                    if let Some(entry) = block.get(key, search.pending.hash)
+                        && let ControlFlow::Break(base) = self.feed(&mut search.pending.resolver, entry)?
+                    {
+                        return self.end(search, base).map(Some);
+                    }
+                }
+            }
+            if head.range_deletes().covers(key) {
+                return self.end(search, Base::Nothing).map(Some);
+            }
+            search.next_run();
+        }
+    }
+
+    fn end(&self, search: &mut Search, base: Base<'_>) -> Result<Answer> {
+        let resolver = std::mem::replace(&mut search.pending.resolver, Resolver::new());
+        self.answer(resolver, base, search.pending.source)
+    }
+
+    /// The heads of all runs that may hold the key.
+    fn need_heads(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+        for (run, segment) in search.segments(key) {
+            self.need_head(run, &segment, search, needs);
+        }
+    }
+
+    fn need_head(&self, run: usize, segment: &Segment, search: &mut Search, needs: &mut Vec<Need>) {
+        // The next one is known to be missing.
+        let is_missing = run == search.pending.next || self.head_now(segment).is_none();
+        if is_missing && search.of_run(run).head.ask() {
+            needs.push(Need { run, what: What::Head });
+        }
+    }
+
+    /// The metas of the partitions that may hold the key: of the next run, and of later ones if that pays.
+    fn need_metas(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+        let mut missing = Vec::new();
+        for (run, segment) in search.segments(key) {
+            let hand = search.of_run(run);
+            let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else {
+                self.need_head(run, &segment, search, needs);
+                continue;
+            };
+            if let Some(handle) = partition_of(&head, key)
+                && matches!(hand.meta, Part::Unasked)
+                && self.partition_now(&segment, &handle).is_none()
+            {
+                missing.push((run, handle));
+            }
+            if head.range_deletes().covers(key) {
+                break;
+            }
+        }
+        let round_trip_bytes = self.cache.request_bytes(Tier::Remote);
+        let bytes = |of: fn(&PartitionHandle) -> u32| -> u64 {
+            missing.iter().map(|(_, handle)| u64::from(of(handle))).sum()
+        };
+        let with_data = bytes(PartitionHandle::bytes) <= round_trip_bytes;
+        if !with_data && bytes(|handle| handle.meta_bytes) > round_trip_bytes {
+            missing.truncate(1);
+        }
+        for (at, (run, handle)) in missing.into_iter().enumerate() {
+            search.of_run(run).meta.ask();
+            // Of the next run the block is needed for sure, unless the filter says otherwise.
+            let with_data = with_data || at == 0 && u64::from(handle.bytes()) <= round_trip_bytes;
+            needs.push(Need { run, what: What::Meta { handle, with_data } });
+        }
+    }
+
+    /// The block of the next run; below an operand those of later ones as well, where their filters are at hand.
+    fn need_data(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+        let (next, hash) = (search.pending.next, search.pending.hash);
+        let runs_max = if search.pending.resolver.is_waiting() { usize::MAX } else { 1 };
+        for (run, segment) in search.segments(key).into_iter().take(runs_max) {
+            let hand = search.of_run(run);
+            let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else { return };
+            if let Some(partition) = partition_of(&head, key) {
+                let meta = || Some((self.partition_now(&segment, &partition)?, PartitionData::default()));
+                let Some(((meta, along), _)) = hand.meta.known(meta) else { return };
+                if let Some(handle) = candidate(&meta, &partition, key, hash) {
+                    let is_missing = run == next
+                        || along.stored(&handle).is_none() && self.data_now(&segment, &handle).is_none();
+                    if is_missing && hand.data.ask() {
+                        needs.push(Need { run, what: What::Data { head: Rc::clone(&head), handle } });
+                    }
+                }
+            }
+            if head.range_deletes().covers(key) {
+                return;
+            }
+        }
+    }
+
+    /// Asks for what a lookup needs.
+    pub(super) fn ask(
+        &self,
+        key: &[u8],
+        search: &Search,
+        need: &Need,
+        in_batch: u32,
+    ) -> Result<Load<CachedBlock>> {
+        let segment = segment_of(search, need.run, key)?;
+        let asking = Asking { in_batch, ..Asking::default() };
+        Ok(match &need.what {
+            What::Head => self.ask_head(segment, asking),
+            What::Meta { handle, with_data } => self.ask_partition(segment, *handle, *with_data, asking),
+            What::Data { head, handle } => self.ask_data(segment, head, *handle, asking),
+        })
+    }
+
+    /// Hands a lookup what it needed.
+    pub(super) fn deliver(
+        &self,
+        key: &[u8],
+        search: &mut Search,
+        need: &Need,
+        (block, tier, along): (CachedBlock, Tier, Bytes),
+    ) -> Result<()> {
+        if need.run < search.pending.next {
+            return Ok(());
+        }
+        let segment = Rc::clone(segment_of(search, need.run, key)?);
+        let hand = search.of_run(need.run);
+        match &need.what {
+            What::Head => hand.head = Part::Here(self.take_head(&segment, block)?, tier),
+            What::Meta { handle, .. } => {
+                let meta = take_partition(&segment, block)?;
+                hand.meta = Part::Here((meta, PartitionData::new(handle, along)), tier);
+            }
+            What::Data { .. } => hand.data = Part::Here(take_data(&segment, block)?, tier),
+        }
+        Ok(())
+    }
+}
+
+/// The next load that is done, and what its owner noted.
+pub(super) async fn next_of<T>(
+    gather: &mut Gather<CachedBlock>,
+    owners: &mut [Option<T>],
+) -> Option<(Gathered<CachedBlock>, T)> {
+    let done = gather.next().await?;
+    let owner = owners.get_mut(done.token)?.take()?;
+    Some((done, owner))
+}
+
+/// Notes whose a load is.
+pub(super) fn own<T>(owners: &mut Vec<Option<T>>, token: usize, owner: T) {
+    if owners.len() <= token {
+        owners.resize_with(token + 1, || None);
+    }
+    if let Some(slot) = owners.get_mut(token) {
+        *slot = Some(owner);
+    }
+}
+
+/// The segment of a run that may hold the key. There is one if something of it was needed.
+fn segment_of<'a>(search: &'a Search, run: usize, key: &[u8]) -> Result<&'a Rc<Segment>> {
+    let segment = search.pending.version.runs.get(run).and_then(|run| holder(run, key));
+    segment.ok_or_else(crate::Error::closed)
+}
+
+const fn of_tier(tier: Tier) -> Source {
+    match tier {
+        Tier::Memory => Source::Memory,
+        Tier::Ssd => Source::Ssd,
+        Tier::Remote => Source::Remote,
+    }
+}

@@ -1,0 +1,217 @@
+//! How many requests and round trips cold reads take, counted on a simulated store with the latencies of S3, in virtual time.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
+use aquifer::{Client, Engine, Key, KeyRange, MultiGetOptions, Options, ScanOptions, Source};
+use aquifer_cache::{PlanStats, ReadStats};
+use aquifer_io::simulated::{World, WorldOptions};
+use aquifer_io::{ExecutorOptions, now};
+use aquifer_remote::shape::LatencyProfile;
+use aquifer_remote::{ShapeOptions, SimulatedDfs};
+use futures_util::future::join_all;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The median of the S3 profile.
+const ROUND_TRIP: Duration = Duration::from_millis(25);
+const KEYS: u64 = 20_000;
+
+fn options(seed: u64) -> Options {
+    Options { key_groups: Some(8), shards: 1, memory_bytes: 64 << 20, seed: Some(seed), ..Options::default() }
+}
+
+fn key(n: u64) -> Vec<u8> {
+    format!("key-{n:08}").into_bytes()
+}
+
+fn beside(key: &[u8]) -> Key<'_> {
+    Key::beside(b"one group", key)
+}
+
+fn value(n: u64) -> Vec<u8> {
+    n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes().repeat(12)
+}
+
+/// What a test found.
+#[derive(Debug, Default)]
+struct Found {
+    requests: u64,
+    took: Duration,
+    plan: PlanStats,
+}
+
+impl Found {
+    fn remote(&self) -> ReadStats {
+        self.plan.remote_all()
+    }
+}
+
+/// Fills a store in `runs` sorted runs, the last ones over parts of the keys, and lets `test` loose on it with cold caches.
+fn cold<Fut>(seed: u64, runs: u64, test: impl FnOnce(Client) -> Fut + Send + 'static) -> Found
+where
+    Fut: Future<Output = ()> + 'static,
+{
+    let shape = ShapeOptions { bandwidth_bytes_per_s: 200 << 20, ..ShapeOptions::default() };
+    let dfs = SimulatedDfs::new(seed, &shape);
+    let found = Arc::new(Mutex::new(Found::default()));
+    let (store, result) = (dfs.clone(), Arc::clone(&found));
+    let world = World::new(seed, WorldOptions { trace_bytes_max: 0, ..WorldOptions::default() });
+    let driver =
+        world.spawn_executor(ExecutorOptions { seed, ..ExecutorOptions::default() }, move || async move {
+            let engine = Engine::open(store.remote(), options(seed)).await.unwrap();
+            for run in 0..runs {
+                for n in (0..KEYS).filter(|n| n % runs >= run) {
+                    engine.client().put(beside(&key(n)), &value(n)).await.unwrap();
+                }
+                engine.client().checkpoint(Vec::new()).await.unwrap();
+            }
+            engine.close().await.unwrap();
+            let engine = Engine::open(store.remote(), options(seed + 1)).await.unwrap();
+            let client = engine.client();
+            let shards = client.stats().await.unwrap();
+            assert_eq!(shards.sum(|shard| shard.runs), runs, "nothing was merged");
+            store.set_latency(LatencyProfile::S3);
+            let (requests, began) = (store.requests(), now());
+            test(client.clone()).await;
+            let took = now().duration_since(began);
+            *result.lock().unwrap() = Found {
+                requests: store.requests() - requests,
+                took,
+                plan: client.stats().await.unwrap().shards[0].cache.plan,
+            };
+        });
+    world.run_for(Duration::from_secs(3_600));
+    driver.join().unwrap();
+    let found = std::mem::take(&mut *found.lock().unwrap());
+    assert_eq!(found.remote().in_flight, 0);
+    found
+}
+
+/// The median over a few seeds: single requests of the profile take up to six times its median.
+fn median_took(found: &[Found]) -> Duration {
+    let mut took: Vec<_> = found.iter().map(|found| found.took).collect();
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
+async fn check(client: &Client, n: u64) {
+    let found = client.get(beside(&key(n))).await.unwrap();
+    assert_eq!(found.as_deref(), Some(value(n).as_slice()), "key {n}");
+}
+
+#[test]
+fn the_first_get_of_a_cold_segment_takes_two_requests() {
+    let found: Vec<_> =
+        (0..5).map(|seed| cold(seed, 1, |client| async move { check(&client, 77).await })).collect();
+    for found in &found {
+        assert_eq!(
+            (found.requests, found.remote().requests),
+            (2, 2),
+            "its head, then a partition: {found:?}"
+        );
+    }
+    assert!(median_took(&found) <= ROUND_TRIP * 5 / 2, "{found:?}");
+}
+
+#[test]
+fn neighbours_at_once_take_few_requests_and_two_and_a_half_round_trips() {
+    for runs in [1, 4] {
+        let found: Vec<_> = (0..7)
+            .map(|seed| {
+                cold(seed, runs, |client| async move {
+                    join_all((5_000..5_256).map(|n| check(&client, n))).await;
+                })
+            })
+            .collect();
+        for found in &found {
+            assert!(found.requests <= 8, "{found:?}");
+            assert!(found.remote().merge_factor().unwrap() > 4.0, "{found:?}");
+        }
+        // Of four runs several heads and partitions are waited for: the slowest of each counts.
+        let round_trips = if runs == 1 { 5 } else { 7 };
+        assert!(median_took(&found) <= ROUND_TRIP * round_trips / 2, "{runs} runs: {found:?}");
+    }
+}
+
+#[test]
+fn a_batch_asks_for_the_blocks_of_all_runs_at_once() {
+    let found = cold(3, 4, |client| async move {
+        let keys: Vec<_> = (0..512).map(|n| key(n * 39)).collect();
+        let keys = keys.iter().map(|key| beside(key));
+        let answers = client.multi_get(keys, &MultiGetOptions::default()).await.unwrap();
+        for (n, answer) in (0..).zip(answers) {
+            let answer = answer.unwrap();
+            assert_eq!(answer.value.as_deref(), Some(value(n * 39).as_slice()), "key {n}");
+            assert_eq!(answer.source, Source::Remote);
+        }
+    });
+    // One run after the other would be eight round trips of the median, and the slowest of many is slower.
+    assert!(found.took <= ROUND_TRIP * 8, "{found:?}");
+    assert!(found.requests <= 32, "{found:?}");
+    assert!(found.remote().read_amplification().unwrap() < 4.0, "{found:?}");
+}
+
+/// The deadline passes while one half of the keys waits for the store; the other half is in memory.
+#[test]
+fn at_the_deadline_keys_that_are_known_are_answered_and_others_timed_out() {
+    drop(cold(5, 1, |client| async move {
+        for n in 0..4 {
+            client.put(beside(&key(n)), b"new").await.unwrap();
+        }
+        let keys: Vec<_> = (0..8).map(key).collect();
+        let options =
+            MultiGetOptions { timeout: Some(Duration::from_millis(5)), ..MultiGetOptions::default() };
+        let answers = client.multi_get(keys.iter().map(|key| beside(key)), &options).await.unwrap();
+        for (n, answer) in answers.into_iter().enumerate() {
+            let answer = answer.unwrap();
+            let expected = if n < 4 { Source::Memtable } else { Source::TimedOut };
+            assert_eq!((answer.source, answer.value.is_some()), (expected, n < 4), "key {n}");
+        }
+        // What timed out was on its way all the same.
+        aquifer_io::sleep(ROUND_TRIP * 40).await;
+        for n in 4..8 {
+            check(&client, n).await;
+        }
+    }));
+}
+
+async fn scan(client: &Client, reverse: bool, entries: usize, page_entries: usize) {
+    let range = KeyRange::beside(b"one group", ..);
+    let mut scan = client.scan(&range, &ScanOptions { reverse, page_entries, snapshot: None });
+    for at in 0..entries as u64 {
+        let n = if reverse { KEYS - 1 - at } else { at };
+        let (found, found_value) = scan.next().await.unwrap().unwrap();
+        assert_eq!((&found[..], &found_value[..]), (&key(n)[..], &value(n)[..]));
+    }
+}
+
+#[test]
+fn a_short_scan_reads_one_partition_and_a_long_one_ahead() {
+    for reverse in [false, true] {
+        let short = cold(7, 1, move |client| async move { scan(&client, reverse, 10, 10).await });
+        assert_eq!(short.requests, 2, "a head, and a partition with its blocks: {short:?}");
+        assert!(short.remote().blocks <= 4, "{short:?}");
+        let long = cold(7, 1, move |client| async move { scan(&client, reverse, 8_000, 8_000).await });
+        // 8,000 entries are 15 partitions: one after the other they would take as many round trips.
+        assert!(long.took <= ROUND_TRIP * 8, "{long:?}");
+        assert!(long.remote().requests <= 16, "{long:?}");
+        let ahead = long.plan.remote[1];
+        assert!(ahead.blocks >= 8, "{long:?}");
+        // Nothing was read that the page did not need, but for the last partition.
+        assert!(long.remote().read_bytes < 2 << 20, "{long:?}");
+    }
+}
+
+/// A second scan of ten entries, everything needed to find them in memory: one block or two are read.
+#[test]
+fn ten_entries_are_one_block_or_two() {
+    let found = cold(9, 1, |client| async move {
+        scan(&client, false, 2_000, 2_000).await;
+        client.forget_memory().await.unwrap();
+        let before = client.stats().await.unwrap().shards[0].cache.plan.remote_all();
+        scan(&client, false, 10, 10).await;
+        let after = client.stats().await.unwrap().shards[0].cache.plan.remote_all();
+        assert!(after.blocks - before.blocks <= 4, "{before:?} {after:?}");
+    });
+    assert!(found.requests > 0);
+}
