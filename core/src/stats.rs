@@ -13,6 +13,8 @@ pub struct ShardStats {
     pub memtable_bytes: u64,
     /// Bytes of memtables that wait for their upload.
     pub frozen_bytes: u64,
+    /// Bytes of the index of keys whose block is in memory. They are part of what the cache may take.
+    pub point_index_bytes: u64,
     /// Sorted runs of segments: a read may look into one segment of each.
     pub runs: u64,
     /// Segments that reads of this shard may touch.

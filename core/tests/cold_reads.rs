@@ -2,7 +2,7 @@
 
 mod common;
 
-use aquifer::{Engine, Reader, ReaderOptions};
+use aquifer::{Engine, MultiGetOptions, Reader, ReaderOptions, Source};
 use aquifer_remote::{Operation, Remote, metered};
 use std::sync::Arc;
 
@@ -57,5 +57,56 @@ fn the_first_get_of_a_cold_segment_takes_two_reads_and_its_neighbours_none_or_on
         assert!(reader.get(&key(77)).await.unwrap().is_some());
         assert_eq!(reads() - before, 2);
         reader.close().await.unwrap();
+    });
+}
+
+#[test]
+fn hot_keys_stay_in_memory_though_their_blocks_do_not_fit() {
+    // Hot keys are scattered: the blocks that hold them take several times the memory there is, they themselves a small part of it.
+    const HOT: u32 = 1_000;
+    const STEP: u32 = 60;
+    let options = || aquifer::Options { memory_bytes: 4 << 20, ..common::small(1) };
+    let remote = common::memory();
+    aquifer::block_on(async {
+        let engine = Engine::open(Arc::clone(&remote), options()).await.unwrap();
+        let client = engine.client();
+        let value = |n: u32| {
+            let mut random = fastrand::Rng::with_seed(u64::from(n));
+            std::iter::repeat_with(|| random.u8(..)).take(100).collect::<Vec<u8>>()
+        };
+        for n in 0..HOT * STEP {
+            client.put(&key(n), &value(n)).await.unwrap();
+        }
+        client.checkpoint(Vec::new()).await.unwrap();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut from_memory = 0;
+        const ROUNDS: u32 = 12;
+        for round in 0..ROUNDS {
+            for hot in 0..HOT {
+                let n = hot * STEP;
+                let answers = client.multi_get(&[key(n)], &MultiGetOptions::default()).await.unwrap();
+                let answer = answers.into_iter().next().unwrap().unwrap();
+                assert_eq!(answer.value.as_deref(), Some(&*value(n)));
+                if round == ROUNDS - 1 && answer.source == Source::Memory {
+                    from_memory += 1;
+                }
+                // As many reads of others pass by.
+                let cold = random.u32(..HOT * STEP);
+                assert_eq!(client.get(&key(cold)).await.unwrap().as_deref(), Some(&*value(cold)));
+            }
+        }
+        assert!(from_memory > HOT * 3 / 4, "{from_memory} of {HOT}");
+        // A write is seen at once, wherever the value was kept.
+        for hot in 0..HOT {
+            client.put(&key(hot * STEP), b"new").await.unwrap();
+        }
+        for hot in 0..HOT {
+            assert_eq!(client.get(&key(hot * STEP)).await.unwrap().as_deref(), Some(&b"new"[..]));
+        }
+        client.checkpoint(Vec::new()).await.unwrap();
+        for hot in 0..HOT {
+            assert_eq!(client.get(&key(hot * STEP)).await.unwrap().as_deref(), Some(&b"new"[..]));
+        }
+        engine.close().await.unwrap();
     });
 }

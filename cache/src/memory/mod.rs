@@ -79,6 +79,11 @@ impl<V> Memory<V> {
         self.queue(class).peek_at(place)
     }
 
+    /// Where the value of a key is, without a count.
+    pub(crate) fn place(&self, class: Class, key: &CacheKey) -> Option<Place> {
+        self.queue(class).place(key)
+    }
+
     /// Asks the processor for the entry.
     #[inline]
     pub(crate) fn prefetch_at(&self, class: Class, place: Place) {

@@ -95,6 +95,11 @@ impl<V> S3Fifo<V> {
         self.slab.at(self.slab.find(place)?).value.as_ref()
     }
 
+    /// Where the value of a key is, without a count.
+    pub(super) fn place(&self, key: &CacheKey) -> Option<Place> {
+        self.find(key).map(|at| self.slab.place(at))
+    }
+
     /// Asks the processor for the entry at a place.
     #[inline]
     pub(super) fn prefetch_at(&self, place: Place) {

@@ -91,13 +91,17 @@ impl Memtable {
     /// What `at` sees of `key`: `None` if this table knows nothing of it.
     #[inline]
     pub(crate) fn get(&self, key: &[u8], at: u64) -> Option<Found<'_>> {
+        self.get_hashed(key, hash_of(key), at)
+    }
+
+    /// The same, for whoever has the key's hash, xxh3 with 64 bits, already.
+    #[inline]
+    pub(crate) fn get_hashed(&self, key: &[u8], hash: u64, at: u64) -> Option<Found<'_>> {
         if self.is_empty() {
             return None;
         }
-        let version = self
-            .index
-            .find(&self.arena, hash_of(key), key)
-            .and_then(|found| self.arena.version_at(found, at));
+        let version =
+            self.index.find(&self.arena, hash, key).and_then(|found| self.arena.version_at(found, at));
         let deleted = self.ranges.covering(key, at);
         match (version, deleted) {
             (Some(version), deleted) if deleted.is_none_or(|sequence| sequence < version.sequence) => {

@@ -166,6 +166,13 @@ impl DataBlock {
         Ok(block)
     }
 
+    /// A block of one entry, for a cache: its number is 0.
+    pub(crate) fn of_entry(key: &[u8], entry: &Entry<'_>, place: &Place) -> Result<Self> {
+        let mut builder = Builder::default();
+        builder.push(key, entry);
+        Self::decode(&builder.finish(), Access::Scan, place)
+    }
+
     /// Reads all entries in order and notes them in the table. Returns where they end, or where one is not sound.
     fn fill(&mut self, stored: &[u8]) -> Result<usize, usize> {
         let (entries, layout) = (self.entries(), self.table());

@@ -7,7 +7,6 @@ use crate::codec::stored_u32;
 use crate::entry::{Entry, NEVER, Op, encode_chain};
 use crate::limits::KEY_BYTES_MAX;
 use aquifer_remote::ObjectName;
-use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -105,7 +104,7 @@ proptest! {
     #[test]
     fn hostile_payloads_are_errors_never_panics(mut payload in prop::collection::vec(any::<u8>(), 0..300), entries in 0u32..9) {
         payload.extend_from_slice(&entries.to_le_bytes());
-        if let Ok(block) = DataBlock::decode(Bytes::from(payload), Access::Points, &place()) {
+        if let Ok(block) = DataBlock::decode(&payload, Access::Points, &place()) {
             let _ = block.get(b"key", filter::hash(b"key"));
             let mut cursor = Cursor::first(Rc::new(block));
             while cursor.advance() {}
@@ -121,7 +120,7 @@ proptest! {
         let mut payload = payload(&entries);
         let at = at.index(payload.len());
         payload[at] ^= 1 << bit;
-        if let Ok(block) = DataBlock::decode(Bytes::from(payload), Access::Points, &place()) {
+        if let Ok(block) = DataBlock::decode(&payload, Access::Points, &place()) {
             let block = Rc::new(block);
             let mut cursor = Cursor::first(Rc::clone(&block));
             let mut before: Option<Vec<u8>> = None;
@@ -160,7 +159,7 @@ fn long_keys_and_values_and_many_small_entries() {
 fn what_a_writer_never_makes_is_refused() {
     let frame = |entries: &[u8], count: usize| {
         let payload = [entries, &stored_u32(count).to_le_bytes()].concat();
-        DataBlock::decode(Bytes::from(payload), Access::Points, &place())
+        DataBlock::decode(&payload, Access::Points, &place())
     };
     // shared * 8 + kind, suffix bytes, value bytes, suffix, value
     let (a, b) = ([0, 1, 1, b'a', b'v'], [0, 1, 1, b'b', b'v']);

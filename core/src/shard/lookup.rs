@@ -15,12 +15,15 @@ use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::{Segment, SortedRun, Version};
-use aquifer_cache::{Class, Place};
+use aquifer_cache::{CacheKey, Class, Place};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// Keys that [`ShardCore::look_ahead`] takes at a time: more than the processor fetches at once, few enough that none is gone again.
 pub(crate) const LOOK_AHEAD_KEYS: usize = 32;
+
+/// Largest entry, key and value, that is kept by itself: beyond it there is little else in its block.
+const KEPT_ENTRY_BYTES_MAX: usize = 1024;
 
 /// What a read sees, fixed at one moment.
 #[derive(Clone)]
@@ -39,6 +42,15 @@ pub(crate) enum Now<T> {
     Waits(Box<Pending>),
 }
 
+/// What the point index knows of a key.
+enum Indexed {
+    /// Its block and the number of its entry.
+    Entry(Rc<DataBlock>, usize),
+    /// It knew it, and the block has left memory.
+    HasLeft,
+    Unknown,
+}
+
 /// What memory has of the block that may hold a key.
 enum InMemory {
     Block(Rc<DataBlock>, Place),
@@ -55,6 +67,8 @@ pub(crate) struct Pending {
     pub(super) hash: u64,
     pub(super) resolver: Resolver,
     pub(super) source: Source,
+    /// What is found is worth keeping by itself, if no more than so many flushes have taken place by then.
+    pub(super) keeps_at: Option<u64>,
 }
 
 impl ShardCore {
@@ -67,23 +81,24 @@ impl ShardCore {
     ) -> Result<Now<T>> {
         let mut resolver = Resolver::new();
         let at = view.map_or(u64::MAX, |view| view.at);
+        let hash = filter::hash(key);
         if view.is_none_or(|view| view.with_memtable) {
             let memtable = self.memtable.borrow();
-            if let Some(base) = self.search_memtable(&memtable, key, at, &mut resolver)? {
+            if let Some(base) = self.search_memtable(&memtable, (key, hash), at, &mut resolver)? {
                 add(&self.counters.reads_immediate, 1);
                 return take(self, resolver, base, Source::Memtable).map(Now::Known);
             }
         }
         match view {
-            Some(view) => self.look_below(key, &view.version, at, resolver, false, take),
-            None => self.look_below(key, &self.version.borrow(), at, resolver, true, take),
+            Some(view) => self.look_below((key, hash), &view.version, at, resolver, false, take),
+            None => self.look_below((key, hash), &self.version.borrow(), at, resolver, true, take),
         }
     }
 
     /// The same below the memtable that takes writes. `newest`: the read sees every write, as the point index does.
     fn look_below<T>(
         &self,
-        key: &[u8],
+        (key, hash): (&[u8], u64),
         version: &Rc<Version>,
         at: u64,
         mut resolver: Resolver,
@@ -91,27 +106,32 @@ impl ShardCore {
         take: impl FnOnce(&Self, Resolver, Base<'_>, Source) -> Result<T>,
     ) -> Result<Now<T>> {
         for frozen in &version.frozen {
-            if let Some(base) = self.search_memtable(&frozen.memtable, key, at, &mut resolver)? {
+            if let Some(base) = self.search_memtable(&frozen.memtable, (key, hash), at, &mut resolver)? {
                 add(&self.counters.reads_immediate, 1);
                 return take(self, resolver, base, Source::Memtable).map(Now::Known);
             }
         }
-        let hash = filter::hash(key);
         // What a memtable has operands of is found by a whole search.
         let by_index = newest && !resolver.is_waiting();
-        if by_index
-            && let Some((block, number)) = self.indexed(hash)
-            && let Some(entry) = block.entry_of(number, key)
-        {
-            let mut resolver = Resolver::new();
-            if let ControlFlow::Break(base) = self.feed(&mut resolver, entry)? {
-                add(&self.counters.reads_immediate, 1);
-                return take(self, resolver, base, Source::Memory).map(Now::Known);
+        let mut keeps_at = None;
+        match by_index.then(|| self.indexed(hash)) {
+            Some(Indexed::Entry(block, number)) => {
+                let mut resolver = Resolver::new();
+                if let Some(entry) = block.entry_of(number, key)
+                    && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
+                {
+                    add(&self.counters.reads_immediate, 1);
+                    return take(self, resolver, base, Source::Memory).map(Now::Known);
+                }
             }
+            // It is asked for more often than the others of its block, which has left memory.
+            Some(Indexed::HasLeft) => keeps_at = Some(self.flushes_seen.get()),
+            Some(Indexed::Unknown) | None => {}
         }
         for (next, run) in version.runs.iter().enumerate() {
             let Some(segment) = holder(run, key) else { continue };
-            let waits = |resolver| Ok(Now::Waits(Pending::boxed(Rc::clone(version), next, hash, resolver)));
+            let waits =
+                |resolver| Ok(Now::Waits(Pending::boxed(Rc::clone(version), next, hash, resolver, keeps_at)));
             let Some(head) = self.head_now(segment) else { return waits(resolver) };
             match self.block_now(segment, &head, key, hash) {
                 InMemory::Nothing => {}
@@ -170,15 +190,45 @@ impl ShardCore {
         each(&|block, number| block.prefetch_entry(number));
     }
 
-    /// The block and the entry of it that the point index names, if the block is still in memory.
+    /// What the point index knows of a key.
     #[inline]
-    fn indexed(&self, hash: u64) -> Option<(Rc<DataBlock>, usize)> {
-        let spot = self.points.borrow().find(hash, self.cache.era(Class::Data))?;
+    fn indexed(&self, hash: u64) -> Indexed {
+        let Some(spot) = self.points.borrow().find(hash, self.cache.era(Class::Data)) else {
+            return Indexed::Unknown;
+        };
         if let Some(CachedBlock::Data(block)) = self.cache.get_at(Class::Data, spot.place) {
-            return Some((block, spot.number));
+            self.points.borrow().was_good();
+            return Indexed::Entry(block, spot.number);
         }
         self.points.borrow_mut().forget_stale(hash);
-        None
+        Indexed::HasLeft
+    }
+
+    /// Keeps an entry that a search found as a block of its own: it is read more often than the block it is in, and takes a tenth of
+    /// the memory. Only if it is still the newest write: no memtable has a word on the key, and none was flushed since the search began.
+    pub(super) fn keep_entry(&self, key: &[u8], entry: &Entry<'_>, pending: &Pending, segment: &Segment) {
+        let stands = pending.keeps_at == Some(self.flushes_seen.get()) && !pending.resolver.is_waiting();
+        if !stands || key.len() + entry.payload().len() > KEPT_ENTRY_BYTES_MAX {
+            return;
+        }
+        let known = |tables: &Memtables| {
+            tables.of(key).is_some_and(|table| table.get_hashed(key, pending.hash, u64::MAX).is_some())
+        };
+        let version = self.version();
+        if known(&self.memtable.borrow()) || version.frozen.iter().any(|frozen| known(&frozen.memtable)) {
+            return;
+        }
+        let Ok(block) = DataBlock::of_entry(key, entry, &segment.place(0)) else { return };
+        let number = self.entries_kept.get();
+        self.entries_kept.set(number + 1);
+        // Blocks of segments have bytes: this is none of them.
+        let name = CacheKey { object: 0, offset: number, bytes: 0 };
+        let place = self.cache.keep_placed(Class::Data, name, CachedBlock::Data(Rc::new(block)));
+        if let Some(place) = place
+            && self.points.borrow_mut().note(pending.hash, Spot { place, number: 0 })
+        {
+            self.balance_memory();
+        }
     }
 
     /// Answers from memory, or says where to go on.
@@ -215,12 +265,12 @@ impl ShardCore {
     fn search_memtable<'a>(
         &self,
         memtables: &'a Memtables,
-        key: &[u8],
+        (key, hash): (&[u8], u64),
         at: u64,
         resolver: &mut Resolver,
     ) -> Result<Option<Base<'a>>> {
         let Some(memtable) = memtables.of(key) else { return Ok(None) };
-        match memtable.get(key, at) {
+        match memtable.get_hashed(key, hash, at) {
             None => Ok(None),
             Some(Found::RangeDeleted { .. }) => Ok(Some(Base::Nothing)),
             Some(Found::Entry { entry, .. }) => {
@@ -235,9 +285,15 @@ impl ShardCore {
 }
 
 impl Pending {
-    fn boxed(version: Rc<Version>, next: usize, hash: u64, resolver: Resolver) -> Box<Self> {
+    fn boxed(
+        version: Rc<Version>,
+        next: usize,
+        hash: u64,
+        resolver: Resolver,
+        keeps_at: Option<u64>,
+    ) -> Box<Self> {
         let source = if resolver.is_waiting() { Source::Memtable } else { Source::Memory };
-        Box::new(Self { version, next, hash, resolver, source })
+        Box::new(Self { version, next, hash, resolver, source, keeps_at })
     }
 }
 

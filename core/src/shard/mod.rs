@@ -75,6 +75,10 @@ pub(crate) struct ShardCore {
     version: RefCell<Rc<Version>>,
     /// Memory of its frozen memtables.
     frozen_bytes: Cell<usize>,
+    /// Frozen memtables that have become segments.
+    flushes_seen: Cell<u64>,
+    /// Entries that were kept by themselves.
+    entries_kept: Cell<u64>,
     pub(crate) flushes: FlushQueue,
     pub(crate) reads_in_flight: Cell<usize>,
     /// Told when a read ends or a version changes: what the loop may wait for.
@@ -154,6 +158,8 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         waiting: Waiting::default(),
         version: RefCell::new(Rc::new(Version::restored(segments))),
         frozen_bytes: Cell::new(0),
+        flushes_seen: Cell::new(0),
+        entries_kept: Cell::new(0),
         flushes: FlushQueue::default(),
         reads_in_flight: Cell::new(0),
         progress: LocalNotify::default(),
@@ -256,6 +262,9 @@ impl ShardCore {
         if range_deletions(&next) < range_deletions(&self.version.borrow()) {
             self.points.borrow_mut().clear();
         }
+        if next.frozen.len() < self.version.borrow().frozen.len() {
+            self.flushes_seen.set(self.flushes_seen.get() + 1);
+        }
         self.frozen_bytes.set(next.frozen_bytes());
         *self.version.borrow_mut() = Rc::new(next);
         self.version_debt.set(self.debt_of_version());
@@ -307,6 +316,7 @@ impl ShardCore {
             shard: self.id,
             memtable_bytes: self.memtable.borrow().bytes() as u64,
             frozen_bytes: version.frozen_bytes() as u64,
+            point_index_bytes: self.points.borrow().bytes() as u64,
             runs: version.runs.len() as u64,
             segments: version.segments().count() as u64,
             segment_bytes: version.runs.iter().map(SortedRun::bytes).sum(),

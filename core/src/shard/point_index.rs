@@ -14,6 +14,7 @@
 //! long as the cache keeps them. Tags may be equal by chance: whoever follows a slot compares the whole key.
 
 use aquifer_cache::Place;
+use std::cell::Cell;
 
 const SLOTS: usize = 8;
 const TAG_BITS: u32 = 14;
@@ -53,15 +54,16 @@ pub(crate) struct PointIndex {
     /// Of the places.
     era: u32,
     taken: usize,
-    /// Since it last grew or thought of it: notes, and slots whose block had left memory.
+    /// Since it last grew or thought of it: notes, slots whose block had left memory, and those whose block had not.
     noted: usize,
     stale: usize,
+    good: Cell<usize>,
 }
 
 impl PointIndex {
     /// An empty one, which may grow to `bytes_max`.
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { buckets: Vec::new(), bytes_max, era: 0, taken: 0, noted: 0, stale: 0 }
+        Self { buckets: Vec::new(), bytes_max, era: 0, taken: 0, noted: 0, stale: 0, good: Cell::new(0) }
     }
 
     /// Memory it takes.
@@ -79,6 +81,12 @@ impl PointIndex {
         let tag = tag_of(hash);
         let slot = bucket.0.iter().find(|&&slot| slot >> TAG_SHIFT == tag && slot != 0)?;
         Some(spot(*slot, era))
+    }
+
+    /// What [`Self::find`] gave last was still in memory.
+    #[inline]
+    pub(crate) fn was_good(&self) {
+        self.good.set(self.good.get() + 1);
     }
 
     /// Asks the processor for what [`Self::find`] reads.
@@ -146,14 +154,14 @@ impl PointIndex {
         self.taken = 0;
     }
 
-    /// Twice as large and empty, if that is allowed, and if blocks stay in memory for long enough that it pays: looked at once for as many
-    /// notes as it has slots.
+    /// Twice as large and empty, if that is allowed, and if it pays: what it names stays in memory for long enough, or answers a good part
+    /// of the reads all the same, as hot keys do. Looked at once for half as many notes as it has slots.
     fn grow(&mut self) {
         if self.noted < self.buckets.len() * SLOTS / 2 {
             return;
         }
         let buckets = (self.buckets.len() * 2).max(BUCKETS_MIN);
-        let pays = self.stale <= self.noted / 4;
+        let pays = self.stale <= self.noted / 4 || self.good.get() >= self.noted / 4;
         if pays && buckets * size_of::<Bucket>() <= self.bytes_max {
             // The old ones are given back before the new ones are taken.
             self.buckets = Vec::new();
@@ -161,6 +169,7 @@ impl PointIndex {
             self.taken = 0;
         }
         (self.noted, self.stale) = (0, 0);
+        self.good.set(0);
     }
 
     #[inline]

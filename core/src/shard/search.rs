@@ -195,6 +195,7 @@ impl ShardCore {
                     if let Some(entry) = block.get(key, search.pending.hash)
                         && let ControlFlow::Break(base) = self.feed(&mut search.pending.resolver, entry)?
                     {
+                        self.keep_entry(key, &entry, &search.pending, segment);
                         return self.end(search, base).map(Some);
                     }
                 }

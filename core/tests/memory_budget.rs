@@ -1,0 +1,109 @@
+//! The memory of a whole engine, against its budget: a counting allocator sees all that it takes while it is loaded, overwritten, read,
+//! scanned and merged, with far more state than memory. A program of its own, without test threads: the allocator counts for the whole process.
+//!
+//! Threads' stacks and what the allocator of a user's choice keeps unused are not in the count.
+
+#![expect(clippy::expect_used, reason = "a test")]
+
+use aquifer::{Engine, KeyRange, MultiGetOptions, Options, ScanOptions};
+use aquifer_remote::{RemoteOptions, open_url};
+use futures_util::future::join_all;
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const MEMORY_BYTES: u64 = 48 << 20;
+const DISK_BYTES: u64 = 64 << 20;
+const KEYS: u64 = 400_000;
+/// Keys and values together are several times the budget.
+const VALUE_BYTES: usize = 300;
+
+fn key(n: u64) -> [u8; 16] {
+    let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut key = [0; 16];
+    key.split_at_mut(8).0.copy_from_slice(&mixed.to_le_bytes());
+    key.split_at_mut(8).1.copy_from_slice(&n.to_le_bytes());
+    key
+}
+
+fn value(n: u64, version: u8) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(n);
+    let mut value: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(VALUE_BYTES).collect();
+    value.push(version);
+    value
+}
+
+/// The most that was taken since the last call, and what is allowed.
+fn check(phase: &str, before_bytes: usize) {
+    let peak = ALLOCATOR.peak_usage().saturating_sub(before_bytes);
+    let most = usize::try_from(MEMORY_BYTES / 20 * 21 + (32 << 20)).expect("a small number");
+    println!("{phase}: {:.1} MiB at most, of {:.1} MiB", peak as f64 / 1048576.0, most as f64 / 1048576.0);
+    assert!(peak <= most, "{phase}: {peak} bytes, {most} are allowed");
+    ALLOCATOR.reset_peak_usage();
+}
+
+async fn put_all(client: &aquifer::Client, version: u8) {
+    for first in (0..KEYS).step_by(256) {
+        let puts = (first..(first + 256).min(KEYS)).map(|n| client.put(&key(n), &value(n, version)));
+        for put in join_all(puts).await {
+            put.expect("put");
+        }
+    }
+}
+
+fn main() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}/store", folder.path().display());
+    let before_bytes = ALLOCATOR.current_usage();
+    aquifer::block_on(async {
+        let remote = open_url(&url, RemoteOptions::default()).expect("a store");
+        let options = Options {
+            shards: 2,
+            memory_bytes: MEMORY_BYTES,
+            disk_bytes: DISK_BYTES,
+            local_dir: Some(folder.path().join("local")),
+            seed: Some(3),
+            ..Options::default()
+        };
+        let engine = Engine::open(remote, options).await.expect("an engine");
+        let client = engine.client();
+        check("open", before_bytes);
+        put_all(&client, 1).await;
+        check("load", before_bytes);
+        put_all(&client, 2).await;
+        check("overwrite", before_bytes);
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..200 {
+            let numbers: Vec<u64> = (0..256).map(|_| random.u64(..KEYS)).collect();
+            let gets = join_all(numbers.iter().map(|n| client.get(&key(*n)))).await;
+            for (n, got) in numbers.iter().zip(gets) {
+                assert_eq!(got.expect("get").as_deref(), Some(&*value(*n, 2)), "key {n}");
+            }
+        }
+        check("gets", before_bytes);
+        for _ in 0..8 {
+            let numbers: Vec<u64> = (0..4096).map(|_| random.u64(..KEYS)).collect();
+            let keys: Vec<_> = numbers.iter().map(|n| key(*n)).collect();
+            let answers = client.multi_get(&keys, &MultiGetOptions::default()).await.expect("multi-get");
+            for (n, answer) in numbers.iter().zip(answers) {
+                let answer = answer.expect("an answer");
+                assert_eq!(answer.value.as_deref(), Some(&*value(*n, 2)), "key {n}");
+            }
+        }
+        check("multi-gets of 4096", before_bytes);
+        client.checkpoint(Vec::new()).await.expect("checkpoint");
+        check("checkpoint", before_bytes);
+        let mut entries = 0u64;
+        for group in 0..128 {
+            let mut scan = client.scan(&KeyRange::group(group), &ScanOptions::default());
+            while let Some((_, value)) = scan.next().await.expect("the next entry") {
+                assert_eq!(value.last(), Some(&2));
+                entries += 1;
+            }
+        }
+        assert_eq!(entries, KEYS);
+        check("scan of everything", before_bytes);
+        engine.close().await.expect("close");
+    });
+}
