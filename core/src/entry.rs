@@ -38,7 +38,7 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// A value that lives for ever.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) const fn put(value: &'a [u8]) -> Self {
         Self { op: Op::Put(value), expires_ms: NEVER }
     }
