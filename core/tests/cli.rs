@@ -282,7 +282,7 @@ fn what_is_not_there_makes_no_sense_or_cannot_be_reached_has_its_exit_code() {
 /// Flips a bit of an object in the store's folder.
 fn flip(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
-    bytes[at] ^= 0x10;
+    *bytes.get_mut(at).unwrap() ^= 0x10;
     std::fs::write(path, bytes).unwrap();
 }
 

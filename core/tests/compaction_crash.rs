@@ -96,7 +96,8 @@ fn state(number: u64) -> State {
 async fn life(remote: Arc<dyn Remote>, offers: bool, known: Arc<Mutex<Known>>) {
     let engine = Engine::open(remote, options(offers)).await.unwrap();
     let client = engine.client();
-    let number = engine.restored().map_or(0, |checkpoint| u64::from(checkpoint.metadata[0]));
+    let number =
+        engine.restored().and_then(|checkpoint| checkpoint.metadata.first().copied()).map_or(0, u64::from);
     {
         let known = known.lock().unwrap();
         assert!((known.acknowledged..=known.begun).contains(&number), "{number} restored: {known:?}");

@@ -5,10 +5,10 @@
 
 pub(crate) mod budget;
 pub(crate) mod demand;
-mod job;
+pub(crate) mod job;
 #[cfg(test)]
 mod model;
-mod offer;
+pub(crate) mod offer;
 mod pick;
 #[cfg(test)]
 mod pick_test;

@@ -2,8 +2,10 @@
 //!
 //! Checksums would hide what is behind them from a fuzzer, so payloads are also decoded as if theirs had held.
 
+use crate::compact::offer::{Offer, decode_result};
 use crate::descriptor::Descriptor;
-use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::format::{HEADER_BYTES, Manifest, SegmentEntry};
+use crate::manifest::invariants;
 use crate::segment::Place;
 use crate::segment::block::{self, Dictionary, Expected, Kind};
 use crate::segment::counts::Counts;
@@ -13,6 +15,7 @@ use crate::segment::filter::{self, Filter};
 use crate::segment::footer::{FOOTER_BYTES, Footer};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::PartitionMeta;
+use crate::version::Version;
 use aquifer_remote::ObjectName;
 use bytes::Bytes;
 use std::rc::Rc;
@@ -21,7 +24,7 @@ use std::rc::Rc;
 pub type Decoder = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const DECODERS: [Decoder; 8] = [
+pub const DECODERS: [Decoder; 9] = [
     ("block", block),
     ("data_block", data_block),
     ("partition_meta", partition_meta),
@@ -29,6 +32,7 @@ pub const DECODERS: [Decoder; 8] = [
     ("head", head),
     ("tail", tail),
     ("manifest", manifest),
+    ("job", job),
     ("descriptor", descriptor),
 ];
 
@@ -152,16 +156,66 @@ pub fn tail(bytes: &[u8]) -> bool {
     }
 }
 
-/// A manifest.
+/// A manifest, as it is and with its checksums and its length made to hold; what is taken is looked at as an opening does.
 pub fn manifest(bytes: &[u8]) -> bool {
     let Some(place) = place() else { return false };
-    let Ok(manifest) = Manifest::decode(bytes, &place.object) else { return false };
+    let decoded = Manifest::decode(bytes, &place.object);
+    let Ok(manifest) = decoded.or_else(|_| Manifest::decode(&with_manifest_checksums(bytes), &place.object))
+    else {
+        return false;
+    };
+    let _ = invariants::check(&manifest, None);
+    let version = Version::restored(manifest.segments.clone());
+    let _ = version.depth(&manifest.groups);
+    for segment in version.segments() {
+        let _ = (
+            segment.live_bytes(),
+            segment.tail_offset(),
+            version.runs.iter().filter_map(|run| run.find(&segment.from)).count(),
+        );
+    }
     // What was taken can be written again, byte by byte the same where nothing is left over.
     manifest.encode().is_ok()
 }
 
-/// A store descriptor.
+/// A compaction job, which is a manifest with more to say in its metadata: what another process takes from the DFS to work on.
+pub fn job(bytes: &[u8]) -> bool {
+    let Some(place) = place() else { return false };
+    let decoded = Offer::decode(bytes, &place.object);
+    let Ok(offer) = decoded.or_else(|_| Offer::decode(&with_manifest_checksums(bytes), &place.object)) else {
+        return false;
+    };
+    let _ = (offer.job.cuts(), offer.job.input_bytes(), offer.job.is_merge());
+    let _ = decode_result(&with_manifest_checksums(bytes), &place.object, &offer.job);
+    offer.encode().is_ok()
+}
+
+/// The bytes of a manifest with length and checksums that hold.
+fn with_manifest_checksums(bytes: &[u8]) -> Vec<u8> {
+    let mut repaired = bytes.to_vec();
+    let body = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    put_u32(&mut repaired, 76, u32::try_from(body.len()).unwrap_or(u32::MAX));
+    put_u32(&mut repaired, 80, crc32fast::hash(body));
+    put_crc(&mut repaired, HEADER_BYTES - 4);
+    repaired
+}
+
+fn put_u32(bytes: &mut [u8], at: usize, field: u32) {
+    if let Some(place) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>()) {
+        *place = field.to_le_bytes();
+    }
+}
+
+/// The checksum of all before it.
+fn put_crc(bytes: &mut [u8], at: usize) {
+    let crc = crc32fast::hash(bytes.get(..at).unwrap_or_default());
+    put_u32(bytes, at, crc);
+}
+
+/// A store descriptor, as it is and with its checksum made to hold.
 pub fn descriptor(bytes: &[u8]) -> bool {
     let Some(place) = place() else { return false };
-    Descriptor::decode(bytes, &place.object).is_ok()
+    let mut repaired = bytes.to_vec();
+    put_crc(&mut repaired, 28);
+    Descriptor::decode(bytes, &place.object).or_else(|_| Descriptor::decode(&repaired, &place.object)).is_ok()
 }

@@ -4,10 +4,12 @@
 //! `AQUIFER_CREATE_FIXTURES=1 cargo test -p aquifer --lib create_fixtures` and commit what it wrote. It never overwrites a file.
 
 use super::decoders::DECODERS;
+use crate::compact::job::{Job, JobKind};
+use crate::compact::offer::Offer;
 use crate::descriptor::Descriptor;
 use crate::entry::{Entry, Op, encode_chain};
 use crate::key::{engine_key, group_of};
-use crate::manifest::format::Manifest;
+use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::options::Compression;
 use crate::segment::Place;
 use crate::segment::block::{self, Expected, Kind};
@@ -17,6 +19,7 @@ use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::PartitionMeta;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
+use crate::version::Version;
 use aquifer_remote::ObjectName;
 use bytes::Bytes;
 use std::rc::Rc;
@@ -192,6 +195,16 @@ fn a_segment_of_version_2_answers_everything_that_was_written() {
     assert_eq!(group_of(opened.head.largest()), Some(9));
 }
 
+/// The bytes of a job over the fixture's segment.
+fn offer(manifest: &Manifest) -> Bytes {
+    let segments = manifest.segments.iter().map(|segment| SegmentEntry { level: 0, ..segment.clone() });
+    let version = Version::restored(segments.collect());
+    let job = Job::merge(JobKind::Bottom, &version, 0..1, 0..16, 1).unwrap();
+    let compression = Compression::Zstd { level: 1 };
+    let offer = Offer { epoch: manifest.epoch, key_groups: manifest.key_groups, job, compression, now_ms: 7 };
+    Bytes::from(offer.encode().unwrap())
+}
+
 /// Seeds of the mutations: for each decoder, what it takes of the fixtures.
 fn seeds() -> Vec<(&'static str, Vec<Bytes>)> {
     let opened = open();
@@ -211,6 +224,7 @@ fn seeds() -> Vec<(&'static str, Vec<Bytes>)> {
         ("head", vec![tail.slice(head_at..tail.len() - 64)]),
         ("tail", vec![tail]),
         ("manifest", vec![fixture(MANIFEST_V2)]),
+        ("job", vec![offer(&opened.manifest)]),
         ("descriptor", vec![fixture(DESCRIPTOR_V1)]),
     ]
 }

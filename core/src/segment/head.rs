@@ -291,7 +291,10 @@ impl SegmentHead {
     }
 
     /// Stored bytes of these key groups, exact to a partition; no data is read for it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "merges re-encode every block for now: decision 0009"))]
+    #[cfg_attr(
+        not(any(test, feature = "internals")),
+        expect(dead_code, reason = "merges re-encode every block for now: decision 0009")
+    )]
     pub(crate) fn bytes_of(&self, groups: &Range<u16>) -> u64 {
         let partitions = self.partitions_of(groups).filter_map(|position| self.partition(position));
         partitions.map(|partition| u64::from(partition.bytes())).sum()

@@ -224,7 +224,7 @@ impl PartitionMeta {
     }
 
     /// Bytes of its filter.
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "internals"))]
     pub(crate) fn filter_bytes(&self) -> usize {
         self.payload.len() - self.largest.end
     }
