@@ -69,11 +69,6 @@ impl Dictionary {
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
-
-    /// Whether blocks compressed with one can be read with the other.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
 }
 
 /// Compresses and frames payloads; keeps its zstd context from block to block.

@@ -115,7 +115,7 @@ async fn flush_for_checkpoint(
 async fn encode(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<EncodedSegment> {
     let mut writer = SegmentWriter::new(
         aquifer_io::random_u64(),
-        WriterOptions { compression: core.shared.compression, ..WriterOptions::default() },
+        WriterOptions { compression: core.shared.formats.fresh.compression, ..WriterOptions::default() },
     )?;
     let mut slice = 0;
     for mut cursor in frozen.memtable.cursors(at) {
