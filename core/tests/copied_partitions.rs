@@ -26,7 +26,7 @@ fn time_ordered_keys_are_copied_and_deletions_among_them_count() {
         let mut round = 0_u32;
         loop {
             for group in [3, 4] {
-                for number in round * 1000..round * 1000 + 700 {
+                for number in round * 10_000..round * 10_000 + 2_500 {
                     let value = [number.to_le_bytes().as_slice(), &[7; 96]].concat();
                     let expiry =
                         if round == 2 { Expiry::After(Duration::from_secs(100_000)) } else { Expiry::Never };
@@ -35,7 +35,7 @@ fn time_ordered_keys_are_copied_and_deletions_among_them_count() {
                 }
                 if round == 5 {
                     // Into the middle of an older run: its partitions there are merged entry by entry.
-                    for number in 1200..1300 {
+                    for number in 11_200..11_300 {
                         client.delete(Key::in_group(group, &key(number))).await.unwrap();
                         model.remove(&(group, key(number)));
                     }
@@ -45,13 +45,12 @@ fn time_ordered_keys_are_copied_and_deletions_among_them_count() {
             let stats = client.stats().await.unwrap();
             assert_eq!(stats.sum(|shard| shard.compaction_errors), 0);
             round += 1;
-            if round > 8 && stats.sum(|shard| shard.copied_bytes) > 0 {
-                let (copied, written) =
-                    (stats.sum(|shard| shard.copied_bytes), stats.sum(|shard| shard.compacted_bytes));
-                assert!(copied > written / 2 && copied < written, "{copied} of {written} bytes copied");
+            let (copied, written) =
+                (stats.sum(|shard| shard.copied_bytes), stats.sum(|shard| shard.compacted_bytes));
+            if round > 8 && copied > 0 && copied * 2 > written {
                 break;
             }
-            assert!(round < 200, "nothing was copied: {stats:?}");
+            assert!(round < 40, "{copied} of {written} bytes copied");
         }
         let check = async |engine: &Engine| {
             let client = engine.client();
@@ -59,7 +58,7 @@ fn time_ordered_keys_are_copied_and_deletions_among_them_count() {
                 let found = client.get(Key::in_group(*group, key)).await.unwrap();
                 assert_eq!(found.as_deref(), Some(value.as_slice()), "{group} {key:?}");
             }
-            for number in [1199_u32, 1200, 1299, 1300, 99_999_999] {
+            for number in [11_199_u32, 11_200, 11_299, 11_300, 99_999_999] {
                 let found = client.get(Key::in_group(3, &key(number))).await.unwrap();
                 assert_eq!(found.as_deref(), model.get(&(3, key(number))).map(Vec::as_slice), "{number}");
             }
