@@ -1,7 +1,5 @@
 //! Merges of runs that hardly overlap copy partitions as they are stored, and what is read stays the same.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 mod common;
 
 use aquifer::{Engine, Expiry, Key, Options};
