@@ -92,6 +92,8 @@ async fn measure(remote: &Arc<dyn Remote>) {
     }
     let (mut without, mut with) = (Vec::new(), Vec::new());
     let mut random = fastrand::Rng::with_seed(2);
+    // Runs that became one by their names alone, before.
+    let (_, jobs) = progress(&client).await;
     loop {
         let mut some = Vec::with_capacity(READS_A_LOOK);
         let before = progress(&client).await;
@@ -103,10 +105,10 @@ async fn measure(remote: &Arc<dyn Remote>) {
         }
         let after = progress(&client).await;
         match (before, after) {
+            (_, (_, ended)) if ended > jobs => break,
             ((0, _), (0, _)) => without.extend(some),
             // What is read after the merge's end is not in memory any more.
-            ((written, 0), (_, 0)) if written > 0 => with.extend(some),
-            (_, (_, merges)) if merges > 0 => break,
+            ((written, _), _) if written > 0 => with.extend(some),
             _ => {}
         }
     }
@@ -117,7 +119,7 @@ async fn measure(remote: &Arc<dyn Remote>) {
     println!("p99 {:.2} times", with.p99.as_secs_f64() / without.p99.as_secs_f64());
 }
 
-/// Bytes that merges wrote so far, and merges that ended.
+/// Bytes that merges wrote so far, and jobs that ended.
 async fn progress(client: &Client) -> (u64, u64) {
     let stats = client.stats().await.unwrap();
     (stats.sum(|shard| shard.compacted_bytes), stats.sum(|shard| shard.compactions))
