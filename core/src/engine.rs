@@ -9,7 +9,7 @@ use crate::mailbox::Mailbox;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
-use crate::options::{Compression, Options, ShardBudget, TtlTime};
+use crate::options::{LevelFormats, Options, ShardBudget, TtlTime};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) manifests: ManifestStore,
     pub(crate) route: Route,
     pub(crate) epoch: u64,
-    pub(crate) compression: Compression,
+    pub(crate) formats: LevelFormats,
     pub(crate) mailboxes: Vec<Arc<Mailbox<Request>>>,
     pub(crate) sequence_next: AtomicU64,
     pub(crate) checkpoint_running: AtomicBool,
@@ -49,7 +49,7 @@ impl Shared {
             remote,
             route: Route::new(key_groups, 1)?,
             epoch: 0,
-            compression: options.compression,
+            formats: options.formats(),
             mailboxes: Vec::new(),
             sequence_next: AtomicU64::new(1),
             checkpoint_running: AtomicBool::new(false),
@@ -216,7 +216,7 @@ impl Engine {
             manifests,
             route,
             epoch: manifest.epoch,
-            compression: options.compression,
+            formats: options.formats(),
             mailboxes,
             sequence_next: AtomicU64::new(manifest.sequence_next),
             checkpoint_running: AtomicBool::new(false),

@@ -42,6 +42,12 @@ pub(crate) const BLOCK_RAW_BYTES_RANGE: (usize, usize) = (4096, 64 * 1024);
 pub(crate) const PARTITION_RAW_BYTES: usize = 64 * 1024;
 /// Largest raw or stored payload that a block header may announce: one entry of maximal key and value, and its framing.
 pub(crate) const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
+/// Largest dictionary of a segment, in bytes: zstd's own default.
+pub(crate) const DICTIONARY_BYTES_MAX: usize = 112 * 1024;
+/// Compaction that is behind by more full memtables than this asks other processes for help.
+pub(crate) const COMPACTION_BEHIND_UNITS: u64 = 4;
+/// Leases for which no job is offered after one that nobody claimed.
+pub(crate) const COMPACTION_OFFERS_REST_LEASES: u32 = 8;
 /// Entries between two restart points of a data block.
 pub(crate) const RESTART_INTERVAL: usize = 16;
 /// Largest segment: block offsets are four bytes wide.

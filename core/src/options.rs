@@ -4,7 +4,7 @@ use crate::compact::budget::CompactionBudget;
 use crate::compact::remote::RemoteCompaction;
 use crate::error::{Error, Result};
 use crate::key::Route;
-use crate::limits::{MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX, MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::merge_operator::MergeOperator;
 use aquifer_io::BackendChoice;
 use std::fmt;
@@ -21,6 +21,26 @@ pub enum Compression {
         /// The level.
         level: i32,
     },
+}
+
+/// How data blocks of a segment are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockFormat {
+    pub(crate) compression: Compression,
+    pub(crate) dictionary_bytes_max: usize,
+}
+
+/// How data blocks are stored by level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LevelFormats {
+    pub(crate) fresh: BlockFormat,
+    pub(crate) bottom: BlockFormat,
+}
+
+impl LevelFormats {
+    pub(crate) fn of(&self, level: u8) -> BlockFormat {
+        if level == LEVEL_MAX { self.bottom } else { self.fresh }
+    }
 }
 
 /// Whose time decides what has expired. Give one store the same one every time: moments of the two cannot be compared.
@@ -50,8 +70,15 @@ pub struct Options {
     pub local_dir: Option<PathBuf>,
     /// The machine under the shards: io_uring, or a pool of threads.
     pub io: BackendChoice,
-    /// Compression of new data blocks.
+    /// Compression of data blocks that flushes, checkpoints and merges of tiers write.
     pub compression: Compression,
+    /// The same of the bottom level, where most data lies and is rewritten least. `None`: as `compression`. Any store can be opened with
+    /// any of these: what is written says how.
+    pub compression_bottom: Option<Compression>,
+    /// Largest dictionary in bytes that each segment of the bottom level is compressed with, up to 112 KiB; 0 for none. It helps with
+    /// small values that are alike, and costs the training of one for each segment: tens of milliseconds at once of the shard's
+    /// thread, or of a worker's, during which no read runs.
+    pub dictionary_bytes_max: usize,
     /// What compaction may take of the machine.
     pub compaction: CompactionBudget,
     /// Compaction by other processes: `None` offers them nothing.
@@ -75,6 +102,8 @@ impl Default for Options {
             local_dir: None,
             io: BackendChoice::Auto,
             compression: Compression::Zstd { level: 1 },
+            compression_bottom: None,
+            dictionary_bytes_max: 0,
             compaction: CompactionBudget::default(),
             remote_compaction: None,
             merge_operators: Vec::new(),
@@ -95,6 +124,8 @@ impl fmt::Debug for Options {
             .field("local_dir", &self.local_dir)
             .field("io", &self.io)
             .field("compression", &self.compression)
+            .field("compression_bottom", &self.compression_bottom)
+            .field("dictionary_bytes_max", &self.dictionary_bytes_max)
             .field("merge_operators", &operators)
             .field("ttl_time", &self.ttl_time)
             .field("compaction", &self.compaction)
@@ -122,6 +153,7 @@ impl Options {
             )));
         }
         self.compaction.validate()?;
+        self.validate_compression()?;
         self.remote_compaction.as_ref().map_or(Ok(()), RemoteCompaction::validate)?;
         if self.disk_bytes > 0 && self.local_dir.is_none() {
             return Err(Error::invalid(
@@ -129,6 +161,36 @@ impl Options {
             ));
         }
         Ok(())
+    }
+
+    fn validate_compression(&self) -> Result<()> {
+        let levels = zstd::compression_level_range();
+        for (name, compression) in
+            [("compression", Some(self.compression)), ("compression_bottom", self.compression_bottom)]
+        {
+            if let Some(Compression::Zstd { level }) = compression
+                && !levels.contains(&level)
+            {
+                return Err(Error::invalid(format!("{name} is zstd level {level}; {levels:?} are possible")));
+            }
+        }
+        if self.dictionary_bytes_max > DICTIONARY_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "dictionary_bytes_max is {}; at most {DICTIONARY_BYTES_MAX} are possible",
+                self.dictionary_bytes_max
+            )));
+        }
+        Ok(())
+    }
+
+    /// How blocks are stored by level.
+    pub(crate) fn formats(&self) -> LevelFormats {
+        let fresh = BlockFormat { compression: self.compression, dictionary_bytes_max: 0 };
+        let compression = self.compression_bottom.unwrap_or(self.compression);
+        LevelFormats {
+            fresh,
+            bottom: BlockFormat { compression, dictionary_bytes_max: self.dictionary_bytes_max },
+        }
     }
 
     /// Shards to start: as asked, or one per core.
@@ -262,6 +324,13 @@ mod tests {
         assert!(tight.validate().unwrap_err().to_string().contains("raise it or use fewer shards"));
         let homeless = Options { disk_bytes: 1, ..Options::default() };
         assert!(homeless.validate().unwrap_err().to_string().contains("local_dir"));
+        for bad in [
+            Options { compression: Compression::Zstd { level: 99 }, ..Options::default() },
+            Options { compression_bottom: Some(Compression::Zstd { level: 23 }), ..Options::default() },
+            Options { dictionary_bytes_max: DICTIONARY_BYTES_MAX + 1, ..Options::default() },
+        ] {
+            assert!(bad.validate().unwrap_err().to_string().contains("are possible"), "{bad:?}");
+        }
         let none = Options { key_groups: Some(0), ..Options::default() };
         assert!(none.validate().is_err());
     }

@@ -15,7 +15,7 @@ pub struct ShardStats {
     pub frozen_bytes: u64,
     /// Bytes of the index of keys whose block is in memory. They are part of what the cache may take.
     pub point_index_bytes: u64,
-    /// Sorted runs of segments: a read may look into one segment of each.
+    /// Sorted runs of segments that a read of one key may have to look into, at most: into one segment of each.
     pub runs: u64,
     /// Segments that reads of this shard may touch.
     pub segments: u64,
@@ -43,6 +43,8 @@ pub struct ShardStats {
     pub compactions: u64,
     /// Bytes that these wrote.
     pub compacted_bytes: u64,
+    /// Bytes that these copied as they were stored, because no other input reached into them.
+    pub copied_bytes: u64,
     /// Merges that failed, for example because the DFS was away; each is tried again.
     pub compaction_errors: u64,
     /// The cache.

@@ -14,7 +14,10 @@ use std::time::Duration;
 
 /// A small engine that offers every merge.
 fn offering(lease: Duration) -> Options {
-    Options { remote_compaction: Some(RemoteCompaction { offer_bytes_min: 0, lease }), ..common::small(1) }
+    Options {
+        remote_compaction: Some(RemoteCompaction { offer_bytes_min: 0, lease, always: true }),
+        ..common::small(1)
+    }
 }
 
 fn worker(name: &str) -> WorkerOptions {

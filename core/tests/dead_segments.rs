@@ -1,8 +1,6 @@
 //! Segments of which nothing is alive go from the manifest without being read: what a range deletion took as a whole, and what has
 //! expired on a store that nobody uses any more.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 mod common;
 
 use aquifer::{Engine, Expiry, KeyRange, Options};

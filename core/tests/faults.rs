@@ -143,6 +143,8 @@ fn what_the_ssd_holds_is_read_while_the_dfs_is_away() {
         let client = engine.client();
         for n in 0..2_000u32 {
             client.put(&n.to_le_bytes(), &(n + 1).to_le_bytes()).await.unwrap();
+            // What nobody reads beside its writes is not written through.
+            client.get(&n.to_le_bytes()).await.unwrap();
         }
         client.checkpoint(Vec::new()).await.unwrap();
         remote.set(|_, _| Fault::Away);

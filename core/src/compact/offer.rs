@@ -12,32 +12,34 @@
 //!
 //! ```text
 //! job:   offset  bytes  field                      result:  offset  bytes  field
-//!             0      1  version: 1                               0      1  version: 1
+//!             0      1  version: 2                               0      1  version: 2
 //!             1      1  level of the outputs                     1      8  keys met
-//!             2      1  1: nothing older lies below              9      8  keys written
+//!             2      1  flags, below                             9      8  keys written
 //!             3      1  compression: 0 none, 1 zstd
 //!             4      4  its level, signed
 //!             8      2  first key group
 //!            10      2  end of the key groups
 //!            12      8  sequence of the outputs
 //!            20      8  moment by which entries expire, in ms
+//!            28      4  largest dictionary, in bytes
 //! ```
+//! Flags: 1 nothing older lies below, 2 partitions of tiers may be copied as they are stored.
 
 use super::job::{Job, JobKind};
 use super::work::Outcome;
-use crate::codec::Reader;
+use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
-use crate::limits::LEVEL_MAX;
+use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX};
 use crate::manifest::format::Manifest;
 use crate::name;
-use crate::options::Compression;
+use crate::options::{BlockFormat, Compression};
 use crate::version::invariants::Merged;
 use crate::version::{Segment, Version};
 use aquifer_remote::ObjectName;
 use std::ops::Range;
 use std::rc::Rc;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A job as another process sees it.
 #[derive(Clone, Debug)]
@@ -45,22 +47,25 @@ pub(crate) struct Offer {
     pub(crate) epoch: u64,
     pub(crate) key_groups: u16,
     pub(crate) job: Job,
-    pub(crate) compression: Compression,
+    pub(crate) format: BlockFormat,
+    pub(crate) copies_down: bool,
     pub(crate) now_ms: u64,
 }
 
 impl Offer {
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let (tag, level) = match self.compression {
+        let (tag, level) = match self.format.compression {
             Compression::None => (0, 0),
             Compression::Zstd { level } => (1, level),
         };
-        let mut metadata = vec![VERSION, self.job.level, u8::from(self.job.reaches_bottom), tag];
+        let flags = u8::from(self.job.reaches_bottom) | u8::from(self.copies_down) << 1;
+        let mut metadata = vec![VERSION, self.job.level, flags, tag];
         metadata.extend_from_slice(&level.to_le_bytes());
         metadata.extend_from_slice(&self.job.groups.start.to_le_bytes());
         metadata.extend_from_slice(&self.job.groups.end.to_le_bytes());
         metadata.extend_from_slice(&self.job.sequence.to_le_bytes());
         metadata.extend_from_slice(&self.now_ms.to_le_bytes());
+        metadata.extend_from_slice(&stored_u32(self.format.dictionary_bytes_max).to_le_bytes());
         frame(self.epoch, self.key_groups, self.job.segments(), metadata).encode()
     }
 
@@ -70,10 +75,10 @@ impl Offer {
         let version = Version::restored(segments);
         (|| {
             let mut fields = Reader::new(&metadata);
-            let [format, level, at_bottom, tag] = fields.array()?;
+            let [version_found, level, flags, tag] = fields.array()?;
             let zstd = i32::from_le_bytes(fields.array()?);
             let groups = fields.u16()?..fields.u16()?;
-            let (sequence, now_ms) = (fields.u64()?, fields.u64()?);
+            let (sequence, now_ms, dictionary) = (fields.u64()?, fields.u64()?, fields.u32()? as usize);
             let compression = match tag {
                 0 => Compression::None,
                 1 => Compression::Zstd { level: zstd },
@@ -81,12 +86,22 @@ impl Offer {
             };
             let runs = 0..version.runs.len();
             let mut job = Job::merge(JobKind::Tiers, &version, runs, groups, level)?;
-            (job.sequence, job.reaches_bottom) = (sequence, at_bottom == 1);
-            let sound = format == VERSION && fields.remaining() == 0 && level <= LEVEL_MAX;
-            sound.then_some(Self { epoch, key_groups, job, compression, now_ms })
+            (job.sequence, job.reaches_bottom) = (sequence, flags & 1 == 1);
+            let sound = version_found == VERSION
+                && fields.remaining() == 0
+                && level <= LEVEL_MAX
+                && flags < 4
+                && dictionary <= DICTIONARY_BYTES_MAX;
+            let format = BlockFormat { compression, dictionary_bytes_max: dictionary };
+            sound.then_some(Self { epoch, key_groups, job, format, copies_down: flags & 2 == 2, now_ms })
         })()
         .ok_or_else(|| {
-            Error::corrupt(name.as_str(), 0, "a compaction job of version 1", format!("{metadata:02x?}"))
+            Error::corrupt(
+                name.as_str(),
+                0,
+                format!("a compaction job of version {VERSION}"),
+                format!("{metadata:02x?}"),
+            )
         })
     }
 }
@@ -217,7 +232,8 @@ mod tests {
             entry(4, 4..8, (4, b"b"), (7, b"y"), 2000),
         ]);
         let job = Job::merge(JobKind::Bottom, &version, 0..3, 2..6, 1).unwrap();
-        Offer { epoch: 3, key_groups: 8, job, compression: Compression::Zstd { level: -3 }, now_ms: 77 }
+        let format = BlockFormat { compression: Compression::Zstd { level: -3 }, dictionary_bytes_max: 4096 };
+        Offer { epoch: 3, key_groups: 8, job, format, copies_down: true, now_ms: 77 }
     }
 
     #[test]
@@ -232,7 +248,8 @@ mod tests {
         };
         assert_eq!(inputs(&back), inputs(&good));
         assert_eq!((back.job.groups.clone(), back.job.level, back.job.sequence), (2..6, 1, 9));
-        assert_eq!((back.job.reaches_bottom, back.compression, back.now_ms), (true, good.compression, 77));
+        assert_eq!((back.job.reaches_bottom, back.format, back.now_ms), (true, good.format, 77));
+        assert!(back.copies_down);
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 0x04;

@@ -16,8 +16,8 @@
 use super::job::{Job, JobKind};
 use crate::key::group_prefix;
 use crate::limits::{
-    BOTTOM_FIRST_BYTES_MAX, BOTTOM_FIRST_UNITS, BOTTOM_NEXT_UNITS, COMPACTION_FAN_IN, COMPACTION_INPUTS_MAX,
-    COMPACTION_JOB_BYTES, COMPACTION_RUNS_MAX, LEVEL_MAX,
+    BOTTOM_FIRST_BYTES_MAX, BOTTOM_FIRST_UNITS, BOTTOM_NEXT_UNITS, COMPACTION_BEHIND_UNITS,
+    COMPACTION_FAN_IN, COMPACTION_INPUTS_MAX, COMPACTION_JOB_BYTES, COMPACTION_RUNS_MAX, LEVEL_MAX,
 };
 use crate::segment::ranges::RangeDeletes;
 use crate::version::{Segment, SegmentId, SortedRun, Version, depth, intersection};
@@ -75,6 +75,11 @@ pub(crate) fn debt_bytes(version: &Version, situation: &Situation) -> u64 {
     let (tiers, bottom) = bytes_in(version, &situation.groups);
     let due = bottom.max(first_bottom_bytes(situation.unit_bytes, bottom));
     runs.saturating_mul(situation.unit_bytes).max(tiers.saturating_sub(due))
+}
+
+/// Whether compaction has more to do than its shard does in time.
+pub(crate) fn is_behind(version: &Version, situation: &Situation) -> bool {
+    debt_bytes(version, situation) > situation.unit_bytes.saturating_mul(COMPACTION_BEHIND_UNITS)
 }
 
 /// Segments that hold nothing alive and shadow nothing.

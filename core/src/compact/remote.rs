@@ -26,12 +26,15 @@ pub struct RemoteCompaction {
     /// A worker that shows no sign of life for this long loses its job. At least 100 ms; it should be several times what the DFS takes
     /// for a request, and more than four times the workers' beat.
     pub lease: Duration,
+    /// Offer such merges whenever they are due. If `false`, only while the shard is behind with its own (runs or bytes of more than four
+    /// full memtables too many), and not for eight leases after an offer that nobody claimed: handing over costs half a lease then.
+    pub always: bool,
 }
 
 impl Default for RemoteCompaction {
-    /// Merges of 16 MiB and more; a lease of 30 s.
+    /// Merges of 16 MiB and more, when behind; a lease of 30 s.
     fn default() -> Self {
-        Self { offer_bytes_min: 16 * 1024 * 1024, lease: Duration::from_secs(30) }
+        Self { offer_bytes_min: 16 * 1024 * 1024, lease: Duration::from_secs(30), always: false }
     }
 }
 
@@ -70,7 +73,7 @@ pub(crate) enum Ending {
     /// A worker did it.
     Done(Outcome),
     /// Nobody does it: it is the owner's.
-    Returned,
+    Returned { was_claimed: bool },
 }
 
 impl Offered {
@@ -114,7 +117,7 @@ impl Offered {
             }
             if self.step(&folder, changed).await? {
                 self.clear().await;
-                return Ok(Ending::Returned);
+                return Ok(Ending::Returned { was_claimed: folder.claims > 0 });
             }
         }
     }

@@ -8,14 +8,17 @@ use super::budget::{CompactionBudget, Throttle};
 use super::demand::Demand;
 use super::job::Job;
 use super::offer::Offer;
-use super::pick::{Situation, covered_by, debt_bytes, has_merges, next_expiry_ms, pick};
+use super::pick::{Situation, covered_by, debt_bytes, has_merges, is_behind, next_expiry_ms, pick};
 use super::remote::{self, Ending, Offered, RemoteCompaction};
 use super::work::{self, Mandate, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_PAUSE_MS};
+use crate::limits::{
+    COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES, COMPACTION_PAUSE_MS,
+};
 use crate::options::{Options, TtlTime};
 use crate::shard::{ShardCore, add};
 use crate::version::{SegmentId, SortedRun, Version, invariants};
+use aquifer_io::Instant;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
@@ -35,6 +38,7 @@ pub(crate) struct CompactionState {
     /// What range deletions take as a whole: see [`Situation::covered`].
     covered: RefCell<HashSet<(SegmentId, u16)>>,
     offers: Cell<usize>,
+    offers_rest_until: Cell<Option<Instant>>,
     /// Jobs that no other process did.
     returned: RefCell<VecDeque<Job>>,
     /// Bytes that flushes make of all key groups between two flushes of the same ones.
@@ -49,6 +53,7 @@ impl CompactionState {
             remote: options.remote_compaction,
             covered: RefCell::new(HashSet::new()),
             offers: Cell::new(0),
+            offers_rest_until: Cell::new(None),
             returned: RefCell::new(VecDeque::new()),
             uploads: Throttle::new(budget.upload_bytes_per_s, shards),
             disk: Throttle::new(budget.disk_bytes_per_s, shards),
@@ -149,12 +154,15 @@ async fn look_for_covered(core: &ShardCore) {
     }
 }
 
-/// Whether another process may do this job.
+/// Whether another process may do this job: one that is large enough, while this shard is behind with its own.
 fn is_offered(core: &ShardCore, job: &Job) -> bool {
     let compaction = &core.compaction;
+    let Some(remote) = compaction.remote else { return false };
+    let rests = || compaction.offers_rest_until.get().is_some_and(|until| aquifer_io::now() < until);
     job.is_merge()
         && compaction.offers.get() < COMPACTION_OFFERS_MAX
-        && compaction.remote.is_some_and(|remote| job.input_bytes() >= remote.offer_bytes_min)
+        && job.input_bytes() >= remote.offer_bytes_min
+        && (remote.always || !rests() && is_behind(&core.version(), &situation(core)))
 }
 
 /// Offers a job, by a task of its own: the shard goes on with what the job does not touch.
@@ -172,7 +180,15 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
                 release(&core, &job);
             }
             // It stays busy until the shard itself has done it.
-            Ok(Ending::Returned) => core.compaction.returned.borrow_mut().push_back(job),
+            Ok(Ending::Returned { was_claimed }) => {
+                let rest = core.compaction.remote.map_or(Duration::ZERO, |remote| remote.lease);
+                if !was_claimed {
+                    // There are no workers: the time for which the job stood idle is not spent again soon.
+                    let until = aquifer_io::now() + rest * COMPACTION_OFFERS_REST_LEASES;
+                    core.compaction.offers_rest_until.set(Some(until));
+                }
+                core.compaction.returned.borrow_mut().push_back(job);
+            }
             // The DFS refused, or the result is not what was asked for: the shard does it itself.
             Err(_) => {
                 add(&core.counters.compaction_errors, 1);
@@ -184,12 +200,13 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
 }
 
 async fn offered(core: &ShardCore, job: &Job) -> Result<Ending> {
-    let Some(remote) = core.compaction.remote else { return Ok(Ending::Returned) };
+    let Some(remote) = core.compaction.remote else { return Ok(Ending::Returned { was_claimed: false }) };
     let offer = Offer {
         epoch: core.shared.epoch,
         key_groups: core.shared.route.key_groups(),
         job: job.clone(),
-        compression: core.shared.compression,
+        format: core.shared.formats.of(job.level),
+        copies_down: core.shared.formats.fresh == core.shared.formats.bottom,
         now_ms: expiry_now_ms(core, job),
     };
     let offered = Offered::put(&core.shared.remote, &offer, remote.lease).await?;
@@ -247,7 +264,8 @@ async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
     let mandate = Mandate {
         epoch: core.shared.epoch,
         job,
-        compression: core.shared.compression,
+        format: core.shared.formats.of(job.level),
+        copies_down: core.shared.formats.fresh == core.shared.formats.bottom,
         now_ms: expiry_now_ms(core, job),
         check: &check,
     };

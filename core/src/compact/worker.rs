@@ -303,7 +303,8 @@ impl Worker {
         let mandate = Mandate {
             epoch: offer.epoch,
             job: &offer.job,
-            compression: offer.compression,
+            format: offer.format,
+            copies_down: offer.copies_down,
             now_ms: offer.now_ms,
             check: &check,
         };

@@ -86,7 +86,7 @@ impl Cursor {
     }
 
     /// The block under it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "merges re-encode every block for now: decision 0009"))]
+    #[cfg(test)]
     pub(crate) fn block(&self) -> &Rc<DataBlock> {
         &self.block
     }

@@ -177,10 +177,9 @@ proptest! {
     }
 
     #[test]
-    fn raw_units_of_two_segments_make_one_that_answers_alike(
+    fn raw_partitions_of_two_segments_make_one_that_answers_alike(
         model in model(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
-        whole in any::<bool>(),
         way in 0..3usize,
     ) {
         // Alternate stretches of the keys are in one and the other segment.
@@ -197,7 +196,7 @@ proptest! {
             match number % 3 {
                 // Entry by entry between the raw ones.
                 2 => input.scan(|key, entry| writer.push(key, &entry).unwrap()).unwrap(),
-                _ => push_raw(&mut writer, input, whole),
+                _ => push_raw(&mut writer, input),
             }
         }
         let merged = Stored::new(&writer.finish().unwrap());
@@ -210,22 +209,15 @@ proptest! {
     }
 }
 
-fn push_raw(writer: &mut SegmentWriter, input: &Stored, whole: bool) {
+fn push_raw(writer: &mut SegmentWriter, input: &Stored) {
     let head = input.head().unwrap();
-    assert!(writer.takes_blocks_of(&head));
+    assert!(SegmentWriter::takes_blocks_of(&head));
     for position in 0..head.partitions() {
         let handle = head.partition(position).unwrap();
         let meta = input.meta(&handle).unwrap();
-        if whole {
-            let stored = input.slice(handle.offset, handle.bytes());
-            writer.push_raw_partition(&stored, &head, position, &meta).unwrap();
-            assert!(writer.push_raw_partition(&stored, &head, position, &meta).is_err(), "keys must ascend");
-            continue;
-        }
-        for block in (0..meta.blocks()).filter_map(|block| meta.block(block, handle.offset)) {
-            let data = input.data(&head, &block).unwrap();
-            writer.push_raw_block(&input.slice(block.offset, block.bytes), block.crc, &data).unwrap();
-        }
+        let stored = input.slice(handle.offset, handle.bytes());
+        writer.push_raw_partition(&stored, &head, position, &meta).unwrap();
+        assert!(writer.push_raw_partition(&stored, &head, position, &meta).is_err(), "keys must ascend");
     }
 }
 
@@ -273,25 +265,20 @@ fn every_extent_is_what_was_written_there() {
 }
 
 #[test]
-fn a_dictionary_is_trained_when_asked_for_and_its_blocks_can_be_copied() {
+fn a_dictionary_is_trained_when_asked_for_and_keeps_its_blocks_where_they_are() {
     let model = large(20_000);
     let zstd = Compression::Zstd { level: 3 };
     let plain = write(&model, options(zstd, 0));
     let trained = write(&model, options(zstd, 8 * 1024));
     let stored = Stored::new(&trained);
     let head = stored.head().unwrap();
-    let dictionary = head.dictionary().unwrap().clone();
+    let dictionary = head.dictionary().unwrap();
     assert!(trained.bytes < plain.bytes, "{} of {}", trained.bytes, plain.bytes);
     assert!(dictionary.bytes().len() <= 8 * 1024);
     stored.matches(&model);
     model.keys().step_by(37).for_each(|key| stored.answers(key, &model));
 
-    let other = SegmentWriter::new(6, options(zstd, 0)).unwrap();
-    assert!(!other.takes_blocks_of(&head));
-    let mut same = SegmentWriter::with_dictionary(6, options(zstd, 0), dictionary).unwrap();
-    push_raw(&mut same, &stored, true);
-    let copied = Stored::new(&same.finish().unwrap());
-    copied.matches(&model);
+    assert!(!SegmentWriter::takes_blocks_of(&head), "its blocks need the dictionary of their own segment");
     // Too little to train from, or nothing to compress: no dictionary, and no error.
     for (rows, compression) in [(10, zstd), (20_000, Compression::None)] {
         let model = large(rows);

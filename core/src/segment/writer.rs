@@ -1,15 +1,13 @@
-//! Writes a segment from sorted entries, or from blocks of other segments, in chunks that become the body of its upload.
+//! Writes a segment from sorted entries, or from partitions of other segments, in chunks that become the body of its upload.
 //!
 //! ```text
 //! push ──> open block ──full──> (waits for the dictionary) ──> encoded ──> partition ──full──> its meta ──> head
-//! push_raw_block ────────────────────────────────────────────────────────────^                     ^
-//! push_raw_partition ──────────────────────────────────────────────────────────────────────────────┘
+//! push_raw_partition ──────────────────────────────────────────────────────────────────────────────^
 //! ```
 
 use super::block::{Dictionary, Encoder, Kind, Written};
 use super::counts::Counts;
-use super::cursor::Cursor;
-use super::data::{self, DataBlock};
+use super::data;
 use super::encoded::{EncodedSegment, WrittenExtent};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::head::{self, SegmentHead};
@@ -24,7 +22,6 @@ use crate::limits::{BLOCK_RAW_BYTES, BLOCK_RAW_BYTES_RANGE, PARTITION_RAW_BYTES,
 use crate::options::Compression;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 /// Finished bytes are handed out in chunks of about this many.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -147,15 +144,6 @@ impl SegmentWriter {
         })
     }
 
-    /// A writer that compresses with `dictionary`, so that it can take blocks of a segment that has the same.
-    #[cfg_attr(not(test), expect(dead_code, reason = "merges re-encode every block for now: decision 0009"))]
-    pub(crate) fn with_dictionary(tag: u64, options: WriterOptions, dictionary: Dictionary) -> Result<Self> {
-        let mut writer = Self::new(tag, WriterOptions { dictionary_bytes_max: 0, ..options })?;
-        writer.encoder.use_dictionary(&dictionary)?;
-        writer.dictionary = Some(dictionary);
-        Ok(writer)
-    }
-
     /// Appends one entry.
     pub(crate) fn push(&mut self, key: &[u8], entry: &Entry<'_>) -> Result<()> {
         debug_assert!(self.has_no_entries() || key > self.last_key.as_slice(), "keys ascend");
@@ -180,46 +168,13 @@ impl SegmentWriter {
         self.ranges.push(Box::from(from)..Box::from(to));
     }
 
-    /// Whether blocks of the segment with this head can be appended as they are stored.
-    #[cfg_attr(not(test), expect(dead_code, reason = "merges re-encode every block for now: decision 0009"))]
-    pub(crate) fn takes_blocks_of(&self, head: &SegmentHead) -> bool {
-        match (head.dictionary(), &self.dictionary) {
-            (None, _) => true,
-            (Some(theirs), Some(ours)) => theirs.is_same(ours),
-            (Some(_), None) => false,
-        }
-    }
-
-    /// Appends a data block of another segment, `stored` and verified, without encoding it anew. All its keys are above what was
-    /// written before, and [`Self::takes_blocks_of`] holds for its segment.
-    #[cfg_attr(not(test), expect(dead_code, reason = "merges re-encode every block for now: decision 0009"))]
-    pub(crate) fn push_raw_block(
-        &mut self,
-        stored: &[u8],
-        checksum: u32,
-        block: &Rc<DataBlock>,
-    ) -> Result<()> {
-        self.settle()?;
-        let mut cursor = Cursor::first(Rc::clone(block));
-        self.must_follow(cursor.key())?;
-        self.begin_block(cursor.key());
-        let mut notes = std::mem::take(&mut self.notes);
-        while let Some((key, entry)) = cursor.current() {
-            notes.note(key, &entry);
-            self.last_key.clear();
-            self.last_key.extend_from_slice(key);
-            cursor.advance();
-        }
-        notes.last_key.clone_from(&self.last_key);
-        self.partition_raw_bytes += usize::try_from(notes.counts.raw_bytes).unwrap_or(usize::MAX);
-        self.before_block(&notes)?;
-        self.open.extend_from_slice(stored);
-        self.place_block(Written { bytes: stored_u32(stored.len()), crc: checksum }, notes)
+    /// Whether partitions of the segment with this head can be appended as they are stored: its blocks need no dictionary.
+    pub(crate) fn takes_blocks_of(head: &SegmentHead) -> bool {
+        head.dictionary().is_none()
     }
 
     /// Appends the partition at `position` of another segment, `stored` with its meta and verified, without encoding it anew or
     /// looking into it. All its keys are above what was written before, and [`Self::takes_blocks_of`] holds for its segment.
-    #[cfg_attr(not(test), expect(dead_code, reason = "merges re-encode every block for now: decision 0009"))]
     pub(crate) fn push_raw_partition(
         &mut self,
         stored: &[u8],
@@ -287,12 +242,6 @@ impl SegmentWriter {
             + self.notes.memory_bytes()
             + self.partition.memory_bytes()
             + extents
-    }
-
-    /// Largest key so far, of entries.
-    #[expect(dead_code, reason = "merges re-encode every block for now: decision 0009")]
-    pub(crate) fn last_key(&self) -> &[u8] {
-        &self.last_key
     }
 
     fn begin_block(&mut self, key: &[u8]) {

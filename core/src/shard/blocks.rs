@@ -83,6 +83,9 @@ impl ObjectReader<Error> for RemoteObject {
 /// Every so many uses of a pinned head the cache is asked for it as well: a head in use must not look forgotten there.
 const PIN_USES: u8 = 32;
 
+/// Extents of a segment just written that are offered to the cache between two chances for reads to run: a microsecond or two each.
+const WRITTEN_EXTENTS_A_SLICE: usize = 64;
+
 /// Identity of a segment's tail in the cache.
 pub(crate) fn head_key(segment: &Segment) -> CacheKey {
     CacheKey {
@@ -296,9 +299,15 @@ impl ShardCore {
     }
 
     /// Offers a segment that was just written to the cache: what is needed to search it, which is at hand already, and its data if
-    /// `with_data`.
-    pub(crate) fn cache_written(&self, segment: &Segment, encoded: EncodedSegment, with_data: bool) {
+    /// `with_data`. In slices, between which reads run.
+    pub(crate) async fn cache_written(&self, segment: &Segment, encoded: EncodedSegment, with_data: bool) {
+        let mut slice = 0;
         for extent in &encoded.extents {
+            slice += 1;
+            if slice == WRITTEN_EXTENTS_A_SLICE {
+                slice = 0;
+                aquifer_io::yield_now().await;
+            }
             match extent {
                 WrittenExtent::Data { .. } if !with_data => {}
                 WrittenExtent::Data { offset, bytes } => {

@@ -6,6 +6,7 @@
 
 use super::{Freeze, ShardCore, add};
 use crate::checkpoint::{BarrierPart, FreshSegment};
+use crate::compact::budget::Slices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::UPLOAD_PAUSE_MS;
 use crate::manifest::format::SegmentEntry;
@@ -20,9 +21,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Raw bytes encoded between two chances for reads to run.
-const SLICE_BYTES: usize = 64 * 1024;
 
 /// What waits for the flush task. Its length is bounded: memtables by their budget, barriers by one checkpoint at a time.
 #[derive(Default)]
@@ -115,16 +113,15 @@ async fn flush_for_checkpoint(
 async fn encode(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<EncodedSegment> {
     let mut writer = SegmentWriter::new(
         aquifer_io::random_u64(),
-        WriterOptions { compression: core.shared.compression, ..WriterOptions::default() },
+        WriterOptions { compression: core.shared.formats.fresh.compression, ..WriterOptions::default() },
     )?;
-    let mut slice = 0;
+    let mut slices = Slices::new();
     for mut cursor in frozen.memtable.cursors(at) {
         while let Some(visible) = cursor.next() {
             writer.push(visible.key, &visible.entry)?;
-            slice += visible.key.len() + visible.entry.payload().len();
-            if slice >= SLICE_BYTES {
-                slice = 0;
-                aquifer_io::yield_now().await;
+            if slices.is_full(visible.key.len() + visible.entry.payload().len()) {
+                // A flush never rests: writers wait for it.
+                slices.pause(100, || 0).await;
             }
         }
     }
@@ -172,7 +169,7 @@ async fn install(
     add(&core.counters.flushed_bytes, u64::from(entry.bytes));
     core.compaction.demand.note(core.reads(), core.counters.writes.get());
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded, core.is_read());
+    core.cache_written(&segment, encoded, core.is_read()).await;
     // From here on no new snapshot can see the memtable at a moment before its end.
     let mut of_moments = Vec::new();
     for at in core.snapshots.moments_within(frozen) {
@@ -195,6 +192,6 @@ async fn flush_moment(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<Opti
     let encoded = encode(core, frozen, at).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded, core.is_read());
+    core.cache_written(&segment, encoded, core.is_read()).await;
     Ok(Some(segment))
 }

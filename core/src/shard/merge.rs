@@ -1,7 +1,7 @@
 //! Several sorted runs as one: the writes of each key, newest first, in key order, ascending or descending.
 
 use super::ShardCore;
-use super::run_cursor::RunCursor;
+use super::run_cursor::{RunCursor, WholePartition};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::resolve::Folded;
@@ -141,6 +141,30 @@ impl Merge {
             self.put_back(ranked);
         }
         Ok(visited)
+    }
+
+    /// The partition that the next key begins, if no other run knows any key up to its largest. Of range deletions it knows nothing.
+    #[inline]
+    pub(crate) fn lone_partition(&self) -> Option<WholePartition<'_>> {
+        let Reverse(first) = self.heap.peek()?;
+        let Run::Segments(cursor) = &first.run else { return None };
+        let whole = cursor.whole_partition()?;
+        let others = self.heap.iter().filter(|Reverse(other)| other.age != first.age);
+        let largest = whole.partition.meta.largest();
+        let is_alone =
+            others.map(|Reverse(other)| other.key()).all(|key| key.is_none_or(|key| key > largest));
+        is_alone.then_some(whole)
+    }
+
+    /// Goes behind the partition that the next key begins.
+    pub(crate) async fn skip_partition(&mut self, core: &ShardCore) -> Result<()> {
+        if let Some(Reverse(mut first)) = self.heap.pop() {
+            if let Run::Segments(cursor) = &mut first.run {
+                cursor.skip_partition(core).await?;
+            }
+            self.put_back(first);
+        }
+        Ok(())
     }
 
     fn visit<T>(&self, first: &Ranked, more: &[Ranked], visit: impl FnOnce(Writes<'_>) -> T) -> Option<T> {

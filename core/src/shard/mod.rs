@@ -105,6 +105,7 @@ pub(crate) struct Counters {
     pub(crate) flushed_bytes: Cell<u64>,
     pub(crate) compactions: Cell<u64>,
     pub(crate) compacted_bytes: Cell<u64>,
+    pub(crate) copied_bytes: Cell<u64>,
     pub(crate) compaction_errors: Cell<u64>,
 }
 
@@ -317,7 +318,7 @@ impl ShardCore {
             memtable_bytes: self.memtable.borrow().bytes() as u64,
             frozen_bytes: version.frozen_bytes() as u64,
             point_index_bytes: self.points.borrow().bytes() as u64,
-            runs: version.runs.len() as u64,
+            runs: version.depth(&self.groups) as u64,
             segments: version.segments().count() as u64,
             segment_bytes: version.runs.iter().map(SortedRun::bytes).sum(),
             reads_immediate: counters.reads_immediate.get(),
@@ -331,6 +332,7 @@ impl ShardCore {
             flushed_bytes: counters.flushed_bytes.get(),
             compactions: counters.compactions.get(),
             compacted_bytes: counters.compacted_bytes.get(),
+            copied_bytes: counters.copied_bytes.get(),
             compaction_errors: counters.compaction_errors.get(),
             cache: self.cache.stats(),
             io: aquifer_io::metrics(),

@@ -3,10 +3,11 @@
 use super::ShardCore;
 use super::merge::KeySpan;
 use super::segment_cursor::SegmentCursor;
-use super::source::BlockSource;
+use super::source::{BlockSource, Partition};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_prefix;
+use crate::segment::head::SegmentHead;
 use crate::version::{Segment, SortedRun};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -24,6 +25,14 @@ pub(crate) struct RunCursor {
     reverse: bool,
     /// Range deletions of the pieces that were opened so far, clipped to what is asked for, in ascending order.
     range_deletions: VecDeque<KeySpan>,
+}
+
+/// A partition whose first entry a cursor stands on.
+#[derive(Clone, Copy)]
+pub(crate) struct WholePartition<'a> {
+    pub(crate) segment: &'a Rc<Segment>,
+    pub(crate) head: &'a SegmentHead,
+    pub(crate) partition: &'a Partition,
 }
 
 /// A segment under a cursor, on an entry that counts.
@@ -124,6 +133,25 @@ impl RunCursor {
     #[inline]
     pub(crate) fn current(&self) -> Option<(&[u8], Entry<'_>)> {
         self.open.as_ref()?.cursor.current()
+    }
+
+    /// The partition that the current entry begins, if all of it counts here.
+    #[inline]
+    pub(crate) fn whole_partition(&self) -> Option<WholePartition<'_>> {
+        let OpenSegment { cursor, to, .. } = self.open.as_ref()?;
+        let (partition, true) = cursor.partition()? else { return None };
+        let inside = partition.meta.largest() < &**to;
+        inside.then(|| WholePartition { segment: cursor.segment(), head: cursor.head(), partition })
+    }
+
+    /// Goes behind the current partition.
+    pub(crate) async fn skip_partition(&mut self, core: &ShardCore) -> Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.cursor.next_partition(core, &mut self.source).await?;
+        if !open.is_inside() {
+            self.open_next(core).await?;
+        }
+        Ok(())
     }
 
     /// Whether a range deletion of this run hides what older runs say of `key`, which does not lie beyond where the cursor stands.

@@ -101,25 +101,21 @@ impl SegmentCursor {
         self.at.as_ref().and_then(|at| at.cursor.current())
     }
 
-    #[expect(dead_code, reason = "merges re-encode every block for now: decision 0009")]
     pub(crate) fn segment(&self) -> &Rc<Segment> {
         &self.segment
     }
 
-    #[expect(dead_code, reason = "merges re-encode every block for now: decision 0009")]
     pub(crate) fn head(&self) -> &Rc<SegmentHead> {
         &self.head
     }
 
     /// The partition of the current entry and, if that is its first one, that it is: there the whole of it can be copied instead.
-    #[expect(dead_code, reason = "merges re-encode every block for now: decision 0009")]
     pub(crate) fn partition(&self) -> Option<(&Partition, bool)> {
         let at = self.at.as_ref()?;
         Some((&at.partition, at.block == 0 && at.cursor.is_first()))
     }
 
     /// Leaves the current partition for the first entry of the next one, as after copying the whole of it.
-    #[expect(dead_code, reason = "merges re-encode every block for now: decision 0009")]
     pub(crate) async fn next_partition(
         &mut self,
         core: &ShardCore,

@@ -48,7 +48,6 @@ pub(crate) struct Partition {
 impl Partition {
     /// Data blocks and meta as they are stored, every one verified: what [`crate::segment::writer::SegmentWriter::push_raw_partition`]
     /// takes. `None` if the partition did not come in a window.
-    #[expect(dead_code, reason = "merges re-encode every block for now: decision 0009")]
     pub(crate) fn verified(&self, segment: &Segment) -> Result<Option<&[u8]>> {
         let Some(stored) = &self.stored else { return Ok(None) };
         for position in 0..self.meta.blocks() {
@@ -57,13 +56,9 @@ impl Partition {
         Ok(Some(stored))
     }
 
-    /// A data block as it is stored, verified: what [`crate::segment::writer::SegmentWriter::push_raw_block`] takes, and where it lies.
+    /// A data block as it is stored, verified, and where it lies.
     /// `None` past the last block, or if the partition did not come in a window.
-    pub(crate) fn raw_block(
-        &self,
-        segment: &Segment,
-        position: usize,
-    ) -> Result<Option<(BlockHandle, Bytes)>> {
+    fn raw_block(&self, segment: &Segment, position: usize) -> Result<Option<(BlockHandle, Bytes)>> {
         let Some(handle) = self.meta.block(position, self.handle.offset) else { return Ok(None) };
         let Some(stored) = self.stored_block(&handle) else { return Ok(None) };
         let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: None };
