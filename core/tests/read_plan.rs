@@ -74,6 +74,8 @@ where
             let (requests, began) = (store.requests(), now());
             test(client.clone()).await;
             let took = now().duration_since(began);
+            // What was asked for ahead and is not needed any more.
+            aquifer_io::sleep(ROUND_TRIP * 40).await;
             *result.lock().unwrap() = Found {
                 requests: store.requests() - requests,
                 took,
@@ -125,11 +127,11 @@ fn neighbours_at_once_take_few_requests_and_two_and_a_half_round_trips() {
             .collect();
         for found in &found {
             assert!(found.requests <= 8, "{found:?}");
-            assert!(found.remote().merge_factor().unwrap() > 4.0, "{found:?}");
+            // A head and a partition of each run; of the partitions come the blocks.
+            assert_eq!(found.requests, 2 * runs, "{found:?}");
+            assert!(found.remote().merge_factor().unwrap() > 3.0, "{found:?}");
         }
-        // Of four runs several heads and partitions are waited for: the slowest of each counts.
-        let round_trips = if runs == 1 { 5 } else { 7 };
-        assert!(median_took(&found) <= ROUND_TRIP * round_trips / 2, "{runs} runs: {found:?}");
+        assert!(median_took(&found) <= ROUND_TRIP * 5 / 2, "{runs} runs: {found:?}");
     }
 }
 
