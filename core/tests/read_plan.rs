@@ -290,7 +290,7 @@ fn what_was_asked_for_ahead_and_is_not_needed_may_fail() {
         assert!(client.get(beside(&key(101))).await.is_err(), "only the older one has it");
         let keys = [key(200), key(201), key(202)];
         let answers = client.multi_get(keys.iter().map(|key| beside(key)), &MultiGetOptions::default()).await;
-        let answers: Vec<_> = answers.unwrap().iter().map(|answer| answer.is_ok()).collect();
+        let answers: Vec<_> = answers.unwrap().iter().map(Result::is_ok).collect();
         assert_eq!(answers, [true, false, true], "each key for itself");
         remote.set(|_, _| Fault::None);
         assert_eq!(client.get(beside(&key(101))).await.unwrap(), Some(value(101).into()));
