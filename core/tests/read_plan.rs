@@ -1,5 +1,7 @@
 //! How many requests and round trips cold reads take, counted on a simulated store with the latencies of S3, in virtual time.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
+
+mod common;
 
 use aquifer::{Client, Engine, Key, KeyRange, MultiGetOptions, Options, ScanOptions, Source};
 use aquifer_cache::{PlanStats, ReadStats};
@@ -7,6 +9,7 @@ use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_io::{ExecutorOptions, now};
 use aquifer_remote::shape::LatencyProfile;
 use aquifer_remote::{ShapeOptions, SimulatedDfs};
+use common::faults::{Fault, Faulty};
 use futures_util::future::join_all;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -74,6 +77,8 @@ where
             let (requests, began) = (store.requests(), now());
             test(client.clone()).await;
             let took = now().duration_since(began);
+            // What was asked for ahead and is not needed any more.
+            aquifer_io::sleep(ROUND_TRIP * 40).await;
             *result.lock().unwrap() = Found {
                 requests: store.requests() - requests,
                 took,
@@ -125,11 +130,11 @@ fn neighbours_at_once_take_few_requests_and_two_and_a_half_round_trips() {
             .collect();
         for found in &found {
             assert!(found.requests <= 8, "{found:?}");
-            assert!(found.remote().merge_factor().unwrap() > 4.0, "{found:?}");
+            // A head and a partition of each run; of the partitions come the blocks.
+            assert_eq!(found.requests, 2 * runs, "{found:?}");
+            assert!(found.remote().merge_factor().unwrap() > 3.0, "{found:?}");
         }
-        // Of four runs several heads and partitions are waited for: the slowest of each counts.
-        let round_trips = if runs == 1 { 5 } else { 7 };
-        assert!(median_took(&found) <= ROUND_TRIP * round_trips / 2, "{runs} runs: {found:?}");
+        assert!(median_took(&found) <= ROUND_TRIP * 5 / 2, "{runs} runs: {found:?}");
     }
 }
 
@@ -154,7 +159,7 @@ fn a_batch_asks_for_the_blocks_of_all_runs_at_once() {
 /// The deadline passes while one half of the keys waits for the store; the other half is in memory.
 #[test]
 fn at_the_deadline_keys_that_are_known_are_answered_and_others_timed_out() {
-    drop(cold(5, 1, |client| async move {
+    let found = cold(5, 1, |client| async move {
         for n in 0..4 {
             client.put(beside(&key(n)), b"new").await.unwrap();
         }
@@ -172,7 +177,8 @@ fn at_the_deadline_keys_that_are_known_are_answered_and_others_timed_out() {
         for n in 4..8 {
             check(&client, n).await;
         }
-    }));
+    });
+    assert_eq!(found.requests, 2, "and no other request was needed: {found:?}");
 }
 
 async fn scan(client: &Client, reverse: bool, entries: usize, page_entries: usize) {
@@ -214,4 +220,80 @@ fn ten_entries_are_one_block_or_two() {
         assert!(after.blocks - before.blocks <= 4, "{before:?} {after:?}");
     });
     assert!(found.requests > 0);
+}
+
+/// Batches and scans that are dropped after any number of polls, on the shard's own thread: those that go on are answered right,
+/// and nothing stays in flight.
+#[test]
+fn dropped_at_any_await_others_go_on() {
+    let found = cold(11, 4, |client| async move {
+        for polls in 0..24 {
+            client.forget_memory().await.unwrap();
+            let (from, stays) = (polls * 800, client.clone());
+            let stays = async move { join_all((from..from + 20).map(|n| check(&stays, n))).await };
+            let ran = client.run_on_shard(0, move |shard| async move {
+                let keys: Vec<_> = (0..40).map(|n| key(from + n * 19)).collect();
+                let range = KeyRange::beside(b"one group", key(from).as_slice()..);
+                let options = ScanOptions::default();
+                let mut batch = Box::pin(shard.multi_get(keys.iter().map(|key| beside(key)), None));
+                let mut scan = Box::pin(shard.scan_page(&range, &options));
+                for _ in 0..polls {
+                    let is_done = futures_util::poll!(batch.as_mut()).is_ready();
+                    if is_done || futures_util::poll!(scan.as_mut()).is_ready() {
+                        break;
+                    }
+                    aquifer_io::sleep(Duration::from_millis(4)).await;
+                }
+            });
+            let (_, ran) = futures_util::join!(stays, ran);
+            ran.unwrap();
+        }
+        let keys: Vec<_> = (0..200).map(|n| key(n * 97)).collect();
+        let answers = client.multi_get(keys.iter().map(|key| beside(key)), &MultiGetOptions::default()).await;
+        for (n, answer) in (0..).zip(answers.unwrap()) {
+            assert_eq!(answer.unwrap().value.as_deref(), Some(value(n * 97).as_slice()));
+        }
+    });
+    assert!(found.requests > 100, "{found:?}");
+}
+
+/// Heads and metas of all runs are asked for at once. A run that cannot be read harms no key that a newer one answers.
+#[test]
+fn what_was_asked_for_ahead_and_is_not_needed_may_fail() {
+    aquifer_io::block_on(async {
+        let remote = Faulty::new(common::memory());
+        let packs = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&packs);
+        remote.set(move |operation, name| {
+            if operation == "put" && name.starts_with("pack/") {
+                noted.lock().unwrap().push(name.to_owned());
+            }
+            Fault::None
+        });
+        let engine = Engine::open(remote.clone(), options(1)).await.unwrap();
+        for round in 0..2 {
+            for n in (0..2_000).filter(|n| round == 0 || n % 2 == 0) {
+                engine.client().put(beside(&key(n)), &value(n + round)).await.unwrap();
+            }
+            engine.client().checkpoint(Vec::new()).await.unwrap();
+        }
+        engine.close().await.unwrap();
+        let engine = Engine::open(remote.clone(), options(2)).await.unwrap();
+        let oldest = packs.lock().unwrap()[0].clone();
+        remote.set(move |operation, name| match operation {
+            "get_range" if name == oldest => Fault::Away,
+            _ => Fault::None,
+        });
+        let client = engine.client();
+        let found = client.get(beside(&key(100))).await.unwrap();
+        assert_eq!(found, Some(value(101).into()), "the newer run has it");
+        assert!(client.get(beside(&key(101))).await.is_err(), "only the older one has it");
+        let keys = [key(200), key(201), key(202)];
+        let answers = client.multi_get(keys.iter().map(|key| beside(key)), &MultiGetOptions::default()).await;
+        let answers: Vec<_> = answers.unwrap().iter().map(Result::is_ok).collect();
+        assert_eq!(answers, [true, false, true], "each key for itself");
+        remote.set(|_, _| Fault::None);
+        assert_eq!(client.get(beside(&key(101))).await.unwrap(), Some(value(101).into()));
+        engine.close().await.unwrap();
+    });
 }

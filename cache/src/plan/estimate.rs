@@ -87,6 +87,7 @@ impl Estimate {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times of a test are small")]
 mod tests {
     use super::*;
 

@@ -386,7 +386,7 @@ impl<V: Cached> Turn<V> {
                         let pieces = wants.into_iter().map(|want| Landing::of_extent(want, id.1, &bytes));
                         self.landings.extend(pieces);
                     }
-                    Ok(Err(error)) => self.failed(wants, error),
+                    Ok(Err(error)) => self.failed(wants, &error),
                     Err(payload) => {
                         // Its flights end by losing their tickets.
                         drop(wants);
@@ -413,10 +413,10 @@ impl<V: Cached> Turn<V> {
         }
     }
 
-    fn failed(&mut self, wants: Vec<Want<V>>, error: V::Error) {
+    fn failed(&mut self, wants: Vec<Want<V>>, error: &V::Error) {
         let is_several = wants.len() > 1;
         for mut want in wants {
-            if is_several && want.object.is_of_range(&error) {
+            if is_several && want.object.is_of_range(error) {
                 want.is_alone = true;
                 self.wants_object(want);
             } else {

@@ -5,9 +5,8 @@
 //! goes on when something that it needs has come, whatever others still wait for.
 
 use super::ShardCore;
-use super::blocks::not_loaded;
 use super::lookup::{LOOK_AHEAD_KEYS, Now, View};
-use super::search::{Need, Search, next_of, own};
+use super::search::{Need, Search, came, next_of, own};
 use crate::answer::{Answer, Source};
 use crate::error::{Error, Result};
 use aquifer_cache::Gather;
@@ -95,9 +94,7 @@ impl ShardCore {
                         return;
                     };
                     let Some(Key { key, search: Some(search), .. }) = keys.get_mut(index) else { continue };
-                    let block = done.result.map_err(not_loaded);
-                    let delivered = block
-                        .and_then(|block| self.deliver(key, search, &need, (block, done.tier, done.along)));
+                    let delivered = self.deliver(key, search, &need, came(done));
                     (index, delivered)
                 }
             };

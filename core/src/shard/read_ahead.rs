@@ -179,25 +179,35 @@ impl ReadAhead {
         left = left.saturating_sub(block_bytes(opened, position));
         let (mut number, mut opened, mut position) = (number, opened.clone(), position);
         while left > 0 && self.blocks.len() < BLOCKS_AHEAD_MAX {
-            match self.after(position, self.blocks_that_count(&opened)) {
-                Some(next) => position = next,
-                None => {
-                    let Some(next) = self.after(number, self.partitions_that_count(under.head)) else {
-                        return;
-                    };
-                    let Some(next_opened) = self.open_ahead(under, next, left) else { return };
-                    (number, opened) = (next, next_opened);
-                    let blocks = self.blocks_that_count(&opened);
-                    let first = if self.reverse { blocks.end.checked_sub(1) } else { Some(blocks.start) };
-                    match first.filter(|first| blocks.contains(first)) {
-                        Some(first) => position = first,
-                        None => return,
-                    }
+            if let Some(next) = self.after(position, self.blocks_that_count(&opened)) {
+                position = next;
+            } else {
+                let Some(next) = self.next_open(under, &mut number, &mut left) else { return };
+                let blocks = self.blocks_that_count(&next);
+                opened = next;
+                let first = if self.reverse { blocks.end.saturating_sub(1) } else { blocks.start };
+                if !blocks.contains(&first) {
+                    return;
                 }
+                position = first;
             }
             left = left.saturating_sub(block_bytes(&opened, position));
             self.ask_block(under, number, &opened, position);
         }
+    }
+
+    /// The next partition that is open, as far as `left` goes; those on the way that are not are asked for.
+    fn next_open(&mut self, under: Under<'_>, number: &mut usize, left: &mut u64) -> Option<Opened> {
+        while *left > 0 {
+            *number = self.after(*number, self.partitions_that_count(under.head))?;
+            let opened = self.open_ahead(under, *number, *left);
+            if opened.is_some() {
+                return opened;
+            }
+            let bytes = under.head.partition(*number).map_or(0, |handle| handle.bytes());
+            *left = left.saturating_sub(u64::from(bytes));
+        }
+        None
     }
 
     /// Whether the walk comes to `a` before it comes to `b`.

@@ -56,6 +56,8 @@ enum Part<T> {
     Unasked,
     Asked,
     Here(T, Tier),
+    /// It was asked for ahead and could not be read: no harm unless it turns out to be needed.
+    Refused,
 }
 
 /// What a lookup needs to go on, of one run.
@@ -76,17 +78,22 @@ impl<T: Clone> Part<T> {
         match self {
             Self::Here(value, tier) => Some((value.clone(), *tier)),
             Self::Asked => None,
-            Self::Unasked => now().map(|value| (value, Tier::Memory)),
+            Self::Unasked | Self::Refused => now().map(|value| (value, Tier::Memory)),
         }
     }
 
-    /// Marks it as asked for; whether it was not before.
-    fn ask(&mut self) -> bool {
-        let is_new = matches!(self, Self::Unasked);
-        if is_new {
+    /// Whether it is to be asked for: what was refused only when it is needed.
+    fn is_open(&self, is_needed: bool) -> bool {
+        matches!(self, Self::Unasked) || is_needed && matches!(self, Self::Refused)
+    }
+
+    /// Marks it as asked for; whether it is to be asked for.
+    fn ask(&mut self, is_needed: bool) -> bool {
+        let is_open = self.is_open(is_needed);
+        if is_open {
             *self = Self::Asked;
         }
-        is_new
+        is_open
     }
 }
 
@@ -129,8 +136,8 @@ impl ShardCore {
             }
             if gather.is_empty() && needs.len() == 1 {
                 if let Some(need) = needs.pop() {
-                    let (block, tier, along) = loaded(self.ask(key, &search, &need, 0)?).await?;
-                    self.deliver(key, &mut search, &need, (block, tier, along))?;
+                    let came = loaded(self.ask(key, &search, &need, 0)?).await;
+                    self.deliver(key, &mut search, &need, came)?;
                 }
                 continue;
             }
@@ -140,8 +147,7 @@ impl ShardCore {
             let Some((done, need)) = next_of(&mut gather, &mut owners).await else {
                 return Err(crate::Error::closed());
             };
-            let block = done.result.map_err(not_loaded)?;
-            self.deliver(key, &mut search, &need, (block, done.tier, done.along))?;
+            self.deliver(key, &mut search, &need, came(done))?;
         }
     }
 
@@ -221,8 +227,9 @@ impl ShardCore {
 
     fn need_head(&self, run: usize, segment: &Segment, search: &mut Search, needs: &mut Vec<Need>) {
         // The next one is known to be missing.
-        let is_missing = run == search.pending.next || self.head_now(segment).is_none();
-        if is_missing && search.of_run(run).head.ask() {
+        let is_next = run == search.pending.next;
+        let is_missing = is_next || self.head_now(segment).is_none();
+        if is_missing && search.of_run(run).head.ask(is_next) {
             needs.push(Need { run, what: What::Head });
         }
     }
@@ -230,6 +237,7 @@ impl ShardCore {
     /// The metas of the partitions that may hold the key: of the next run, and of later ones if that pays.
     fn need_metas(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
         let mut missing = Vec::new();
+        let next = search.pending.next;
         for (run, segment) in search.segments(key) {
             let hand = search.of_run(run);
             let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else {
@@ -237,7 +245,7 @@ impl ShardCore {
                 continue;
             };
             if let Some(handle) = partition_of(&head, key)
-                && matches!(hand.meta, Part::Unasked)
+                && hand.meta.is_open(run == next)
                 && self.partition_now(&segment, &handle).is_none()
             {
                 missing.push((run, handle));
@@ -255,7 +263,7 @@ impl ShardCore {
             missing.truncate(1);
         }
         for (at, (run, handle)) in missing.into_iter().enumerate() {
-            search.of_run(run).meta.ask();
+            search.of_run(run).meta.ask(run == next);
             // Of the next run the block is needed for sure, unless the filter says otherwise.
             let with_data = with_data || at == 0 && u64::from(handle.bytes()) <= round_trip_bytes;
             needs.push(Need { run, what: What::Meta { handle, with_data } });
@@ -275,7 +283,7 @@ impl ShardCore {
                 if let Some(handle) = candidate(&meta, &partition, key, hash) {
                     let is_missing = run == next
                         || along.stored(&handle).is_none() && self.data_now(&segment, &handle).is_none();
-                    if is_missing && hand.data.ask() {
+                    if is_missing && hand.data.ask(run == next) {
                         needs.push(Need { run, what: What::Data { head: Rc::clone(&head), handle } });
                     }
                 }
@@ -303,19 +311,32 @@ impl ShardCore {
         })
     }
 
-    /// Hands a lookup what it needed.
+    /// Hands a lookup what it needed. An error is one if it needs that now.
     pub(super) fn deliver(
         &self,
         key: &[u8],
         search: &mut Search,
         need: &Need,
-        (block, tier, along): (CachedBlock, Tier, Bytes),
+        came: Result<(CachedBlock, Tier, Bytes)>,
     ) -> Result<()> {
         if need.run < search.pending.next {
             return Ok(());
         }
         let segment = Rc::clone(segment_of(search, need.run, key)?);
+        let is_next = need.run == search.pending.next;
         let hand = search.of_run(need.run);
+        let (block, tier, along) = match came {
+            Ok(came) => came,
+            Err(error) if is_next => return Err(error),
+            Err(_) => {
+                match &need.what {
+                    What::Head => hand.head = Part::Refused,
+                    What::Meta { .. } => hand.meta = Part::Refused,
+                    What::Data { .. } => hand.data = Part::Refused,
+                }
+                return Ok(());
+            }
+        };
         match &need.what {
             What::Head => hand.head = Part::Here(self.take_head(&segment, block)?, tier),
             What::Meta { handle, .. } => {
@@ -336,6 +357,12 @@ pub(super) async fn next_of<T>(
     let done = gather.next().await?;
     let owner = owners.get_mut(done.token)?.take()?;
     Some((done, owner))
+}
+
+/// What a load brought.
+pub(super) fn came(done: Gathered<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
+    let block = done.result.map_err(not_loaded)?;
+    Ok((block, done.tier, done.along))
 }
 
 /// Notes whose a load is.
