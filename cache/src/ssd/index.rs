@@ -22,7 +22,7 @@ const SLOTS_MIN: usize = 8;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Spot {
     /// First sector, counted from the beginning of the file.
     pub(crate) sector: u32,
     /// Length, not 0.
@@ -46,7 +46,7 @@ const EMPTY: Slot = Slot { tag: 0, sector: 0, sectors: 0, check: 0 };
 const _: () = assert!(size_of::<Slot>() == 12);
 
 impl Slot {
-    fn new(hash: u64, place: Place) -> Self {
+    fn new(hash: u64, place: Spot) -> Self {
         let class = if place.class == Class::Meta { CLASS_BIT } else { 0 };
         Self { tag: tag(hash), sector: place.sector, sectors: place.sectors, check: check(hash) | class }
     }
@@ -55,9 +55,9 @@ impl Slot {
         self.tag == tag(hash) && self.check & !CLASS_BIT == check(hash)
     }
 
-    const fn place(&self) -> Place {
+    const fn place(&self) -> Spot {
         let class = if self.check & CLASS_BIT == 0 { Class::Data } else { Class::Meta };
-        Place { sector: self.sector, sectors: self.sectors, class }
+        Spot { sector: self.sector, sectors: self.sectors, class }
     }
 }
 
@@ -75,7 +75,7 @@ impl Index {
         Self { tables, slots: 0 }
     }
 
-    pub(crate) fn find(&self, hash: u64) -> Option<Place> {
+    pub(crate) fn find(&self, hash: u64) -> Option<Spot> {
         self.tables
             .get(table_of(tag(hash)))?
             .find(|slot| slot.is(hash), tag(hash))
@@ -83,7 +83,7 @@ impl Index {
     }
 
     /// The place it had before, if the hash was there.
-    pub(crate) fn insert(&mut self, hash: u64, place: Place) -> Option<Place> {
+    pub(crate) fn insert(&mut self, hash: u64, place: Spot) -> Option<Spot> {
         debug_assert!(place.sectors > 0);
         let table = self.tables.get_mut(table_of(tag(hash)))?;
         let before = table.slots.len();
@@ -93,13 +93,13 @@ impl Index {
     }
 
     /// Removes it if it still is at `sector`.
-    pub(crate) fn remove(&mut self, hash: u64, sector: u32) -> Option<Place> {
+    pub(crate) fn remove(&mut self, hash: u64, sector: u32) -> Option<Spot> {
         let table = self.tables.get_mut(table_of(tag(hash)))?;
         table.remove(|slot| slot.is(hash) && slot.sector == sector, tag(hash))
     }
 
     /// Removes one entry with this tag whose place is as wanted.
-    pub(crate) fn remove_tag(&mut self, tag: u32, wanted: impl Fn(u32) -> bool) -> Option<Place> {
+    pub(crate) fn remove_tag(&mut self, tag: u32, wanted: impl Fn(u32) -> bool) -> Option<Spot> {
         self.tables.get_mut(table_of(tag))?.remove(|slot| slot.tag == tag && wanted(slot.sector), tag)
     }
 
@@ -153,7 +153,7 @@ impl Table {
         None
     }
 
-    fn insert(&mut self, hash: u64, new: Slot) -> Option<Place> {
+    fn insert(&mut self, hash: u64, new: Slot) -> Option<Spot> {
         if let Some((at, old)) = self.find(|slot| slot.is(hash), new.tag) {
             if let Some(slot) = self.slots.get_mut(at) {
                 *slot = new;
@@ -193,7 +193,7 @@ impl Table {
     }
 
     /// Closes the gap: every later slot of the same run that may move closer to its home does.
-    fn remove(&mut self, wanted: impl Fn(&Slot) -> bool, tag: u32) -> Option<Place> {
+    fn remove(&mut self, wanted: impl Fn(&Slot) -> bool, tag: u32) -> Option<Spot> {
         let (mut gap, removed) = self.find(wanted, tag)?;
         let slots = self.slots.len();
         let mut at = gap;
@@ -226,8 +226,8 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    fn place(sector: u32) -> Place {
-        Place { sector, sectors: 9, class: if sector.is_multiple_of(3) { Class::Meta } else { Class::Data } }
+    fn place(sector: u32) -> Spot {
+        Spot { sector, sectors: 9, class: if sector.is_multiple_of(3) { Class::Meta } else { Class::Data } }
     }
 
     /// Small multiplicative generator; quality does not matter here.
@@ -240,7 +240,7 @@ mod tests {
     fn agrees_with_a_map_under_random_operations() {
         let mut state = 7;
         let mut index = Index::new();
-        let mut model: HashMap<u64, Place> = HashMap::new();
+        let mut model: HashMap<u64, Spot> = HashMap::new();
         for step in 0..200_000u32 {
             // Few tables and few homes, so that runs are long and wrap around.
             let spread = next(&mut state) % 4000;

@@ -12,6 +12,7 @@
 mod format;
 mod index;
 mod layout;
+mod place;
 mod tier;
 
 #[cfg(test)]
@@ -23,15 +24,16 @@ mod tier_test;
 use crate::key::{CacheKey, Class};
 use crate::options::CacheOptions;
 use crate::stats::{SsdStats, TierStats};
-use aquifer_io::{File, IoError, IoErrorKind, OpenOptions, Task};
+use aquifer_io::{Buffer, EXTENTS_MAX, File, IoError, IoErrorKind, OpenOptions, Task};
 use bytes::Bytes;
 use layout::Layout;
+pub(crate) use place::Place;
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tier::{Lookup, Offer, OnDisk, Tier};
+use tier::{Lookup, Offer, Tier};
 
 /// Longest that an entry waits in a chunk that does not fill. Armed by an offer: an idle shard has no timer.
 const FLUSH_DELAY: Duration = Duration::from_millis(100);
@@ -81,42 +83,106 @@ impl Ssd {
         Self { shared }
     }
 
-    /// The entry if it is still in the write buffer. Counts a hit, but no miss.
+    /// The entry if it is still in the write buffer. Counts a hit, but no miss. Ask this before [`Ssd::locate`].
     pub(crate) fn get_buffered(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
         let mut running = self.shared.running.borrow_mut();
-        let tier = &mut running.as_mut()?.tier;
-        let Lookup::Buffered(data) = tier.lookup(key) else { return None };
-        tier.stats.class_mut(class).hits += 1;
+        let running = running.as_mut()?;
+        let Lookup::Buffered(data) = running.tier.lookup(class, key, running.file.align_bytes()) else {
+            return None;
+        };
+        running.tier.stats.class_mut(class).hits += 1;
         Some(data)
+    }
+
+    /// Where in the file the entry lies, if it is there: to be read, alone or with others, and handed to [`Ssd::complete`]. `None`
+    /// counts a miss. Nothing to await; the entry stays where it is until the place is dropped, which must be soon.
+    pub(crate) fn locate(&self, class: Class, key: &CacheKey) -> Option<Place> {
+        let mut running = self.shared.running.borrow_mut();
+        let running = running.as_mut()?;
+        match running.tier.lookup(class, key, running.file.align_bytes()) {
+            Lookup::OnDisk(place) => Some(place),
+            // Still in the write buffer: that was asked before, so it is another key with the same hash.
+            Lookup::Buffered(_) | Lookup::Miss => {
+                running.tier.stats.class_mut(class).misses += 1;
+                None
+            }
+        }
+    }
+
+    /// Reads extents of the file, each an offset and a length in multiples of the file's alignment, all of them in as few submissions as
+    /// the thread's buffers allow; `None` for each that could not be read. An I/O error switches the tier off.
+    pub(crate) async fn read_extents(&self, extents: &[(u64, usize)]) -> Vec<Option<Buffer>> {
+        let mut read = Vec::with_capacity(extents.len());
+        let mut rest = extents;
+        while let Some(((offset, bytes), more)) = rest.split_first() {
+            // Waits for a buffer only while it holds none, so that two of these cannot wait for each other.
+            let Some((file, first)) = self.shared.file_and_buffer(*bytes).await else { break };
+            let mut batch = vec![(*offset, first)];
+            rest = more;
+            while let Some(((offset, bytes), more)) = rest.split_first()
+                && batch.len() < EXTENTS_MAX
+                && let Ok(buffer) = aquifer_io::try_acquire_buffer(*bytes)
+            {
+                batch.push((*offset, buffer));
+                rest = more;
+            }
+            match file.read_vectored_at(batch).await {
+                (Ok(()), batch) => {
+                    self.shared.count(|io| {
+                        io.reads += batch.len() as u64;
+                        io.read_bytes += batch.iter().map(|(_, buffer)| buffer.len() as u64).sum::<u64>();
+                    });
+                    read.extend(batch.into_iter().map(|(_, buffer)| Some(buffer)));
+                }
+                (Err(error), _) => {
+                    self.shared.switch_off(&format!("read failed: {error}"));
+                    break;
+                }
+            }
+        }
+        read.resize_with(extents.len(), || None);
+        read
+    }
+
+    /// The data of an entry, given what was read of the file at `place.offset()`, `place.bytes()` long. Verified: anything that is
+    /// not the entry asked for is a miss, and leaves the index.
+    pub(crate) fn complete(&self, place: Place, found: &[u8]) -> Option<Bytes> {
+        let mut running = self.shared.running.borrow_mut();
+        let running = running.as_mut()?;
+        let tier = &mut running.tier;
+        let data = found.get(place.skip()..).unwrap_or_default();
+        let data = if tier.is_current(&place) {
+            match format::entry_data(data, place.round, &place.key) {
+                Ok(data) => Some(Bytes::copy_from_slice(data)),
+                Err(_) => {
+                    self.shared.count(|io| io.bad_entries += 1);
+                    tier.remove(place.key.hash64(), place.spot.sector);
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        let stats = tier.stats.class_mut(place.class);
+        if data.is_some() {
+            stats.hits += 1;
+        } else {
+            stats.misses += 1;
+        }
+        data
     }
 
     /// The entry, by at most one read. Everything that goes wrong is a miss.
     pub(crate) async fn get(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
-        let planned = {
-            let mut running = self.shared.running.borrow_mut();
-            let running = running.as_mut()?;
-            match running.tier.lookup(key) {
-                Lookup::Miss => None,
-                Lookup::Buffered(data) => {
-                    running.tier.stats.class_mut(class).hits += 1;
-                    return Some(data);
-                }
-                Lookup::OnDisk(read) => Some((read, Rc::clone(&running.file))),
-            }
-        };
-        let data = match planned {
-            Some((read, file)) => self.shared.read(key, &read, &file).await,
-            None => None,
-        };
-        if let Some(running) = self.shared.running.borrow_mut().as_mut() {
-            let stats = running.tier.stats.class_mut(class);
-            if data.is_some() {
-                stats.hits += 1;
-            } else {
-                stats.misses += 1;
-            }
+        if let Some(data) = self.get_buffered(class, key) {
+            return Some(data);
         }
-        data
+        let place = self.locate(class, key)?;
+        let read = self.read_extents(&[(place.offset(), place.bytes())]).await.pop().flatten();
+        match read {
+            Some(buffer) => self.complete(place, &buffer),
+            None => self.complete(place, &[]),
+        }
     }
 
     /// Takes a copy of the entry if the writer can take it now. Never waits.
@@ -190,42 +256,17 @@ impl Ssd {
 }
 
 impl Shared {
-    async fn read(&self, key: &CacheKey, read: &OnDisk, file: &File) -> Option<Bytes> {
-        let extent = Extent::new(read, file.align_bytes());
-        let buffer = match aquifer_io::acquire_buffer(extent.bytes).await {
+    /// The file, and a buffer to read into; `None` when there is no tier (any more).
+    async fn file_and_buffer(&self, bytes: usize) -> Option<(Rc<File>, Buffer)> {
+        let buffer = match aquifer_io::acquire_buffer(bytes).await {
             Ok(buffer) => buffer,
             Err(error) => {
                 self.switch_off(&format!("read failed: {error}"));
                 return None;
             }
         };
-        // The region may have been begun anew while this waited for a buffer, or the tier been switched off.
-        if !self.is_current(read) {
-            return None;
-        }
-        let (result, buffer) = file.read_at(extent.offset, buffer).await;
-        if let Err(error) = result {
-            self.switch_off(&format!("read failed: {error}"));
-            return None;
-        }
-        self.count(|io| {
-            io.reads += 1;
-            io.read_bytes += extent.bytes as u64;
-        });
-        if !self.is_current(read) {
-            return None;
-        }
-        let found = buffer.get(extent.skip..).unwrap_or_default();
-        match format::entry_data(found, read.round, key) {
-            Ok(data) => Some(Bytes::copy_from_slice(data)),
-            Err(_) => {
-                self.count(|io| io.bad_entries += 1);
-                if let Some(running) = self.running.borrow_mut().as_mut() {
-                    running.tier.remove(key.hash64(), read.place.sector);
-                }
-                None
-            }
-        }
+        let file = Rc::clone(&self.running.borrow().as_ref()?.file);
+        Some((file, buffer))
     }
 
     /// Has full chunks written, if nobody does yet.
@@ -235,10 +276,6 @@ impl Shared {
             let task = aquifer_io::spawn_local(write_chunks(Rc::clone(self)));
             *self.writer.borrow_mut() = Some(task);
         }
-    }
-
-    fn is_current(&self, read: &OnDisk) -> bool {
-        self.running.borrow().as_ref().is_some_and(|running| running.tier.is_current(read))
     }
 
     fn count(&self, change: impl FnOnce(&mut IoCounters)) {
@@ -263,26 +300,6 @@ impl Shared {
         }
         self.last.set((stats, running.tier.buffer_hits));
         Some(running)
-    }
-}
-
-/// The part of the file that holds an entry, widened to what the file's alignment asks for.
-struct Extent {
-    offset: u64,
-    bytes: usize,
-    /// Where the entry begins in it.
-    skip: usize,
-}
-
-impl Extent {
-    fn new(read: &OnDisk, align_bytes: usize) -> Self {
-        let align = align_bytes.max(format::SECTOR_BYTES);
-        let entry = u64::from(read.place.sector) * format::SECTOR_BYTES as u64;
-        let offset = entry - entry % align as u64;
-        // Smaller than the alignment, which is a usize.
-        let skip = usize::try_from(entry - offset).unwrap_or_default();
-        let bytes = (skip + usize::from(read.place.sectors) * format::SECTOR_BYTES).next_multiple_of(align);
-        Self { offset, bytes, skip }
     }
 }
 

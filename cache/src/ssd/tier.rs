@@ -18,12 +18,14 @@
 //! * Generations only grow; a read that began in an older generation of its region is not believed.
 
 use super::format::{PAGE_BYTES, Round, SECTOR_BYTES, append_entry, entry_bytes, entry_data};
-use super::index::{Index, Place, tag};
+use super::index::{Index, Spot, tag};
 use super::layout::Layout;
+use super::place::Place;
 use crate::key::{CacheKey, Class};
 use crate::stats::TierStats;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// One region of the file.
 #[derive(Default)]
@@ -32,6 +34,8 @@ struct Region {
     generation: u64,
     /// Tags of the entries put here in this generation; some may have left the index since.
     tags: Vec<u32>,
+    /// Clones of it are the places that are being read: the region is not begun anew until they are gone.
+    hold: Rc<()>,
 }
 
 /// Neighbouring entries that are written at once.
@@ -57,7 +61,7 @@ impl Chunk {
         padding.fill(0);
     }
 
-    fn bytes_at(&self, place: Place) -> Option<&[u8]> {
+    fn bytes_at(&self, place: Spot) -> Option<&[u8]> {
         let offset = u64::from(place.sector) * SECTOR_BYTES as u64;
         let begin = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
         self.data.get(begin..begin + usize::from(place.sectors) * SECTOR_BYTES)
@@ -69,15 +73,7 @@ pub(super) enum Lookup {
     Miss,
     /// In the write buffer; here is a copy.
     Buffered(Bytes),
-    OnDisk(OnDisk),
-}
-
-/// An entry to be read from the file.
-#[derive(Clone, Copy)]
-pub(super) struct OnDisk {
-    pub(super) place: Place,
-    pub(super) round: Round,
-    region: u32,
+    OnDisk(Place),
 }
 
 /// What became of an offer.
@@ -135,13 +131,14 @@ impl Tier {
         tier
     }
 
-    pub(super) fn lookup(&mut self, key: &CacheKey) -> Lookup {
+    /// Where an entry is. Reads of the file are to be aligned to `align_bytes`.
+    pub(super) fn lookup(&mut self, class: Class, key: &CacheKey, align_bytes: usize) -> Lookup {
         let hash = key.hash64();
-        let Some(place) = self.index.find(hash) else { return Lookup::Miss };
+        let Some(spot) = self.index.find(hash) else { return Lookup::Miss };
         // Newest first: when the file is very small, a region may be begun again while a chunk of its last round waits.
         let chunks = self.filling.iter().chain(self.sealed.iter().rev());
         for chunk in chunks {
-            let Some(bytes) = chunk.bytes_at(place) else { continue };
+            let Some(bytes) = chunk.bytes_at(spot) else { continue };
             let found = entry_data(bytes, chunk.round, key).map(Bytes::copy_from_slice);
             return match found {
                 Ok(data) => {
@@ -152,13 +149,14 @@ impl Tier {
                 Err(_) => Lookup::Miss,
             };
         }
-        let region = self.layout.region_of(place.sector);
-        let round = Round { life: self.life, generation: self.generation(region) };
-        Lookup::OnDisk(OnDisk { place, region, round })
+        let at = self.layout.region_of(spot.sector);
+        let Some(region) = self.regions.get(at as usize) else { return Lookup::Miss };
+        let round = Round { life: self.life, generation: region.generation };
+        Lookup::OnDisk(Place::new(class, *key, spot, (at, round), align_bytes, Rc::clone(&region.hold)))
     }
 
     /// Whether what `read` was planned for has not been begun anew since.
-    pub(super) fn is_current(&self, read: &OnDisk) -> bool {
+    pub(super) fn is_current(&self, read: &Place) -> bool {
         self.generation(read.region) == read.round.generation
     }
 
@@ -185,7 +183,7 @@ impl Tier {
             region.tags.push(tag(hash));
             self.tags_capacity += region.tags.capacity() - before;
         }
-        self.index.insert(hash, Place { sector, sectors, class });
+        self.index.insert(hash, Spot { sector, sectors, class });
         let stats = self.stats.class_mut(class);
         stats.inserts += 1;
         stats.entries += 1;
@@ -256,6 +254,9 @@ impl Tier {
         let next_region = entry > remaining;
         let remaining = if next_region { self.layout.region_bytes } else { remaining };
         let capacity = entry.max(self.layout.chunk_bytes.min(remaining));
+        if next_region && self.is_held((self.current + 1) % self.layout.regions) {
+            return false;
+        }
         let pending = self.pending_bytes() + capacity;
         let Ok(capacity) = usize::try_from(capacity) else { return false };
         if pending > self.layout.pending_bytes_max {
@@ -275,6 +276,11 @@ impl Tier {
             data,
         });
         true
+    }
+
+    /// Whether entries of the region are being read.
+    fn is_held(&self, region: u32) -> bool {
+        self.regions.get(region as usize).is_some_and(|region| Rc::strong_count(&region.hold) > 1)
     }
 
     fn generation(&self, region: u32) -> u64 {
@@ -323,7 +329,7 @@ impl Tier {
         }
     }
 
-    fn uncount(&mut self, place: Place) {
+    fn uncount(&mut self, place: Spot) {
         let stats = self.stats.class_mut(place.class);
         stats.entries -= 1;
         stats.bytes -= u64::from(place.sectors) * SECTOR_BYTES as u64;

@@ -2,7 +2,8 @@
 
 use super::format::{BadEntry, entry_data};
 use super::layout::Layout;
-use super::tier::{Lookup, Offer, OnDisk, Tier};
+use super::place::Place;
+use super::tier::{Lookup, Offer, Tier};
 use crate::key::{CacheKey, Class};
 use std::collections::HashSet;
 
@@ -33,7 +34,7 @@ fn data(n: u64) -> Vec<u8> {
 struct Disk {
     bytes: Vec<u8>,
     writing: Option<(usize, Vec<u8>)>,
-    reading: Vec<(u64, OnDisk, Vec<u8>)>,
+    reading: Vec<(u64, Place, Vec<u8>)>,
 }
 
 impl Disk {
@@ -56,7 +57,7 @@ impl Disk {
     }
 
     /// The first half of a read may be older than its second half, and a write may be half done.
-    fn begin_read(&mut self, n: u64, read: OnDisk, random: &mut Random) {
+    fn begin_read(&mut self, n: u64, read: Place, random: &mut Random) {
         if let Some((at, bytes)) = &self.writing {
             let half = random.below(bytes.len() as u64) as usize;
             self.bytes[*at..*at + half].copy_from_slice(&bytes[..half]);
@@ -65,9 +66,9 @@ impl Disk {
         self.reading.push((n, read, self.bytes[from..from + (to - from) / 2].to_vec()));
     }
 
-    fn span(read: &OnDisk) -> (usize, usize) {
-        let from = read.place.sector as usize * 512;
-        (from, from + usize::from(read.place.sectors) * 512)
+    fn span(read: &Place) -> (usize, usize) {
+        let from = read.spot.sector as usize * 512;
+        (from, from + usize::from(read.spot.sectors) * 512)
     }
 
     fn end_read(&mut self, tier: &mut Tier, at: usize, look_at_generation: bool) -> Option<bool> {
@@ -84,7 +85,7 @@ impl Disk {
                 Some(true)
             }
             Err(_) => {
-                tier.remove(key(n).hash64(), read.place.sector);
+                tier.remove(key(n).hash64(), read.spot.sector);
                 Some(!current)
             }
         }
@@ -107,7 +108,7 @@ fn run(seed: u64, disk_bytes: u64, region_bytes: u64, write_buffer_bytes: u64) {
                     taken += 1;
                 }
             }
-            4..7 => match tier.lookup(&key(n)) {
+            4..7 => match tier.lookup(Class::Data, &key(n), 512) {
                 Lookup::Miss => {}
                 Lookup::Buffered(found) => {
                     assert!(offered.contains(&n) && found == data(n), "key {n}");
@@ -130,13 +131,14 @@ fn run(seed: u64, disk_bytes: u64, region_bytes: u64, write_buffer_bytes: u64) {
             10 => disk.end_write(&mut tier),
             11 if random.below(10) == 0 => {
                 tier.remove_key(&key(n));
-                assert!(matches!(tier.lookup(&key(n)), Lookup::Miss));
+                assert!(matches!(tier.lookup(Class::Data, &key(n), 512), Lookup::Miss));
             }
             _ => {}
         }
         assert!(tier.pending_bytes() <= layout.pending_bytes_max);
     }
-    let there = (0..400).filter(|&n| !matches!(tier.lookup(&key(n)), Lookup::Miss)).count() as u64;
+    let there =
+        (0..400).filter(|&n| !matches!(tier.lookup(Class::Data, &key(n), 512), Lookup::Miss)).count() as u64;
     let stats = tier.stats;
     assert_eq!(there, stats.data.entries + stats.meta.entries);
     assert!(stats.bytes() <= disk_bytes);
@@ -166,7 +168,8 @@ fn a_region_is_reused_oldest_first_and_its_entries_are_forgotten() {
         assert_eq!(tier.offer(Class::Data, &key(n), &big), Offer::Taken);
         disk.begin_write(&mut tier);
         disk.end_write(&mut tier);
-        let left: Vec<u64> = (0..=n).filter(|&n| !matches!(tier.lookup(&key(n)), Lookup::Miss)).collect();
+        let left: Vec<u64> =
+            (0..=n).filter(|&n| !matches!(tier.lookup(Class::Data, &key(n), 512), Lookup::Miss)).collect();
         assert_eq!(left, (n.saturating_sub(3)..=n).collect::<Vec<_>>());
     }
     assert_eq!(tier.stats.data.evictions, 6);
@@ -218,7 +221,7 @@ fn an_entry_of_an_older_round_is_no_entry() {
         disk.begin_write(&mut tier);
         disk.end_write(&mut tier);
     }
-    let Lookup::OnDisk(mut read) = tier.lookup(&key(1)) else { panic!("on disk by now") };
+    let Lookup::OnDisk(mut read) = tier.lookup(Class::Data, &key(1), 512) else { panic!("on disk by now") };
     let (from, to) = Disk::span(&read);
     assert!(entry_data(&disk.bytes[from..to], read.round, &key(1)).is_ok());
     // The same key at the same place in another life of the file.
