@@ -26,9 +26,9 @@
 //!   Bytes from the SSD are used only when their header names the whole identity asked for and both checksums hold.
 //! * Budgets are limits. Memory counts the value and the overhead of its entry; the file never takes more
 //!   than `disk_bytes`; zero is a valid budget for both.
-//! * Nothing waits for the SSD's sake: a write that finds the writer behind is rejected, and an I/O error switches
-//!   the SSD tier off, says why once in [`CacheStats`], and everything goes on from remote.
-//! * The SSD tier starts cold: its index lives in memory only and [`Cache::open`] overwrites the old file.
+//! * Nothing waits for the SSD's sake: a write that finds the writer behind is rejected, and an error of a write, or many of reads,
+//!   switches the SSD tier off, says why once in [`CacheStats`], and everything goes on from remote. Only who pins blocks waits ([`Cache::pin`]).
+//! * The SSD tier goes on with what an earlier process left in its file, however that ended. What cannot be proved is dropped.
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -40,9 +40,9 @@ mod options;
 mod ssd;
 mod stats;
 
-pub use cache::{Cache, Cached};
-pub use error::{CacheError, LoadError};
+pub use cache::{Cache, Cached, Written};
+pub use error::{CacheError, LoadError, PinError};
 pub use flight::Load;
 pub use key::{CacheKey, Class, Tier};
-pub use options::CacheOptions;
-pub use stats::{CacheStats, ClassStats, LoadStats, SsdStats, TierStats};
+pub use options::{CacheOptions, SsdMode};
+pub use stats::{CacheStats, ClassStats, LoadStats, SsdRejections, SsdStats, TierStats};

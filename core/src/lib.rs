@@ -78,6 +78,7 @@ mod client;
 mod engine;
 
 pub use answer::{Answer, CompareOutcome, Source};
+pub use aquifer_cache::SsdMode;
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};
