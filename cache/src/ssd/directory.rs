@@ -7,7 +7,7 @@
 //!  at size field                                 at size field
 //!   0    4 magic "aqfd"                           0    8 hash of the key
 //!   4    2 version = 1                            8    8 bits 0..20 first sector, from the region's beginning
-//!   6    2 state: 1 begun, 2 sealed                      bits 20..36 sectors, not 0
+//!   6    2 state: 1 begun, 2 sealed                      bits 20..36 sectors; 0: removed
 //!   8    8 life                                          bit 36 class, bits 37..39 origin, the rest zero
 //!  16    8 generation
 //!  24    4 region
@@ -57,7 +57,12 @@ impl Record {
         Self { hash, place }
     }
 
-    /// Where the entry is, from the beginning of the region.
+    /// Says that an entry was removed that may stand in an older directory.
+    pub(crate) const fn removed(hash: u64) -> Self {
+        Self { hash, place: 0 }
+    }
+
+    /// Where the entry is, from the beginning of the region. No sectors: it was removed.
     pub(crate) fn spot(&self) -> Spot {
         let flags = self.place >> (SECTOR_BITS + LENGTH_BITS);
         Spot {

@@ -5,7 +5,7 @@
 //!                                                                   └─ all others ──> evicted
 //! ```
 //!
-//! Pinned, everything that the index still has is kept, and the region with the least of it is taken first.
+//! Pinned, everything that the index still has is kept, and the region with the most dead in it is taken first.
 //! A directory that cannot be read costs one pass over the index, in slices.
 
 use super::budget::Level;

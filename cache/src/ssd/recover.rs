@@ -209,14 +209,17 @@ impl Earlier<'_> {
         for record in records {
             let Some(sector) = first.checked_add(record.spot().sector) else { continue };
             let spot = Spot { sector, ..record.spot() };
-            if spot.sectors == 0 || !is_inside(&self.layout, trailer.region, spot) {
-                continue;
-            }
             let is_newer = |found: &Spot| {
                 let region = regions.get(self.layout.region_of(found.sector) as usize);
                 region.is_some_and(|region| region.generation > trailer.round.generation)
             };
-            if !index.find(record.hash).as_ref().is_some_and(is_newer) {
+            let found = index.find(record.hash);
+            if found.as_ref().is_some_and(is_newer) {
+                continue;
+            }
+            if spot.sectors == 0 {
+                found.map(|found| index.remove(record.hash, found.sector));
+            } else if is_inside(&self.layout, trailer.region, spot) {
                 index.insert(record.hash, spot);
             }
         }

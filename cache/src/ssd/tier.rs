@@ -29,6 +29,7 @@ use super::place::Place;
 use crate::key::{CacheKey, Class};
 use crate::stats::{SsdRejections, TierStats};
 use bytes::Bytes;
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -52,6 +53,8 @@ pub(super) struct Region {
     pub(super) state: State,
     /// Sectors of its entries that are in the index.
     live_sectors: u32,
+    /// Sectors of all entries that were put there in this generation; of a region that was recovered, as many as there may be.
+    put_sectors: u32,
     /// Clones of it are the places that are being read: the region is not begun anew until they are gone.
     hold: Rc<()>,
 }
@@ -59,6 +62,11 @@ pub(super) struct Region {
 impl Region {
     pub(super) fn of(generation: u64, state: State) -> Self {
         Self { generation, state, ..Self::default() }
+    }
+
+    /// What was put there and is not in the index any more.
+    fn dead_sectors(&self) -> u32 {
+        self.put_sectors.saturating_sub(self.live_sectors)
     }
 
     /// Whether entries of it are being read.
@@ -127,6 +135,8 @@ pub(super) struct Tier {
     pub(super) begun: u64,
     /// Entries of the current region.
     directory: Vec<Record>,
+    /// An entry found no region that can be begun.
+    is_starved: bool,
 }
 
 impl Tier {
@@ -158,7 +168,10 @@ impl Tier {
             cursor: 0,
             begun,
             directory: Vec::new(),
+            is_starved: false,
         };
+        let most = u32::try_from(layout.region_bytes / SECTOR_BYTES as u64).unwrap_or(u32::MAX);
+        tier.regions.iter_mut().for_each(|region| region.put_sectors = most);
         for table in 0..super::index::TABLES {
             index.slots_after(table, None).for_each(|(_, slot)| tier.count(slot.spot()));
         }
@@ -236,6 +249,9 @@ impl Tier {
             self.uncount(before);
         }
         self.count(spot);
+        if let Some(region) = self.regions.get_mut(self.layout.region_of(sector) as usize) {
+            region.put_sectors += u32::from(sectors);
+        }
         Ok(())
     }
 
@@ -249,7 +265,19 @@ impl Tier {
     /// Takes the entry out wherever it is.
     pub(super) fn remove_key(&mut self, key: &CacheKey) -> bool {
         let hash = key.hash64();
-        self.index.find(hash).is_some_and(|spot| self.remove(hash, spot.sector).is_some())
+        let removed = self.index.find(hash).is_some_and(|spot| self.remove(hash, spot.sector).is_some());
+        // Written down where there is room for it, so that it does not come back with an older directory.
+        let filled = self.buffer.filling.as_ref().map_or(0, |chunk| chunk.capacity) as u64;
+        let records = self.directory.len() + 1;
+        let end = self.cursor + filled + directory_bytes(records) as u64;
+        if removed
+            && self.current.is_some()
+            && records <= self.layout.records_max
+            && end <= self.layout.region_bytes
+        {
+            self.directory.push(Record::removed(hash));
+        }
+        removed
     }
 
     /// Whether every region has been filled before: from here on taking one in pushes another out.
@@ -293,7 +321,9 @@ impl Tier {
         if stays {
             self.seal();
         } else {
-            let next = self.clean_region(is_kept).ok_or(Rejection::NoRegion)?;
+            let next = self.clean_region(is_kept);
+            self.is_starved = next.is_none();
+            let next = next.ok_or(Rejection::NoRegion)?;
             self.seal_region();
             self.begin_region(next);
         }
@@ -350,6 +380,7 @@ impl Tier {
         if let Some(region) = self.regions.get_mut(at as usize) {
             debug_assert!(region.live_sectors == 0 && !region.is_held());
             (region.generation, region.state) = (self.begun, State::Current);
+            region.put_sectors = 0;
         }
         let round = self.round(at);
         let mut data = Vec::with_capacity(PAGE_BYTES);
@@ -369,8 +400,9 @@ impl Tier {
 
     /// Whether it is time to empty a region.
     pub(super) fn wants_clean(&self) -> bool {
-        let is_half = self.current.is_none() || self.cursor >= self.layout.region_bytes / 2;
-        self.clean.len() <= self.clean_reserve && (is_half || self.is_pinned())
+        let filled = self.buffer.filling.as_ref().map_or(0, |chunk| chunk.data.len()) as u64;
+        let is_half = self.current.is_none() || self.cursor + filled >= self.layout.region_bytes / 2;
+        self.clean.len() <= self.clean_reserve && (is_half || self.is_starved || self.is_pinned())
     }
 
     /// Whether entries are kept until they are removed.
@@ -389,7 +421,7 @@ impl Tier {
         self.choose_victim().is_some()
     }
 
-    /// The region to be emptied next: the oldest; pinned, the one with the least in it, if that makes any room.
+    /// The region to be emptied next: the oldest; pinned, the one with the most dead in it, if that is worth it.
     pub(super) fn victim(&mut self) -> Option<Victim> {
         let region = self.choose_victim()?;
         self.set_state(region, State::Emptying);
@@ -399,12 +431,12 @@ impl Tier {
     fn choose_victim(&self) -> Option<u32> {
         let sealed = (0..).zip(&self.regions).filter(|(_, region)| region.state == State::Sealed);
         let (at, region): (u32, _) = if self.is_pinned() {
-            sealed.min_by_key(|(_, region)| (region.live_sectors, region.generation))?
+            sealed.max_by_key(|(_, region)| (region.dead_sectors(), Reverse(region.generation)))?
         } else {
             sealed.min_by_key(|(_, region)| region.generation)?
         };
-        let live_bytes = u64::from(region.live_sectors) * SECTOR_BYTES as u64;
-        let pays = !self.is_pinned() || live_bytes * 16 <= self.layout.region_bytes * 15;
+        // To move everything for nothing would never end.
+        let pays = !self.is_pinned() || region.dead_sectors() > region.put_sectors / 16;
         // What waits to be written there must be written first.
         (pays && !self.buffer.holds(at)).then_some(at)
     }
