@@ -1,13 +1,13 @@
 //! The one entry: memory, then SSD, then the object.
 
-use crate::error::CacheError;
+use crate::error::{CacheError, PinError};
 use crate::flight::{Flights, Load};
 use crate::key::{CacheKey, Class, Tier};
 use crate::memory::{EvictedOf, Memory};
 use crate::options::CacheOptions;
 use crate::place::Place;
 use crate::plan::{self, Ask, Decode, ObjectReader, Plan, Want};
-use crate::ssd::Ssd;
+use crate::ssd::{Origin, Rejection, Source, Ssd};
 use crate::stats::{CacheStats, LoadStats};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -31,6 +31,30 @@ pub trait Cached: Clone + 'static {
     }
 }
 
+/// How a block was made that is offered to the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Of a segment that a memtable became.
+    Flushed,
+    /// Of a segment that a compaction wrote.
+    Compacted {
+        /// It stands for blocks of the inputs that were in use.
+        is_hot: bool,
+    },
+    /// Fetched before anybody asked for it, because it was in use elsewhere.
+    Ahead,
+}
+
+impl Written {
+    fn source(self) -> Source {
+        match self {
+            Self::Flushed => Source { origin: Origin::Flushed, is_hot: false },
+            Self::Compacted { is_hot } => Source { origin: Origin::Compacted, is_hot },
+            Self::Ahead => Source { origin: Origin::Ahead, is_hot: true },
+        }
+    }
+}
+
 /// The cache of one shard. See the [crate] for the picture and the invariants.
 pub struct Cache<V: Cached> {
     inner: Rc<Inner<V>>,
@@ -39,13 +63,15 @@ pub struct Cache<V: Cached> {
 pub(crate) struct Inner<V: Cached> {
     memory: RefCell<Memory<V>>,
     pub(crate) ssd: Ssd,
+    has_no_path: bool,
     flights: Rc<Flights<V>>,
     loads: Cell<LoadStats>,
     pub(crate) plan: Plan<V>,
 }
 
 impl<V: Cached> Cache<V> {
-    /// Opens a cache, cold. With `disk_bytes > 0` the file at `disk_path` is created or overwritten.
+    /// Opens a cache. With `disk_bytes > 0` the file at `disk_path` is created, or gone on with if it is of the same store: blocks that are in it
+    /// are served at once.
     ///
     /// Must be called on an executor thread of `aquifer-io`; the cache stays there.
     ///
@@ -59,6 +85,7 @@ impl<V: Cached> Cache<V> {
         let inner = Inner {
             memory: RefCell::new(memory),
             ssd,
+            has_no_path: options.disk_path.is_none(),
             flights: Flights::new(),
             loads: Cell::new(LoadStats::default()),
             plan: Plan::new(options.memory_bytes),
@@ -196,7 +223,7 @@ impl<V: Cached> Cache<V> {
         }
         // A copy: what the cache keeps of it must not hold what it came along with.
         let value = decode(&Bytes::copy_from_slice(stored))?;
-        self.inner.ssd.offer(ask.class, &ask.key, stored);
+        self.inner.ssd.offer(ask.class, &ask.key, stored, Source::READ);
         self.inner.keep(ask.class, ask.key, value.clone());
         let mut stats = self.inner.plan.stats.borrow_mut();
         let stats = stats.class_mut(Tier::Remote, ask.reads);
@@ -214,10 +241,48 @@ impl<V: Cached> Cache<V> {
     /// Takes in a block that was just made (written through): its value into memory if one is given, its raw bytes offered to the
     /// SSD tier, which may reject them. Never waits. `raw` is copied, not held.
     pub fn insert(&self, class: Class, key: CacheKey, raw: &[u8], value: Option<V>) {
-        self.inner.ssd.offer(class, &key, raw);
+        self.offer_written(class, key, raw, value, Written::Flushed);
+    }
+
+    /// As [`Cache::insert`], saying how the block was made: that decides how likely it is taken in by a tier that is full.
+    pub fn offer_written(&self, class: Class, key: CacheKey, raw: &[u8], value: Option<V>, written: Written) {
+        self.inner.ssd.offer(class, &key, raw, written.source());
         if let Some(value) = value {
             self.inner.keep(class, key, value);
         }
+    }
+
+    /// Puts a block into the SSD tier and waits for as long as that takes: for a tier in mode [`SsdMode::Pinned`](crate::SsdMode::Pinned),
+    /// which keeps it until it is removed. In best effort it is an offer that waits for the writer.
+    ///
+    /// # Errors
+    /// [`PinError`]: what the tier cannot take, whatever is waited for.
+    pub async fn pin(&self, class: Class, key: CacheKey, raw: &[u8]) -> Result<(), PinError> {
+        let source = Source { origin: Origin::Ahead, is_hot: true };
+        self.inner.ssd.admit(class, &key, raw, source).await.map_err(|rejection| match rejection {
+            Rejection::TooLarge => PinError::TooLarge { bytes: raw.len() },
+            Rejection::Off => PinError::Off { reason: self.inner.ssd.stats().off_reason },
+            _ => PinError::Full { file_bytes: self.inner.ssd.stats().file_bytes },
+        })
+    }
+
+    /// Whether a block is on the SSD, and how often it was hit there since it was written: 0 to 3, 3 for more. Counts nothing.
+    pub fn ssd_heat(&self, key: &CacheKey) -> Option<u8> {
+        self.inner.ssd.heat(key)
+    }
+
+    /// Changes the budget of the SSD tier while it is in use. When this returns, the file takes no more than `disk_bytes`; entries of regions that
+    /// were given up are gone. 0 gives everything up; a budget after that begins with a cold tier.
+    ///
+    /// # Errors
+    /// [`CacheError::Disk`] if the space cannot be reserved: the tier goes on as before. Any other trouble switches the tier off, and
+    /// [`CacheStats`] says why.
+    pub async fn set_disk_bytes(&self, disk_bytes: u64) -> Result<(), CacheError> {
+        if disk_bytes > 0 && self.inner.has_no_path {
+            return Err(CacheError::DiskPathMissing { disk_bytes });
+        }
+        let resized = self.inner.ssd.set_disk_bytes(disk_bytes).await;
+        resized.map_err(|error| CacheError::Disk { disk_bytes, reason: error.to_string() })
     }
 
     /// Forgets one block in both tiers, for instance because its object is gone. A load of it in flight still
@@ -246,10 +311,11 @@ impl<V: Cached> Cache<V> {
         }
     }
 
-    /// Ends the SSD tier: waits for the write in progress and closes the file. Loads in flight go on, from remote.
+    /// Ends the SSD tier: writes what waits to be written and the index, and closes the file. Loads in flight go on, from remote.
     ///
-    /// Dropping the cache ends it too, but does not wait: close it before the same file is opened again on this thread.
-    pub async fn close(self) {
+    /// Dropping the cache ends it too, but does not wait and writes nothing, as a crash: close it before the same file is opened again on
+    /// this thread.
+    pub async fn close(&self) {
         self.inner.ssd.close().await;
         self.inner.plan.close();
     }
@@ -282,7 +348,7 @@ impl<V: Cached> Inner<V> {
         for (class, entries) in [(Class::Data, &evicted.data), (Class::Meta, &evicted.meta)] {
             for (key, value) in entries {
                 if let Some(raw) = value.raw_bytes() {
-                    self.ssd.offer(class, key, &raw);
+                    self.ssd.offer(class, key, &raw, Source::READ);
                 }
             }
         }

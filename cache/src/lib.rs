@@ -26,9 +26,9 @@
 //!   Bytes from the SSD are used only when their header names the whole identity asked for and both checksums hold.
 //! * Budgets are limits. Memory counts the value and the overhead of its entry; the file never takes more
 //!   than `disk_bytes`; zero is a valid budget for both.
-//! * Nothing waits for the SSD's sake: a write that finds the writer behind is rejected, and an I/O error switches
-//!   the SSD tier off, says why once in [`CacheStats`], and everything goes on from remote.
-//! * The SSD tier starts cold: its index lives in memory only and [`Cache::open`] overwrites the old file.
+//! * Nothing waits for the SSD's sake: a write that finds the writer behind is rejected, and an error of a write, or many of reads,
+//!   switches the SSD tier off, says why once in [`CacheStats`], and everything goes on from remote. Only who pins blocks waits ([`Cache::pin`]).
+//! * The SSD tier goes on with what an earlier process left in its file, however that ended. What cannot be proved is dropped.
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -43,12 +43,14 @@ mod plan;
 mod ssd;
 mod stats;
 
-pub use cache::{Cache, Cached};
-pub use error::{CacheError, LoadError};
+pub use cache::{Cache, Cached, Written};
+pub use error::{CacheError, LoadError, PinError};
 pub use flight::Load;
 pub use gather::{Gather, Gathered};
 pub use key::{CacheKey, Class, ReadClass, Tier};
-pub use options::CacheOptions;
+pub use options::{CacheOptions, SsdMode};
 pub use place::Place;
 pub use plan::{Ask, ObjectRead, ObjectReader};
-pub use stats::{CacheStats, ClassStats, LoadStats, PlanStats, ReadStats, SsdStats, TierStats};
+pub use stats::{
+    CacheStats, ClassStats, LoadStats, PlanStats, ReadStats, SsdRejections, SsdStats, TierStats,
+};

@@ -1,6 +1,7 @@
 //! What the cache has done: plain counters, a load and an add each, always on.
 
 use crate::key::{Class, ReadClass, Tier};
+use crate::ssd::Rejection;
 use std::sync::Arc;
 
 /// Counters of one class in one tier. `entries` and `bytes` are as of now, the rest since the cache was opened.
@@ -67,6 +68,32 @@ pub struct LoadStats {
     pub in_flight: u64,
 }
 
+/// Entries that the SSD tier did not take in, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SsdRejections {
+    /// Larger than an entry may be.
+    pub too_large: u64,
+    /// The writer was behind, or no region could be begun yet.
+    pub behind: u64,
+    /// Not wanted often enough to be worth a write.
+    pub cold: u64,
+    /// The day's bytes were used up.
+    pub budget: u64,
+}
+
+impl SsdRejections {
+    pub(crate) fn count(&mut self, rejection: Rejection) {
+        match rejection {
+            Rejection::TooLarge => self.too_large += 1,
+            Rejection::Behind | Rejection::NoRegion => self.behind += 1,
+            Rejection::Cold => self.cold += 1,
+            Rejection::Budget => self.budget += 1,
+            Rejection::Off => {}
+        }
+    }
+}
+
 /// The SSD tier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -75,17 +102,45 @@ pub struct SsdStats {
     pub tier: TierStats,
     /// Hits served from the write buffer (counted in `tier` too).
     pub buffer_hits: u64,
+    /// Entries not taken in, by reason (counted in `tier` too).
+    pub rejections: SsdRejections,
     /// Reads issued to the device.
     pub reads: u64,
     /// Bytes read from the device.
     pub read_bytes: u64,
-    /// Bytes written to the device.
+    /// Bytes of entries among these that were asked for: `read_bytes` by this is the read amplification.
+    pub wanted_bytes: u64,
+    /// Writes issued to the device.
+    pub writes: u64,
+    /// Bytes written to the device, everything included.
     pub written_bytes: u64,
+    /// The part of these that were snapshots of the index.
+    pub snapshot_bytes: u64,
+    /// Bytes of entries taken in: `written_bytes` by this is the write amplification.
+    pub taken_bytes: u64,
+    /// Hot entries that were written once more when their region was begun anew (reinsertion).
+    pub kept_entries: u64,
+    /// Bytes of these.
+    pub kept_bytes: u64,
+    /// Reads that the device or the file system refused.
+    pub read_errors: u64,
+    /// Entries that were there when the tier was opened.
+    pub recovered_entries: u64,
+    /// How long that took, in milliseconds.
+    pub recovery_ms: u64,
+    /// Of entries that came with flushed segments and have left: how many in a hundred were read. `None` while too few are known.
+    pub flushed_used_percent: Option<u32>,
+    /// The same of compacted segments.
+    pub compacted_used_percent: Option<u32>,
+    /// The same of entries that were fetched for a reader.
+    pub fetched_used_percent: Option<u32>,
+    /// Why the tier was begun anew although there was a file, in one line.
+    pub start_note: Option<Arc<str>>,
     /// Entries whose header, identity or checksum was wrong: dropped, and read from remote instead.
     pub bad_entries: u64,
     /// Size of the file. Never more than `disk_bytes` of the options.
     pub file_bytes: u64,
-    /// Memory of the index. Not part of the memory tier's budget.
+    /// Memory of the index and of the admission. Not part of the memory tier's budget.
     pub index_bytes: u64,
     /// Memory of the write buffer. Never more than `write_buffer_bytes` of the options.
     pub pending_bytes: u64,

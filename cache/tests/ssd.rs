@@ -12,14 +12,16 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Puts `range` in and waits for the writer whenever it is behind.
+/// Puts `range` in and waits for the tier whenever it is behind.
 async fn fill(cache: &Cache<Block>, range: std::ops::Range<u64>) {
     for n in range {
-        let before = cache.stats().ssd.tier.data;
-        cache.insert(Class::Data, key(n), &data(n), None);
-        if cache.stats().ssd.tier.data.rejections > before.rejections {
-            written(cache).await;
+        for _ in 0..1_000 {
+            let before = cache.stats().ssd.rejections.behind;
             cache.insert(Class::Data, key(n), &data(n), None);
+            if cache.stats().ssd.rejections.behind == before {
+                break;
+            }
+            yield_now().await;
         }
     }
     written(cache).await;

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) route: Route,
     pub(crate) epoch: u64,
     pub(crate) formats: LevelFormats,
+    /// Identity of the store.
+    pub(crate) store: u64,
     pub(crate) mailboxes: Vec<Arc<Mailbox<Request>>>,
     pub(crate) sequence_next: AtomicU64,
     pub(crate) checkpoint_running: AtomicBool,
@@ -50,6 +52,7 @@ impl Shared {
             route: Route::new(key_groups, 1)?,
             epoch: 0,
             formats: options.formats(),
+            store: 0,
             mailboxes: Vec::new(),
             sequence_next: AtomicU64::new(1),
             checkpoint_running: AtomicBool::new(false),
@@ -130,6 +133,8 @@ impl Shared {
 
 /// What an engine stands on before its shards start.
 struct Ground {
+    /// Identity of the store, by which its cache files are known.
+    store: u64,
     operators: MergeOperators,
     selection: BackendSelection,
     local_dir: Option<DirLock>,
@@ -176,7 +181,13 @@ impl Engine {
         let descriptor = descriptor::open(&remote, options.key_groups).await?;
         let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
         let manifest = manifests.claim(descriptor.key_groups).await?;
-        Self::on(remote, manifest, &options, Ground { operators, selection, local_dir, refusal: None }).await
+        Self::on(
+            remote,
+            manifest,
+            &options,
+            Ground { store: descriptor.identity, operators, selection, local_dir, refusal: None },
+        )
+        .await
     }
 
     /// Opens what `manifest` names for reading: nothing is claimed or written, and every write is refused with `refusal`.
@@ -188,6 +199,8 @@ impl Engine {
     ) -> Result<Self> {
         options.validate()?;
         let ground = Ground {
+            // Nothing of it is kept on a local disk.
+            store: 0,
             operators: MergeOperators::new(&options.merge_operators)?,
             selection: aquifer_io::select_backend(options.io)?,
             local_dir: None,
@@ -217,6 +230,7 @@ impl Engine {
             route,
             epoch: manifest.epoch,
             formats: options.formats(),
+            store: ground.store,
             mailboxes,
             sequence_next: AtomicU64::new(manifest.sequence_next),
             checkpoint_running: AtomicBool::new(false),

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX, MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::merge_operator::MergeOperator;
+use aquifer_cache::SsdMode;
 use aquifer_io::BackendChoice;
 use std::fmt;
 use std::path::PathBuf;
@@ -68,6 +69,12 @@ pub struct Options {
     /// Folder for the SSD tier; created if absent, used by one engine at a time. Needed when `disk_bytes` is above 0. Everything
     /// in it may be lost at any time.
     pub local_dir: Option<PathBuf>,
+    /// What the SSD tier does when it is full.
+    pub disk_mode: SsdMode,
+    /// Most bytes that may be written to the SSD tier in any 24 hours, for the wear of the device. 0 = no limit.
+    pub disk_write_bytes_per_day: u64,
+    /// Most bytes a second that may be written to the SSD tier, about. 0 = no limit.
+    pub disk_write_bytes_per_s: u64,
     /// The machine under the shards: io_uring, or a pool of threads.
     pub io: BackendChoice,
     /// Compression of data blocks that flushes, checkpoints and merges of tiers write.
@@ -100,6 +107,9 @@ impl Default for Options {
             memory_bytes: 256 * 1024 * 1024,
             disk_bytes: 0,
             local_dir: None,
+            disk_mode: SsdMode::BestEffort,
+            disk_write_bytes_per_day: 0,
+            disk_write_bytes_per_s: 0,
             io: BackendChoice::Auto,
             compression: Compression::Zstd { level: 1 },
             compression_bottom: None,
@@ -122,6 +132,9 @@ impl fmt::Debug for Options {
             .field("memory_bytes", &self.memory_bytes)
             .field("disk_bytes", &self.disk_bytes)
             .field("local_dir", &self.local_dir)
+            .field("disk_mode", &self.disk_mode)
+            .field("disk_write_bytes_per_day", &self.disk_write_bytes_per_day)
+            .field("disk_write_bytes_per_s", &self.disk_write_bytes_per_s)
             .field("io", &self.io)
             .field("compression", &self.compression)
             .field("compression_bottom", &self.compression_bottom)
@@ -232,6 +245,8 @@ pub(crate) struct ShardBudget {
     pub(crate) meta_bytes_max: usize,
     pub(crate) mailbox_bytes_max: usize,
     pub(crate) disk_bytes: u64,
+    pub(crate) disk_write_bytes_per_day: u64,
+    pub(crate) disk_write_bytes_per_s: u64,
 }
 
 /// Most parts of a memtable, and the least memory for each: smaller ones would make too small uploads.
@@ -262,6 +277,8 @@ impl ShardBudget {
             meta_bytes_max: bytes(cache / 2),
             mailbox_bytes_max: bytes(mailbox),
             disk_bytes: options.disk_bytes / shards,
+            disk_write_bytes_per_day: share_of_limit(options.disk_write_bytes_per_day, shards),
+            disk_write_bytes_per_s: share_of_limit(options.disk_write_bytes_per_s, shards),
         }
     }
 
@@ -288,6 +305,11 @@ fn memtables(memory: u64) -> (u64, u64, u64, u64) {
     let waiting = fullest.max(333);
     let memtable = (share * 1000 / (1000 + waiting + fullest)).min(MEMTABLE_BYTES_MAX);
     (parts, memtable, memtable * waiting / 1000, memtable * fullest / 1000)
+}
+
+/// A shard's share of a limit of which 0 means none: then every share is none, and else none is 0.
+fn share_of_limit(bytes: u64, shards: u64) -> u64 {
+    if bytes == 0 { 0 } else { (bytes / shards).max(1) }
 }
 
 #[cfg(test)]

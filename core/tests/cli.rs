@@ -353,7 +353,7 @@ fn verify_finds_a_flipped_byte_in_each_kind_of_structure_and_goes_on() {
 
 /// A small engine that offers every merge.
 fn offering() -> Options {
-    let remote = RemoteCompaction { offer_bytes_min: 0, lease: Duration::from_millis(800) };
+    let remote = RemoteCompaction { offer_bytes_min: 0, lease: Duration::from_millis(800), always: true };
     Options { remote_compaction: Some(remote), ..common::small(1) }
 }
 

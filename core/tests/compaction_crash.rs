@@ -33,7 +33,7 @@ struct Known {
 }
 
 fn options(offers: bool) -> Options {
-    let remote = RemoteCompaction { offer_bytes_min: 0, lease: LEASE };
+    let remote = RemoteCompaction { offer_bytes_min: 0, lease: LEASE, always: true };
     Options { remote_compaction: offers.then_some(remote), ..common::small(1) }
 }
 

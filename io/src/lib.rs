@@ -16,7 +16,7 @@
 //! * An operation owns its buffer and its file until the kernel is done with them, also when its future is dropped
 //!   or the executor ends meanwhile (the thread waits for the last one before it gives up its ring).
 //! * Buffers of a thread never pass its limit; operations in flight never pass the ring's size.
-//! * `unsafe` is in `buffer.rs`, `chunk.rs`, `prefetch.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
+//! * `unsafe` is in `buffer.rs`, `chunk.rs`, `map.rs`, `prefetch.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
 //!   `executor/glommio/kernel.rs`, and nowhere else in the project.
 
 mod backend;
@@ -31,6 +31,7 @@ mod error;
 mod executor;
 mod file;
 mod lock;
+mod map;
 mod metrics;
 mod pin;
 mod prefetch;
@@ -51,6 +52,7 @@ pub use executor::task::{Task, TaskLost, spawn_local};
 pub use executor::{ExecutorOptions, ExecutorThread, spawn_executor};
 pub use file::{EXTENTS_MAX, File, OpenOptions};
 pub use lock::DirLock;
+pub use map::{MAP_BYTES_MAX, with_mapped};
 pub use metrics::{IoMetrics, metrics};
 pub use pin::cores_available;
 pub use prefetch::prefetch;

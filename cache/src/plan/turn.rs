@@ -6,7 +6,7 @@ use super::want::Want;
 use crate::cache::{Cached, Inner};
 use crate::error::LoadError;
 use crate::key::{ReadClass, Tier};
-use crate::ssd::Place;
+use crate::ssd::{Place, Source};
 use aquifer_io::{Buffer, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -448,7 +448,7 @@ impl<V: Cached> Turn<V> {
         match decoded {
             Ok(value) => {
                 if tier == Tier::Remote {
-                    self.inner.ssd.offer(class, &key, &raw);
+                    self.inner.ssd.offer(class, &key, &raw, Source::READ);
                 }
                 self.inner.keep(class, key, value.clone());
                 want.ticket.land(Ok(value), tier, along);

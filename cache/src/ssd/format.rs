@@ -1,23 +1,24 @@
-//! The bytes of the SSD file, and nothing about files.
+//! The bytes of the SSD file's superblock and of its entries, and nothing about files.
 //!
 //! ```text
-//! file     | superblock 4096 | region 0 | region 1 | .. | region N-1 |        all of region_bytes (a multiple of 4096)
-//! region   | entry | entry | .. | unused |                                     each entry begins on a 512-byte sector
+//! file     | superblock 4096 | region 0 | region 1 | .. | region N-1 | index area |       regions: all of region_bytes (a multiple of 4096)
+//! region   | entry | entry | .. | unused | directory |         each entry begins on a 512-byte sector; see directory.rs
 //! entry    | header 56 | data (data_bytes) | zeros to the next sector |
 //!
-//! superblock                                   entry header
-//!  at size field                                at size field
-//!   0    8 magic "aqfcache"                      0    4 magic "aqfe"
-//!   8    4 version = 1                           4    2 version = 1
-//!  12    4 regions                               6    2 class: 0 Data, 1 Meta
-//!  16    8 region_bytes                          8    8 life: the superblock's
-//!  24    8 life: random, new at each open       16    8 generation: how often a region had been begun, this time included
-//!  32    4 crc32 of bytes 0..32                 24    8 object  ┐
-//!  36 4060 zeros                                32    8 offset  ├ the CacheKey
-//!                                               40    4 bytes   ┘
-//!                                               44    4 data_bytes
-//!                                               48    4 crc32 of the data
-//!                                               52    4 crc32 of bytes 0..52
+//! superblock                                     entry header
+//!  at size field                                  at size field
+//!   0    8 magic "aqfcache"                        0    4 magic "aqfe"
+//!   8    4 version = 2                             4    2 version = 1
+//!  12    4 regions                                 6    2 class: 0 Data, 1 Meta
+//!  16    8 region_bytes                            8    8 life: the superblock's
+//!  24    8 life: random, new with the file        16    8 generation: how often a region had been begun, this time included
+//!  32    8 store: whose objects these are         24    8 object  ┐
+//!  40    8 bytes of the index area                32    8 offset  ├ the CacheKey
+//!  48    4 snapshot: crc32 of its header if it    40    4 bytes   ┘
+//!          is the whole index (closed), else 0    44    4 data_bytes
+//!  52    8 generation: of the region begun last   48    4 crc32 of the data
+//!  60    4 crc32 of bytes 0..60                   52    4 crc32 of bytes 0..52
+//!  64 4032 zeros
 //! ```
 //!
 //! All integers are little-endian; crc32 is the IEEE polynomial. An entry is used only when both checksums hold and
@@ -36,12 +37,12 @@ pub(crate) const SUPERBLOCK_BYTES: usize = 4096;
 pub(crate) const HEADER_BYTES: usize = 56;
 
 const FILE_MAGIC: [u8; 8] = *b"aqfcache";
-const FILE_VERSION: u32 = 1;
-const SUPERBLOCK_USED_BYTES: usize = 36;
+const FILE_VERSION: u32 = 2;
+const SUPERBLOCK_USED_BYTES: usize = 64;
 const ENTRY_MAGIC: [u8; 4] = *b"aqfe";
 const ENTRY_VERSION: u16 = 1;
 
-const _: () = assert!(8 + 4 + 4 + 8 + 8 + 4 == SUPERBLOCK_USED_BYTES);
+const _: () = assert!(8 + 4 + 4 + 8 + 8 + 8 + 8 + 4 + 8 + 4 == SUPERBLOCK_USED_BYTES);
 const _: () = assert!(4 + 2 + 2 + 8 + 8 + 8 + 8 + 4 + 4 + 4 + 4 == HEADER_BYTES);
 const _: () =
     assert!(SUPERBLOCK_USED_BYTES <= SUPERBLOCK_BYTES && SUPERBLOCK_BYTES.is_multiple_of(PAGE_BYTES));
@@ -70,18 +71,69 @@ pub(crate) const fn entry_bytes(data_bytes: usize) -> usize {
     (HEADER_BYTES + data_bytes).next_multiple_of(SECTOR_BYTES)
 }
 
-/// The first page of the file.
-pub(crate) fn superblock(regions: u32, region_bytes: u64, life: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(SUPERBLOCK_BYTES);
-    out.extend_from_slice(&FILE_MAGIC);
-    out.extend_from_slice(&FILE_VERSION.to_le_bytes());
-    out.extend_from_slice(&regions.to_le_bytes());
-    out.extend_from_slice(&region_bytes.to_le_bytes());
-    out.extend_from_slice(&life.to_le_bytes());
-    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
-    debug_assert_eq!(out.len(), SUPERBLOCK_USED_BYTES);
-    out.resize(SUPERBLOCK_BYTES, 0);
-    out
+/// What the first page of the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub(crate) regions: u32,
+    pub(crate) region_bytes: u64,
+    pub(crate) life: u64,
+    /// Identity of the store whose objects are cached.
+    pub(crate) store: u64,
+    pub(crate) index_bytes: u64,
+    /// Checksum of the header of a snapshot that is the whole index, as after a clean stop; 0 while the file is in use.
+    pub(crate) snapshot: u32,
+    /// Of the region begun last, when this was written.
+    pub(crate) generation: u64,
+}
+
+/// Why a first page is not one to go on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadSuperblock {
+    /// Something else, or nothing.
+    NotOurs,
+    /// Written by another version of this program.
+    Version(u32),
+    /// Its checksum does not hold.
+    Damaged,
+}
+
+impl Superblock {
+    /// The first page of the file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SUPERBLOCK_BYTES);
+        out.extend_from_slice(&FILE_MAGIC);
+        out.extend_from_slice(&FILE_VERSION.to_le_bytes());
+        out.extend_from_slice(&self.regions.to_le_bytes());
+        out.extend_from_slice(&self.region_bytes.to_le_bytes());
+        out.extend_from_slice(&self.life.to_le_bytes());
+        out.extend_from_slice(&self.store.to_le_bytes());
+        out.extend_from_slice(&self.index_bytes.to_le_bytes());
+        out.extend_from_slice(&self.snapshot.to_le_bytes());
+        out.extend_from_slice(&self.generation.to_le_bytes());
+        out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+        debug_assert_eq!(out.len(), SUPERBLOCK_USED_BYTES);
+        out.resize(SUPERBLOCK_BYTES, 0);
+        out
+    }
+
+    pub(crate) fn decode(page: &[u8]) -> Result<Self, BadSuperblock> {
+        let mut fields = Fields(page);
+        let (magic, version) = (fields.take::<8>(), fields.u32());
+        let version = version.filter(|_| magic == Some(FILE_MAGIC)).ok_or(BadSuperblock::NotOurs)?;
+        if version != FILE_VERSION {
+            return Err(BadSuperblock::Version(version));
+        }
+        let found = (|| {
+            let regions = fields.u32()?;
+            let [region_bytes, life, store, index_bytes] =
+                [fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?];
+            let (snapshot, generation) = (fields.u32()?, fields.u64()?);
+            let crc = fields.u32()?;
+            let sound = crc == crc32fast::hash(page.get(..SUPERBLOCK_USED_BYTES - 4)?);
+            sound.then_some(Self { regions, region_bytes, life, store, index_bytes, snapshot, generation })
+        })();
+        found.ok_or(BadSuperblock::Damaged)
+    }
 }
 
 /// Appends one entry, padded to the sector. `data` must be shorter than 4 GiB (entries are far smaller).
@@ -106,50 +158,69 @@ pub(crate) fn append_entry(out: &mut Vec<u8>, round: Round, class: Class, key: &
     out.resize(begin + entry_bytes(data.len()), 0);
 }
 
+/// An entry as it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub(crate) round: Round,
+    pub(crate) class: Class,
+    pub(crate) key: CacheKey,
+    pub(crate) data_bytes: u32,
+    data_crc: u32,
+    /// What follows the header.
+    rest: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// The entry that `bytes` begin with, if its header is intact.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, BadEntry> {
+        let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or(BadEntry::Header)?;
+        let (checked, _) = header.split_at_checked(HEADER_BYTES - 4).ok_or(BadEntry::Header)?;
+        let mut fields = Fields(header);
+        let found = (|| {
+            let (magic, version) = (fields.take::<4>()?, fields.take::<2>()?);
+            let class = if fields.take::<2>()? == [0; 2] { Class::Data } else { Class::Meta };
+            let round = Round { life: fields.u64()?, generation: fields.u64()? };
+            let key = CacheKey { object: fields.u64()?, offset: fields.u64()?, bytes: fields.u32()? };
+            let (data_bytes, data_crc, header_crc) = (fields.u32()?, fields.u32()?, fields.u32()?);
+            let sound = magic == ENTRY_MAGIC
+                && version == ENTRY_VERSION.to_le_bytes()
+                && crc32fast::hash(checked) == header_crc;
+            sound.then_some(Self { round, class, key, data_bytes, data_crc, rest })
+        })();
+        found.ok_or(BadEntry::Header)
+    }
+
+    /// Its data, if that is intact.
+    pub(crate) fn data(&self) -> Result<&'a [u8], BadEntry> {
+        let data = self.rest.get(..self.data_bytes as usize).ok_or(BadEntry::Data)?;
+        if crc32fast::hash(data) == self.data_crc { Ok(data) } else { Err(BadEntry::Data) }
+    }
+}
+
 /// The data of the entry that `bytes` begin with, if it is `key` as written in `round`.
 pub(crate) fn entry_data<'a>(bytes: &'a [u8], round: Round, key: &CacheKey) -> Result<&'a [u8], BadEntry> {
-    let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or(BadEntry::Header)?;
-    let (checked, _) = header.split_at_checked(HEADER_BYTES - 4).ok_or(BadEntry::Header)?;
-    let mut fields = Fields(header);
-    let (Some(magic), Some(version), Some(_class)) =
-        (fields.take::<4>(), fields.take::<2>(), fields.take::<2>())
-    else {
-        return Err(BadEntry::Header);
-    };
-    let found = (|| {
-        let round = Round { life: fields.u64()?, generation: fields.u64()? };
-        let key = CacheKey { object: fields.u64()?, offset: fields.u64()?, bytes: fields.u32()? };
-        Some((round, key, fields.u32()?, fields.u32()?, fields.u32()?))
-    })();
-    let (found_round, found_key, data_bytes, data_crc, header_crc) = found.ok_or(BadEntry::Header)?;
-    if magic != ENTRY_MAGIC
-        || version != ENTRY_VERSION.to_le_bytes()
-        || crc32fast::hash(checked) != header_crc
-    {
-        return Err(BadEntry::Header);
-    }
-    if found_round != round || found_key != *key {
+    let entry = Entry::parse(bytes)?;
+    if entry.round != round || entry.key != *key {
         return Err(BadEntry::Identity);
     }
-    let data = rest.get(..data_bytes as usize).ok_or(BadEntry::Data)?;
-    if crc32fast::hash(data) == data_crc { Ok(data) } else { Err(BadEntry::Data) }
+    entry.data()
 }
 
 /// Takes little-endian fields off the front.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*field)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
     }
 }
@@ -196,12 +267,44 @@ mod tests {
         assert_eq!(&bytes[56..60], b"data");
         assert!(bytes[60..].iter().all(|&b| b == 0));
 
-        let block = superblock(9, 1 << 20, 77);
+        let block = SUPERBLOCK.encode();
         assert_eq!(block.len(), SUPERBLOCK_BYTES);
-        assert_eq!(&block[..16], b"aqfcache\x01\0\0\0\x09\0\0\0");
+        assert_eq!(&block[..16], b"aqfcache\x02\0\0\0\x09\0\0\0");
         assert_eq!(block[16..24], (1u64 << 20).to_le_bytes());
         assert_eq!(block[24..32], 77u64.to_le_bytes());
-        assert_eq!(block[32..36], crc32fast::hash(&block[..32]).to_le_bytes());
+        assert_eq!(block[32..40], 78u64.to_le_bytes());
+        assert_eq!(block[40..48], 8192u64.to_le_bytes());
+        assert_eq!(block[48..52], 5u32.to_le_bytes());
+        assert_eq!(block[52..60], 6u64.to_le_bytes());
+        assert_eq!(block[60..64], crc32fast::hash(&block[..60]).to_le_bytes());
+    }
+
+    const SUPERBLOCK: Superblock = Superblock {
+        regions: 9,
+        region_bytes: 1 << 20,
+        life: 77,
+        store: 78,
+        index_bytes: 8192,
+        snapshot: 5,
+        generation: 6,
+    };
+
+    #[test]
+    fn a_superblock_reads_back_and_nothing_else_does() {
+        let block = SUPERBLOCK.encode();
+        assert_eq!(Superblock::decode(&block), Ok(SUPERBLOCK));
+        for bit in 0..64 * 8 {
+            let mut bad = block.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Superblock::decode(&bad).is_err(), "bit {bit}");
+        }
+        for cut in 0..64 {
+            assert!(Superblock::decode(&block[..cut]).is_err(), "cut at {cut}");
+        }
+        assert_eq!(Superblock::decode(&[0; 4096]), Err(BadSuperblock::NotOurs));
+        let mut newer = block;
+        newer[8] = 3;
+        assert_eq!(Superblock::decode(&newer), Err(BadSuperblock::Version(3)));
     }
 
     #[test]

@@ -1,70 +1,141 @@
-//! Where on the SSD a key is: 12 bytes an entry, in 256 small open-addressed tables.
+//! Where on the SSD a key is: 12 bytes an entry, in 256 sorted tables.
 //!
 //! ```text
-//! hash64   | tag 32 ........................ | 17 unused | check 15 |
+//! hash64   | tag 32 ........................ | 21 unused | check 11 |
 //!            └ 8 choose the table, 24 the home slot
 //!
-//! slot     | tag u32 | sector u32 | sectors u16 | check 15 bits, class 1 bit |      sectors = 0: empty
+//! slot     | tag u32 | sector u32 | sectors u16 | class 1, origin 2, heat 2, check 11 bits |      sectors = 0: empty
 //! ```
 //!
-//! The index does not hold keys: 47 bits of the hash say "probably here", the header of the entry says "certainly". Two keys
-//! that agree in all 47 bits push each other out, which costs a miss.
+//! The index does not hold keys: 43 bits of the hash say "probably here", the header of the entry says "certainly". Two keys
+//! that agree in all 43 bits push each other out, which costs a miss.
 //!
-//! Tables are linear-probed, at most 4/5 full, grow by a quarter, and close the gap on removal (no tombstones). A table
-//! holds 1/256 of the entries, so growing one never stops the core for long. Beside this, each region remembers the tags of
-//! its entries (4 bytes each) so that reusing it needs no walk through the index: 16 bytes an entry in all,
-//! and the empty part of the tables.
+//! Tables are probed linearly and kept in order of tags, so that a search ends at the first larger tag, a table grows by one pass in order,
+//! and a snapshot of it is its slots. They are between 83 and 90 % full: with the few slots past the last home an entry takes 13.3 to 14.5
+//! bytes. Removal closes the gap (no tombstones). A table holds 1/256 of the entries, so growing one never stops the core for long.
 
+use super::origin::Origin;
 use crate::key::Class;
 
-const TABLES: usize = 256;
-const SLOTS_MIN: usize = 8;
+/// Tables of an index.
+pub(crate) const TABLES: usize = 256;
+/// Bytes of a slot, in memory and in a snapshot.
+pub(crate) const SLOT_BYTES: usize = 12;
+/// Highest heat.
+pub(crate) const HEAT_MAX: u8 = 3;
 
-/// Where an entry is.
+const HOMES_MIN: usize = 8;
+/// A table grows when more than this share of its homes is taken, by this share.
+const FULL_PERCENT: usize = 90;
+const GROWTH_DIVISOR: usize = 12;
+/// Slots past the last home, for what is pushed over the end; more come as they are needed.
+const TAIL_SLOTS: usize = 16;
+
+/// Where an entry is, and what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Spot {
     /// First sector, counted from the beginning of the file.
     pub(crate) sector: u32,
     /// Length, not 0.
     pub(crate) sectors: u16,
     /// Whose share of the counters it is.
     pub(crate) class: Class,
+    /// How it came here.
+    pub(crate) origin: Origin,
+    /// Hits since it was written, up to [`HEAT_MAX`].
+    pub(crate) heat: u8,
 }
 
-#[derive(Clone, Copy)]
-struct Slot {
+/// An entry of the index as it is kept and snapshotted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
     tag: u32,
     sector: u32,
     sectors: u16,
-    /// Low 15 bits: check; high bit: class.
-    check: u16,
+    /// Low 11 bits: check; 2 bits heat; 2 bits origin; high bit: class.
+    bits: u16,
 }
 
+const CHECK_BITS: u32 = 11;
+const CHECK_MASK: u16 = (1 << CHECK_BITS) - 1;
+const HEAT_SHIFT: u32 = CHECK_BITS;
+const HEAT_MASK: u16 = 0b11 << HEAT_SHIFT;
+const ORIGIN_SHIFT: u32 = CHECK_BITS + 2;
 const CLASS_BIT: u16 = 1 << 15;
-const EMPTY: Slot = Slot { tag: 0, sector: 0, sectors: 0, check: 0 };
+const EMPTY: Slot = Slot { tag: 0, sector: 0, sectors: 0, bits: 0 };
 
-const _: () = assert!(size_of::<Slot>() == 12);
+const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
+const _: () = assert!(CHECK_BITS + 2 + 2 + 1 == u16::BITS);
 
 impl Slot {
-    fn new(hash: u64, place: Place) -> Self {
-        let class = if place.class == Class::Meta { CLASS_BIT } else { 0 };
-        Self { tag: tag(hash), sector: place.sector, sectors: place.sectors, check: check(hash) | class }
+    fn new(hash: u64, spot: Spot) -> Self {
+        let class = if spot.class == Class::Meta { CLASS_BIT } else { 0 };
+        let heat = u16::from(spot.heat.min(HEAT_MAX)) << HEAT_SHIFT;
+        let origin = u16::from(spot.origin.code()) << ORIGIN_SHIFT;
+        Self {
+            tag: tag(hash),
+            sector: spot.sector,
+            sectors: spot.sectors,
+            bits: check(hash) | heat | origin | class,
+        }
     }
 
     const fn is(&self, hash: u64) -> bool {
-        self.tag == tag(hash) && self.check & !CLASS_BIT == check(hash)
+        self.tag == tag(hash) && self.bits & CHECK_MASK == check(hash)
     }
 
-    const fn place(&self) -> Place {
-        let class = if self.check & CLASS_BIT == 0 { Class::Data } else { Class::Meta };
-        Place { sector: self.sector, sectors: self.sectors, class }
+    /// Where the entry is.
+    pub(crate) fn spot(&self) -> Spot {
+        let [origin, heat] =
+            [ORIGIN_SHIFT, HEAT_SHIFT].map(|shift| (self.bits >> shift).to_le_bytes()[0] & 0b11);
+        Spot {
+            sector: self.sector,
+            sectors: self.sectors,
+            class: if self.bits & CLASS_BIT == 0 { Class::Data } else { Class::Meta },
+            origin: Origin::of_code(origin),
+            heat,
+        }
+    }
+
+    /// As a snapshot holds it.
+    pub(crate) fn encode(self) -> [u8; SLOT_BYTES] {
+        let mut out = [0; SLOT_BYTES];
+        let parts = [
+            &self.tag.to_le_bytes()[..],
+            &self.sector.to_le_bytes(),
+            &self.sectors.to_le_bytes(),
+            &self.bits.to_le_bytes(),
+        ];
+        let mut rest = out.as_mut_slice();
+        for part in parts {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        out
+    }
+
+    /// What [`Slot::encode`] made.
+    pub(crate) fn decode(bytes: &[u8; SLOT_BYTES]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        Self {
+            tag: u32::from_le_bytes([a, b, c, d]),
+            sector: u32::from_le_bytes([e, f, g, h]),
+            sectors: u16::from_le_bytes([i, j]),
+            bits: u16::from_le_bytes([k, l]),
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.sectors == 0
     }
 }
 
 /// All places of one file.
 pub(crate) struct Index {
     tables: Vec<Table>,
-    /// Slots of all tables, used or not.
+    entries: usize,
+    /// Slots of all tables, used or not, as allocated.
     slots: usize,
 }
 
@@ -72,35 +143,100 @@ impl Index {
     pub(crate) fn new() -> Self {
         let mut tables = Vec::new();
         tables.resize_with(TABLES, Table::default);
-        Self { tables, slots: 0 }
+        Self { tables, entries: 0, slots: 0 }
     }
 
-    pub(crate) fn find(&self, hash: u64) -> Option<Place> {
-        self.tables
-            .get(table_of(tag(hash)))?
-            .find(|slot| slot.is(hash), tag(hash))
-            .map(|(_, slot)| slot.place())
+    pub(crate) fn find(&self, hash: u64) -> Option<Spot> {
+        let table = self.tables.get(table_of(tag(hash)))?;
+        let at = table.find(hash)?;
+        table.slots.get(at).map(Slot::spot)
+    }
+
+    /// Counts a hit of the entry if it still is at `sector`; the heat that it had before.
+    pub(crate) fn touch(&mut self, hash: u64, sector: u32) -> Option<u8> {
+        let table = self.tables.get_mut(table_of(tag(hash)))?;
+        let at = table.find(hash)?;
+        let slot = table.slots.get_mut(at).filter(|slot| slot.sector == sector)?;
+        let heat = slot.spot().heat;
+        if heat < HEAT_MAX {
+            slot.bits = slot.bits & !HEAT_MASK | u16::from(heat + 1) << HEAT_SHIFT;
+        }
+        Some(heat)
     }
 
     /// The place it had before, if the hash was there.
-    pub(crate) fn insert(&mut self, hash: u64, place: Place) -> Option<Place> {
-        debug_assert!(place.sectors > 0);
+    pub(crate) fn insert(&mut self, hash: u64, spot: Spot) -> Option<Spot> {
+        debug_assert!(spot.sectors > 0);
         let table = self.tables.get_mut(table_of(tag(hash)))?;
-        let before = table.slots.len();
-        let replaced = table.insert(hash, Slot::new(hash, place));
-        self.slots += table.slots.len() - before;
+        let before = table.slots.capacity();
+        let replaced = table.insert(hash, Slot::new(hash, spot));
+        self.slots = self.slots - before + table.slots.capacity();
+        self.entries += usize::from(replaced.is_none());
         replaced
     }
 
     /// Removes it if it still is at `sector`.
-    pub(crate) fn remove(&mut self, hash: u64, sector: u32) -> Option<Place> {
+    pub(crate) fn remove(&mut self, hash: u64, sector: u32) -> Option<Spot> {
         let table = self.tables.get_mut(table_of(tag(hash)))?;
-        table.remove(|slot| slot.is(hash) && slot.sector == sector, tag(hash))
+        let at = table.find(hash)?;
+        let slot = table.slots.get(at).filter(|slot| slot.sector == sector).copied()?;
+        table.remove(at);
+        self.entries -= 1;
+        Some(slot.spot())
     }
 
-    /// Removes one entry with this tag whose place is as wanted.
-    pub(crate) fn remove_tag(&mut self, tag: u32, wanted: impl Fn(u32) -> bool) -> Option<Place> {
-        self.tables.get_mut(table_of(tag))?.remove(|slot| slot.tag == tag && wanted(slot.sector), tag)
+    /// Removes from one table all that `is_kept` does not want, and hands it to `removed`. A table that is mostly empty then gives memory back.
+    pub(crate) fn retain(
+        &mut self,
+        table: usize,
+        is_kept: impl Fn(Spot) -> bool,
+        mut removed: impl FnMut(Spot),
+    ) {
+        let Some(table) = self.tables.get_mut(table) else { return };
+        let before = (table.slots.capacity(), table.used);
+        let mut kept = Vec::new();
+        for slot in table.slots.iter().filter(|slot| !slot.is_empty()) {
+            if is_kept(slot.spot()) {
+                kept.push(*slot);
+            } else {
+                removed(slot.spot());
+            }
+        }
+        if kept.len() < before.1 {
+            *table = Table::of_sorted(kept.len(), kept.into_iter());
+        }
+        self.slots = self.slots - before.0 + table.slots.capacity();
+        self.entries = self.entries - before.1 + table.used;
+    }
+
+    /// Slots of a table in the order of tags, those with a tag above `after` only. Each with its tag.
+    pub(crate) fn slots_after(&self, table: usize, after: Option<u32>) -> impl Iterator<Item = (u32, Slot)> {
+        let found = self.tables.get(table);
+        let from = found.zip(after).map_or(0, |(table, after)| table.home(after));
+        let slots = found.and_then(|table| table.slots.get(from..)).unwrap_or_default();
+        slots
+            .iter()
+            .filter(move |slot| !slot.is_empty() && after.is_none_or(|after| slot.tag > after))
+            .map(|slot| (slot.tag, *slot))
+    }
+
+    /// Fills an empty table from a snapshot: about `count` slots in the order of tags; what is out of order or of another table is left out.
+    pub(crate) fn load(&mut self, table: usize, count: usize, slots: impl Iterator<Item = Slot>) {
+        let Some(empty) = self.tables.get_mut(table).filter(|table| table.used == 0) else { return };
+        let mut last = 0;
+        let in_order = slots.filter(|slot| {
+            let is_next = !slot.is_empty() && table_of(slot.tag) == table && slot.tag >= last;
+            last = if is_next { slot.tag } else { last };
+            is_next
+        });
+        let before = empty.slots.capacity();
+        *empty = Table::of_sorted(count, in_order);
+        self.slots = self.slots - before + empty.slots.capacity();
+        self.entries += empty.used;
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -108,186 +244,126 @@ impl Index {
     }
 }
 
-/// The part of the hash that regions remember.
-pub(crate) const fn tag(hash: u64) -> u32 {
+const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the check is the lowest bits of the hash")]
 const fn check(hash: u64) -> u16 {
-    (hash as u16) & !CLASS_BIT
+    (hash as u16) & CHECK_MASK
 }
 
 const fn table_of(tag: u32) -> usize {
     (tag >> 24) as usize
 }
 
+/// Slots in order of tags, each at its home or as close behind it as those before allow.
 #[derive(Default)]
 struct Table {
     slots: Vec<Slot>,
+    homes: usize,
     used: usize,
 }
 
 impl Table {
-    /// The slot a tag would like best; in order of tags, so that growing moves slots forward only.
-    fn home(&self, tag: u32) -> usize {
-        ((tag as usize & 0xff_ffff) * self.slots.len()) >> 24
+    /// `count` slots at most, in order.
+    fn of_sorted(count: usize, sorted: impl Iterator<Item = Slot>) -> Self {
+        if count == 0 {
+            return Self::default();
+        }
+        let homes = (count * 100).div_ceil(FULL_PERCENT).max(HOMES_MIN);
+        let homes = homes + homes / (2 * GROWTH_DIVISOR);
+        let mut table = Self { slots: Vec::new(), homes, used: 0 };
+        table.slots.reserve_exact(homes + TAIL_SLOTS);
+        for slot in sorted.take(count) {
+            let home = table.home(slot.tag);
+            if table.slots.len() < home {
+                table.slots.resize(home, EMPTY);
+            }
+            table.push(slot);
+            table.used += 1;
+        }
+        if table.slots.len() < homes {
+            table.slots.resize(homes, EMPTY);
+        }
+        table
     }
 
-    /// From its home to the first empty slot.
-    fn find(&self, wanted: impl Fn(&Slot) -> bool, tag: u32) -> Option<(usize, Slot)> {
-        if self.used == 0 {
-            return None;
+    fn push(&mut self, slot: Slot) {
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(TAIL_SLOTS);
         }
-        let (before, from_home) = self.slots.split_at_checked(self.home(tag))?;
-        let home = before.len();
-        let places = (home..).zip(from_home).chain((0..).zip(before));
-        for (at, slot) in places {
-            if slot.sectors == 0 {
+        self.slots.push(slot);
+    }
+
+    /// The slot a tag would like best; in order of tags.
+    fn home(&self, tag: u32) -> usize {
+        ((tag as usize & 0xff_ffff) * self.homes) >> 24
+    }
+
+    fn find(&self, hash: u64) -> Option<usize> {
+        let home = self.home(tag(hash));
+        for (at, slot) in (home..).zip(self.slots.get(home..)?) {
+            if slot.is_empty() || slot.tag > tag(hash) {
                 return None;
             }
-            if wanted(slot) {
-                return Some((at, *slot));
+            if slot.is(hash) {
+                return Some(at);
             }
         }
         None
     }
 
-    fn insert(&mut self, hash: u64, new: Slot) -> Option<Place> {
-        if let Some((at, old)) = self.find(|slot| slot.is(hash), new.tag) {
-            if let Some(slot) = self.slots.get_mut(at) {
-                *slot = new;
-            }
-            return Some(old.place());
+    fn insert(&mut self, hash: u64, new: Slot) -> Option<Spot> {
+        if let Some(slot) = self.find(hash).and_then(|at| self.slots.get_mut(at)) {
+            return Some(std::mem::replace(slot, new).spot());
         }
-        if (self.used + 1) * 5 > self.slots.len() * 4 {
+        if (self.used + 1) * 100 > self.homes * FULL_PERCENT {
             self.grow();
         }
-        self.place(new);
-        None
-    }
-
-    /// There is an empty slot.
-    fn place(&mut self, new: Slot) {
-        let home = self.home(new.tag).min(self.slots.len());
-        let free = |slot: &Slot| slot.sectors == 0;
-        let (before, from_home) = self.slots.split_at_mut(home);
-        let place = from_home.iter_mut().chain(before).find(|slot| free(slot));
-        debug_assert!(place.is_some());
-        if let Some(place) = place {
-            *place = new;
-            self.used += 1;
+        let home = self.home(new.tag);
+        let behind = self.slots.get(home..).unwrap_or_default();
+        let is_place = |slot: &Slot| slot.is_empty() || slot.tag > new.tag;
+        let place = behind.iter().position(is_place).map_or(self.slots.len(), |at| home + at);
+        let from_place = self.slots.get(place..).unwrap_or_default();
+        let free = from_place.iter().position(Slot::is_empty).map_or(self.slots.len(), |at| place + at);
+        if free == self.slots.len() {
+            self.push(EMPTY);
         }
+        self.slots.copy_within(place..free, place + 1);
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = new;
+        }
+        self.used += 1;
+        None
     }
 
     fn grow(&mut self) {
-        let slots = (self.slots.len() + self.slots.len() / 4).max(SLOTS_MIN);
-        let mut fresh = Vec::new();
-        fresh.reserve_exact(slots);
-        fresh.resize(slots, EMPTY);
-        let old = std::mem::replace(&mut self.slots, fresh);
-        self.used = 0;
-        for slot in old.into_iter().filter(|slot| slot.sectors != 0) {
-            self.place(slot);
+        let wanted = (self.homes + self.homes / GROWTH_DIVISOR).max(HOMES_MIN);
+        let mut next = Self { slots: Vec::new(), homes: wanted, used: self.used };
+        next.slots.reserve_exact(wanted + TAIL_SLOTS);
+        for slot in self.slots.iter().filter(|slot| !slot.is_empty()) {
+            let home = next.home(slot.tag);
+            if next.slots.len() < home {
+                next.slots.resize(home, EMPTY);
+            }
+            next.push(*slot);
         }
+        if next.slots.len() < wanted {
+            next.slots.resize(wanted, EMPTY);
+        }
+        *self = next;
     }
 
-    /// Closes the gap: every later slot of the same run that may move closer to its home does.
-    fn remove(&mut self, wanted: impl Fn(&Slot) -> bool, tag: u32) -> Option<Place> {
-        let (mut gap, removed) = self.find(wanted, tag)?;
-        let slots = self.slots.len();
-        let mut at = gap;
-        loop {
-            at = if at + 1 == slots { 0 } else { at + 1 };
-            let slot = self.slots.get(at).copied().unwrap_or(EMPTY);
-            if slot.sectors == 0 {
-                break;
-            }
-            // How far the slot and the gap are from the slot's home, going forward.
-            let home = self.home(slot.tag);
-            let distance = |to: usize| if to >= home { to - home } else { to + slots - home };
-            if distance(gap) <= distance(at) {
-                if let Some(place) = self.slots.get_mut(gap) {
-                    *place = slot;
-                }
-                gap = at;
-            }
-        }
-        if let Some(place) = self.slots.get_mut(gap) {
-            *place = EMPTY;
+    /// Closes the gap: what follows without being at home moves one closer to it.
+    fn remove(&mut self, at: usize) {
+        let behind = self.slots.get(at + 1..).unwrap_or_default();
+        let settled = |(place, slot): (usize, &Slot)| slot.is_empty() || self.home(slot.tag) == place;
+        let moved = (at + 1..).zip(behind).position(settled).unwrap_or(behind.len());
+        self.slots.copy_within(at + 1..at + 1 + moved, at);
+        if let Some(slot) = self.slots.get_mut(at + moved) {
+            *slot = EMPTY;
         }
         self.used -= 1;
-        Some(removed.place())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashMap;
-
-    fn place(sector: u32) -> Place {
-        Place { sector, sectors: 9, class: if sector.is_multiple_of(3) { Class::Meta } else { Class::Data } }
-    }
-
-    /// Small multiplicative generator; quality does not matter here.
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        *state >> 16
-    }
-
-    #[test]
-    fn agrees_with_a_map_under_random_operations() {
-        let mut state = 7;
-        let mut index = Index::new();
-        let mut model: HashMap<u64, Place> = HashMap::new();
-        for step in 0..200_000u32 {
-            // Few tables and few homes, so that runs are long and wrap around.
-            let spread = next(&mut state) % 4000;
-            let hash = ((spread % 3) << 56) | (0xff_fff0 << 32) | ((spread % 16) << 32) | (spread / 16);
-            match next(&mut state) % 4 {
-                0 | 1 => {
-                    assert_eq!(index.insert(hash, place(step)), model.insert(hash, place(step)));
-                }
-                2 => assert_eq!(index.find(hash), model.get(&hash).copied()),
-                _ => {
-                    let sector = model.get(&hash).map_or(step, |place| place.sector);
-                    assert_eq!(index.remove(hash, sector + 1), None, "not the same place");
-                    assert_eq!(index.remove(hash, sector), model.remove(&hash));
-                }
-            }
-        }
-        for (&hash, &place) in &model {
-            assert_eq!(index.find(hash), Some(place));
-        }
-    }
-
-    #[test]
-    fn tags_find_the_entries_of_a_region() {
-        let mut index = Index::new();
-        // Same tag, different check; one of them elsewhere.
-        for (low, sector) in [(1u64, 10), (2, 11), (3, 500)] {
-            index.insert((5 << 32) | low, place(sector));
-        }
-        let here = |sector: u32| sector < 100;
-        assert!(index.remove_tag(5, here).is_some());
-        assert!(index.remove_tag(5, here).is_some());
-        assert_eq!(index.remove_tag(5, here), None);
-        assert_eq!(index.find((5 << 32) | 3), Some(place(500)));
-    }
-
-    #[test]
-    fn an_entry_costs_what_is_promised() {
-        let mut index = Index::new();
-        let mut state = 1;
-        let entries = 300_000;
-        for n in 0..entries {
-            let hash = (next(&mut state) << 32) ^ next(&mut state);
-            index.insert(hash, place(n));
-        }
-        let slots: usize = index.tables.iter().map(|table| table.slots.capacity()).sum();
-        assert_eq!(slots, index.slots);
-        let bytes = index.memory_bytes() / entries as usize;
-        assert!((12..=19).contains(&bytes), "{bytes} bytes an entry");
     }
 }

@@ -1,20 +1,41 @@
-//! The SSD tier: one file per shard, filled region by region in order, the oldest region reused.
+//! The SSD tier: one file per shard, filled region by region, regions emptied and begun anew oldest first.
 //!
-//! [`tier`] decides what is where, [`format`] knows the bytes, [`index`] finds a key in 12 bytes; this file does the I/O:
-//! one extent read for a hit, one writer task that writes chunks in order.
+//! ```text
+//! offer ──> admission ──> tier: index, regions, write buffer ──> writer ──> file        (open, close: the index from there and back)
+//! locate ─> Place ─> read ─> complete                 └──> emptier: what is hot moves on, the rest leaves
+//! ```
+//!
+//! [`tier`] decides what is where, [`admission`] what is worth a write; [`format`], [`directory`] and [`snapshot`] know the bytes, [`index`]
+//! finds a key. I/O is in [`read`], [`writer`], [`emptier`], [`open`], [`resize`] and [`close`].
 //!
 //! Invariants:
-//! * Offers never wait. What the writer cannot take now is rejected.
-//! * A read is believed only if its region was not begun anew meanwhile, and header, identity and checksums hold;
-//!   anything else is a miss, and the entry leaves the index.
-//! * The first I/O error switches the tier off, for good, with its reason: the cache goes on without it.
+//! * Offers never wait. What the writer cannot take now is rejected; only pinned blocks are waited for ([`Ssd::admit`]).
+//! * A read is believed only if header, identity and checksums hold; anything else is a miss, and the entry leaves the index.
+//! * An error of a write, or many of reads in a row, switch the tier off, for good, with the reason: the cache goes on without it.
 
+mod admission;
+mod budget;
+mod chunk;
+mod close;
+mod directory;
+mod emptier;
 mod format;
 mod index;
 mod layout;
+mod open;
+mod origin;
+mod place;
+mod progress;
 mod read;
+mod recover;
+mod resize;
+mod sketch;
+mod snapshot;
 mod tier;
+mod writer;
 
+#[cfg(test)]
+mod index_test;
 #[cfg(test)]
 mod ssd_test;
 #[cfg(test)]
@@ -23,87 +44,146 @@ mod tier_test;
 
 use crate::key::{CacheKey, Class};
 use crate::options::CacheOptions;
-use crate::stats::{SsdStats, TierStats};
-use aquifer_io::{File, IoError, IoErrorKind, OpenOptions, Task};
-use bytes::Bytes;
-use layout::Layout;
-pub(crate) use read::Place;
+use crate::stats::{SsdRejections, SsdStats, TierStats};
+use admission::{Admission, Candidate};
+use aquifer_io::{File, Task};
+pub(crate) use origin::Origin;
+pub(crate) use place::Place;
+use progress::Progress;
 use std::cell::{Cell, RefCell};
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tier::{Lookup, Offer, OnDisk, Tier};
+use tier::Tier;
+pub(crate) use tier::{Offer, Rejection};
 
-/// Longest that an entry waits in a chunk that does not fill. Armed by an offer: an idle shard has no timer.
-const FLUSH_DELAY: Duration = Duration::from_millis(100);
+/// How long a pinned block waits before it looks again whether the day's bytes came back.
+const BUDGET_PAUSE: Duration = Duration::from_millis(100);
 
 /// The tier, or the place where one would be.
 pub(crate) struct Ssd {
     shared: Rc<Shared>,
 }
 
+/// What the tasks of the tier share.
 #[derive(Default)]
 struct Shared {
+    options: CacheOptions,
     /// `None`: no tier, or switched off.
     running: RefCell<Option<Running>>,
     writer: RefCell<Option<Task<()>>>,
     io: Cell<IoCounters>,
     off_reason: RefCell<Option<Arc<str>>>,
+    start_note: RefCell<Option<Arc<str>>>,
+    recovered: Cell<(u64, Duration)>,
     /// What had been counted when the tier was switched off.
-    last: Cell<(TierStats, u64)>,
+    last: Cell<(TierStats, SsdRejections, u64)>,
+    progress: Progress,
 }
 
 struct Running {
     tier: Tier,
+    admission: Admission,
     file: Rc<File>,
+    /// A task writes chunks.
     writing: bool,
     /// A task waits to write what is offered meanwhile, full chunk or not.
     flush_waits: bool,
+    /// A task empties regions.
+    emptying: bool,
+    /// A task writes a snapshot of the index.
+    snapshotting: bool,
+    /// Number of the region begun last when the newest snapshot was begun.
+    snapshot_begun: u64,
+    /// Takes nothing in: it is being closed or made smaller.
+    paused: bool,
 }
 
 #[derive(Clone, Copy, Default)]
 struct IoCounters {
     reads: u64,
     read_bytes: u64,
+    wanted_bytes: u64,
+    writes: u64,
     written_bytes: u64,
+    snapshot_bytes: u64,
     bad_entries: u64,
+    read_errors: u64,
+    read_errors_in_row: u32,
+    kept_entries: u64,
+    kept_bytes: u64,
+    taken_bytes: u64,
+}
+
+/// A block that is offered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) origin: Origin,
+    /// It stands for blocks that were in use.
+    pub(crate) is_hot: bool,
+}
+
+impl Source {
+    /// Fetched for a reader.
+    pub(crate) const READ: Self = Self { origin: Origin::Read, is_hot: false };
 }
 
 impl Ssd {
-    /// Never fails: without a usable file there is a tier that is switched off.
-    pub(crate) async fn open(options: &CacheOptions) -> Self {
-        let shared = Rc::new(Shared::default());
-        if let (Some(path), true) = (&options.disk_path, options.disk_bytes > 0) {
-            match open_tier(path, options).await {
-                Ok(running) => *shared.running.borrow_mut() = Some(running),
-                Err(reason) => *shared.off_reason.borrow_mut() = Some(reason.into()),
+    /// Takes a copy of the entry if it is worth it and the writer can take it now. Never waits.
+    pub(crate) fn offer(&self, class: Class, key: &CacheKey, data: &[u8], source: Source) -> Offer {
+        let mut running = self.shared.running.borrow_mut();
+        let Some(running) = running.as_mut().filter(|running| !running.paused) else {
+            return Offer::Rejected(Rejection::Off);
+        };
+        let offer = running.offer(class, key, data, source);
+        match offer {
+            Offer::Present => {}
+            Offer::Taken => {
+                self.shared.count(|io| io.taken_bytes += data.len() as u64);
+                self.shared.start_writer(running);
+                self.shared.start_flush(running);
+                self.shared.start_emptier(running);
+            }
+            Offer::Rejected(rejection) => {
+                running.tier.stats.class_mut(class).rejections += 1;
+                running.tier.rejections.count(rejection);
+                if matches!(rejection, Rejection::Behind | Rejection::NoRegion) {
+                    self.shared.start_emptier(running);
+                }
             }
         }
-        Self { shared }
+        offer
     }
 
-    /// The entry if it is still in the write buffer. Counts a hit, but no miss.
-    pub(crate) fn get_buffered(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
-        let mut running = self.shared.running.borrow_mut();
-        let tier = &mut running.as_mut()?.tier;
-        let Lookup::Buffered(data) = tier.lookup(key) else { return None };
-        tier.stats.class_mut(class).hits += 1;
-        Some(data)
+    /// Takes the entry in, however long that takes. For what is pinned: rejected only if it can never be taken (too large, no tier, or
+    /// every region is full of pinned blocks).
+    pub(crate) async fn admit(
+        &self,
+        class: Class,
+        key: &CacheKey,
+        data: &[u8],
+        source: Source,
+    ) -> Result<(), Rejection> {
+        loop {
+            let seen = self.shared.progress.now();
+            match self.offer(class, key, data, source) {
+                Offer::Taken | Offer::Present => return Ok(()),
+                Offer::Rejected(Rejection::Budget) => aquifer_io::sleep(BUDGET_PAUSE).await,
+                Offer::Rejected(rejection @ (Rejection::Behind | Rejection::NoRegion)) => {
+                    if rejection == Rejection::NoRegion && self.shared.is_stuck() {
+                        return Err(rejection);
+                    }
+                    self.shared.progress.since(seen).await;
+                }
+                Offer::Rejected(rejection) => return Err(rejection),
+            }
+        }
     }
 
-    /// Takes a copy of the entry if the writer can take it now. Never waits.
-    pub(crate) fn offer(&self, class: Class, key: &CacheKey, data: &[u8]) {
-        let mut running = self.shared.running.borrow_mut();
-        let Some(running) = running.as_mut() else { return };
-        if running.tier.offer(class, key, data) != Offer::Taken {
-            return;
-        }
-        self.shared.start_writer(running);
-        if !running.flush_waits {
-            running.flush_waits = true;
-            drop(aquifer_io::spawn_local(flush_later(Rc::clone(&self.shared))));
-        }
+    /// Whether the entry is there, and how often it was hit since it was written, 0 to 3.
+    pub(crate) fn heat(&self, key: &CacheKey) -> Option<u8> {
+        let running = self.shared.running.borrow();
+        running.as_ref()?.tier.index.find(key.hash64()).map(|spot| spot.heat)
     }
 
     pub(crate) fn remove(&self, key: &CacheKey) {
@@ -115,67 +195,103 @@ impl Ssd {
     /// The bytes had the right checksums and still are no block: out with them.
     pub(crate) fn remove_bad(&self, key: &CacheKey) {
         self.remove(key);
-        self.shared.count(|io| io.bad_entries += 1);
+        self.shared.bad_entry(key.hash64());
     }
 
     pub(crate) fn stats(&self) -> SsdStats {
         let io = self.shared.io.get();
-        let (tier, buffer_hits) = self.shared.last.get();
+        let (tier, rejections, buffer_hits) = self.shared.last.get();
+        let (recovered_entries, recovery) = self.shared.recovered.get();
         let mut stats = SsdStats {
             tier,
+            rejections,
             buffer_hits,
             reads: io.reads,
             read_bytes: io.read_bytes,
+            wanted_bytes: io.wanted_bytes,
+            writes: io.writes,
             written_bytes: io.written_bytes,
+            snapshot_bytes: io.snapshot_bytes,
+            taken_bytes: io.taken_bytes,
+            kept_entries: io.kept_entries,
+            kept_bytes: io.kept_bytes,
             bad_entries: io.bad_entries,
+            read_errors: io.read_errors,
+            recovered_entries,
+            recovery_ms: u64::try_from(recovery.as_millis()).unwrap_or(u64::MAX),
+            start_note: self.shared.start_note.borrow().clone(),
             off_reason: self.shared.off_reason.borrow().clone(),
             ..SsdStats::default()
         };
         if let Some(running) = self.shared.running.borrow().as_ref() {
+            let percent = |origin| running.admission.origins.used_percent(origin);
             stats.tier = running.tier.stats;
+            stats.rejections = running.tier.rejections;
             stats.buffer_hits = running.tier.buffer_hits;
             stats.file_bytes = running.tier.layout.file_bytes();
-            stats.index_bytes = running.tier.index_bytes() as u64;
-            stats.pending_bytes = running.tier.pending_bytes();
-            stats.queued_bytes = running.tier.queued_bytes();
+            stats.index_bytes = (running.tier.index_bytes() + running.admission.memory_bytes()) as u64;
+            stats.pending_bytes = running.tier.buffer.pending_bytes();
+            stats.queued_bytes = running.tier.buffer.sealed_bytes();
+            stats.flushed_used_percent = percent(Origin::Flushed);
+            stats.compacted_used_percent = percent(Origin::Compacted);
+            stats.fetched_used_percent = percent(Origin::Read);
         }
         stats
     }
 
-    /// Ends the tier without waiting for anything.
+    /// Ends the tier without waiting for anything. The file can be gone on with as after a crash.
     pub(crate) fn stop(&self) {
         drop(self.shared.stop());
     }
+}
 
-    /// Waits for the write in progress, then closes the file.
-    pub(crate) async fn close(&self) {
-        let running = self.shared.stop();
-        let writer = self.shared.writer.borrow_mut().take();
-        if let Some(writer) = writer {
-            // It has nothing left to write; an executor that ends has nothing to wait for either.
-            drop(writer.await);
+impl Running {
+    fn offer(&mut self, class: Class, key: &CacheKey, data: &[u8], source: Source) -> Offer {
+        let hash = key.hash64();
+        if self.tier.index.find(hash).is_some() {
+            return Offer::Present;
         }
-        if let Some(Ok(file)) = running.map(|running| Rc::try_unwrap(running.file)) {
-            // The content is not needed again: a failing close loses nothing.
-            drop(file.close().await);
+        let bytes = format::entry_bytes(data.len());
+        if bytes > self.tier.layout.entry_bytes_max {
+            return Offer::Rejected(Rejection::TooLarge);
+        }
+        let candidate = Candidate {
+            hash,
+            origin: source.origin,
+            // Filters and indexes are few, and every lookup wants them.
+            is_hot: source.is_hot || class == Class::Meta,
+            bytes: bytes as u64,
+            promised: self.tier.promised_bytes(),
+        };
+        match self.admission.admits(candidate, self.tier.is_full(), aquifer_io::now()) {
+            Ok(()) => self.tier.offer(class, key, data, source.origin),
+            Err(rejection) => Offer::Rejected(rejection),
         }
     }
 }
 
 impl Shared {
-    /// Has full chunks written, if nobody does yet.
-    fn start_writer(self: &Rc<Self>, running: &mut Running) {
-        if !running.writing && running.tier.next_chunk().is_some() {
-            running.writing = true;
-            let task = aquifer_io::spawn_local(write_chunks(Rc::clone(self)));
-            *self.writer.borrow_mut() = Some(task);
-        }
-    }
-
     fn count(&self, change: impl FnOnce(&mut IoCounters)) {
         let mut io = self.io.get();
         change(&mut io);
         self.io.set(io);
+    }
+
+    /// Its block has to be fetched anew, and then belongs on the disk again.
+    fn bad_entry(&self, hash: u64) {
+        self.count(|io| io.bad_entries += 1);
+        if let Some(running) = self.running.borrow_mut().as_mut() {
+            for _ in 0..4 {
+                running.admission.missed(hash);
+            }
+        }
+    }
+
+    /// Whether no region can be begun any more, whatever is waited for.
+    fn is_stuck(&self) -> bool {
+        let mut running = self.running.borrow_mut();
+        let Some(running) = running.as_mut() else { return true };
+        running.tier.buffer.pending_bytes() == 0 && !running.emptying && !running.tier.has_victim()
     }
 
     /// The first reason stays.
@@ -192,134 +308,8 @@ impl Shared {
             let class = stats.class_mut(class);
             (class.entries, class.bytes) = (0, 0);
         }
-        self.last.set((stats, running.tier.buffer_hits));
+        self.last.set((stats, running.tier.rejections, running.tier.buffer_hits));
+        self.progress.notify();
         Some(running)
     }
-}
-
-/// The part of the file that holds an entry, widened to what the file's alignment asks for.
-struct Extent {
-    offset: u64,
-    bytes: usize,
-    /// Where the entry begins in it.
-    skip: usize,
-}
-
-impl Extent {
-    fn new(read: &OnDisk, align_bytes: usize) -> Self {
-        let align = align_bytes.max(format::SECTOR_BYTES);
-        let entry = u64::from(read.place.sector) * format::SECTOR_BYTES as u64;
-        let offset = entry - entry % align as u64;
-        // Smaller than the alignment, which is a usize.
-        let skip = usize::try_from(entry - offset).unwrap_or_default();
-        let bytes = (skip + usize::from(read.place.sectors) * format::SECTOR_BYTES).next_multiple_of(align);
-        Self { offset, bytes, skip }
-    }
-}
-
-/// Writes a chunk that did not fill within [`FLUSH_DELAY`]: its memory comes free, and the file holds what the tier says it holds.
-async fn flush_later(shared: Rc<Shared>) {
-    aquifer_io::sleep(FLUSH_DELAY).await;
-    if let Some(running) = shared.running.borrow_mut().as_mut() {
-        running.flush_waits = false;
-        running.tier.seal();
-        shared.start_writer(running);
-    }
-}
-
-/// Writes sealed chunks, oldest first, one at a time, until there are none.
-async fn write_chunks(shared: Rc<Shared>) {
-    loop {
-        let next = {
-            let mut running = shared.running.borrow_mut();
-            let Some(running) = running.as_mut() else { return };
-            match running.tier.next_chunk() {
-                Some(chunk) => (chunk.offset, chunk.write_bytes(), Rc::clone(&running.file)),
-                None => {
-                    running.writing = false;
-                    return;
-                }
-            }
-        };
-        let (offset, bytes, file) = next;
-        let mut buffer = match aquifer_io::acquire_buffer(bytes).await {
-            Ok(buffer) => buffer,
-            Err(error) => return shared.switch_off(&format!("write failed: {error}")),
-        };
-        match shared.running.borrow().as_ref().and_then(|running| running.tier.oldest_chunk()) {
-            Some(chunk) => chunk.copy_to(&mut buffer),
-            None => return,
-        }
-        let (result, buffer) = file.write_at(offset, buffer).await;
-        drop(buffer);
-        match result {
-            Ok(()) => {
-                shared.count(|io| io.written_bytes += bytes as u64);
-                if let Some(running) = shared.running.borrow_mut().as_mut() {
-                    running.tier.written();
-                }
-            }
-            Err(error) => shared.switch_off(&format!("write failed: {error}")),
-        }
-    }
-}
-
-/// The error is the reason why there is no tier.
-async fn open_tier(path: &Path, options: &CacheOptions) -> Result<Running, String> {
-    // A write or a read of the largest entry must fit the thread's buffers, with room for others beside it.
-    let write_buffer_bytes =
-        (options.write_buffer_bytes as u64).min(aquifer_io::metrics().buffer_bytes_max / 2);
-    let layout =
-        Layout::new(options.disk_bytes, options.region_bytes, write_buffer_bytes).ok_or_else(|| {
-            let min = Layout::disk_bytes_min();
-            format!("disk_bytes {} is too small for a cache file: give {min} or more", options.disk_bytes)
-        })?;
-    let life = aquifer_io::random_u64();
-    let open = OpenOptions {
-        read: true,
-        write: true,
-        create: true,
-        truncate: true,
-        direct: true,
-        ..OpenOptions::default()
-    };
-    let file = File::open(path, open).await.map_err(|error| format!("open failed: {error}"))?;
-    match prepare(&file, &layout, life).await {
-        Ok(()) => Ok(Running {
-            tier: Tier::new(layout, life),
-            file: Rc::new(file),
-            writing: false,
-            flush_waits: false,
-        }),
-        Err(reason) => {
-            // What was allocated of it would only be in the way. Shortened, not removed: the path may be no file at all.
-            drop(file.truncate(0).await);
-            Err(reason)
-        }
-    }
-}
-
-/// Gives the file its whole size and its superblock.
-async fn prepare(file: &File, layout: &Layout, life: u64) -> Result<(), String> {
-    let align = file.align_bytes();
-    if align > format::PAGE_BYTES {
-        return Err(format!(
-            "the file system wants {align} byte alignment, more than {}",
-            format::PAGE_BYTES
-        ));
-    }
-    let bytes = layout.file_bytes();
-    let sized = match file.allocate(bytes).await {
-        Err(error) if error.kind() == IoErrorKind::Unsupported => file.truncate(bytes).await,
-        other => other,
-    };
-    sized.map_err(|error| format!("could not reserve {bytes} bytes: {error}"))?;
-    write_superblock(file, layout, life).await.map_err(|error| format!("write failed: {error}"))
-}
-
-async fn write_superblock(file: &File, layout: &Layout, life: u64) -> Result<(), IoError> {
-    let block = format::superblock(layout.regions, layout.region_bytes, life);
-    let mut buffer = aquifer_io::acquire_buffer(block.len()).await?;
-    buffer.copy_from_slice(&block);
-    file.write_at(0, buffer).await.0
 }

@@ -10,7 +10,7 @@ use crate::descriptor::Descriptor;
 use crate::entry::{Entry, Op, encode_chain};
 use crate::key::{engine_key, group_of};
 use crate::manifest::format::{Manifest, SegmentEntry};
-use crate::options::Compression;
+use crate::options::{BlockFormat, Compression};
 use crate::segment::Place;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;
@@ -200,8 +200,14 @@ fn offer(manifest: &Manifest) -> Bytes {
     let segments = manifest.segments.iter().map(|segment| SegmentEntry { level: 0, ..segment.clone() });
     let version = Version::restored(segments.collect());
     let job = Job::merge(JobKind::Bottom, &version, 0..1, 0..16, 1).unwrap();
-    let compression = Compression::Zstd { level: 1 };
-    let offer = Offer { epoch: manifest.epoch, key_groups: manifest.key_groups, job, compression, now_ms: 7 };
+    let offer = Offer {
+        epoch: manifest.epoch,
+        key_groups: manifest.key_groups,
+        job,
+        format: BlockFormat { compression: Compression::Zstd { level: 1 }, dictionary_bytes_max: 4096 },
+        copies_down: true,
+        now_ms: 7,
+    };
     Bytes::from(offer.encode().unwrap())
 }
 

@@ -140,6 +140,10 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         disk_bytes: budget.disk_bytes,
         disk_path,
         write_buffer_bytes: budget.write_buffer_bytes,
+        store: shared.store,
+        mode: options.disk_mode,
+        disk_write_bytes_per_day: budget.disk_write_bytes_per_day,
+        disk_write_bytes_per_s: budget.disk_write_bytes_per_s,
         ..CacheOptions::default()
     })
     .await
@@ -178,11 +182,11 @@ pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     drop(aquifer_io::spawn_local(flush::run(Rc::clone(&core))));
     drop(aquifer_io::spawn_local(compact::run::run(Rc::clone(&core))));
     let mut batch = VecDeque::new();
-    while mailbox.take_all(&mut batch).await {
+    'open: while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
         while let Some(request) = batch.pop_front() {
             if core.shared.is_closed() {
-                return;
+                break 'open;
             }
             core.handle(request).await;
             handled += 1;
@@ -192,6 +196,8 @@ pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
         }
         aquifer_io::yield_now().await;
     }
+    // What is on the SSD is there for the next to open the store here.
+    core.cache.close().await;
 }
 
 impl ShardCore {
