@@ -164,7 +164,11 @@ fn a_killed_process_leaves_nearly_everything() {
     world.run_until_idle();
     thread.join().unwrap();
     let stats = opened(world.disk_image(), 4, 300);
-    assert_eq!((stats.recovered_entries, stats.tier.data.hits, stats.bad_entries), (300, 60, 0), "the region that was being filled included");
+    assert_eq!(
+        (stats.recovered_entries, stats.tier.data.hits, stats.bad_entries),
+        (300, 60, 0),
+        "the region that was being filled included"
+    );
 }
 
 /// What every caller does: loads (some of which it gives up), writes, removes.

@@ -4,7 +4,7 @@
 //! [`budget`]; [`run`] is the shard's task around them. [`offer`], [`remote`] and [`worker`] let other processes do the work. See decision 0008.
 
 pub(crate) mod budget;
-mod job;
+pub(crate) mod job;
 #[cfg(test)]
 mod model;
 mod offer;

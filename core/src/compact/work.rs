@@ -225,7 +225,7 @@ impl Work<'_> {
         (entry.object, entry.level) = (object, job.level);
         let segment = Rc::new(Segment::new(entry));
         if self.core.compaction.disk.try_take(u64::from(encoded.bytes)) {
-            self.core.cache_written(&segment, encoded);
+            self.core.cache_compacted(job, &segment, encoded);
         }
         self.outcome.outputs.push(segment);
         Ok(())

@@ -218,6 +218,11 @@ impl PartitionMeta {
         Some(BlockHandle { offset: offset.checked_add(start)?, bytes: end - start, crc })
     }
 
+    /// Where the keys of the block at `position` begin: above all keys before it, and not above its first; empty past the last.
+    pub(crate) fn separator(&self, position: usize) -> &[u8] {
+        self.separators.get(position)
+    }
+
     /// Its smallest key.
     pub(crate) fn smallest(&self) -> &[u8] {
         self.separators.get(0)

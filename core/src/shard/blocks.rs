@@ -12,7 +12,7 @@ use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
-use aquifer_cache::{CacheKey, Cached, Class, LoadError, Tier};
+use aquifer_cache::{CacheKey, Cached, Class, LoadError, Tier, Written};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -245,12 +245,20 @@ impl ShardCore {
 
     /// Offers a segment that was just written to the cache: what was written lately is read soon. What is needed to search it is at
     /// hand already.
-    pub(crate) fn cache_written(&self, segment: &Segment, encoded: EncodedSegment) {
+    ///
+    /// `written` tells of a data block, by its offset in the segment, how it was made.
+    pub(crate) fn cache_written(
+        &self,
+        segment: &Segment,
+        encoded: EncodedSegment,
+        written: impl Fn(u32) -> Written,
+    ) {
         for extent in &encoded.extents {
             match extent {
                 WrittenExtent::Data { offset, bytes } => {
                     if let Some(stored) = encoded.stored(*offset, *bytes) {
-                        self.cache.insert(Class::Data, extent_key(segment, *offset, *bytes), &stored, None);
+                        let key = extent_key(segment, *offset, *bytes);
+                        self.cache.offer_written(Class::Data, key, &stored, None, written(*offset));
                     }
                 }
                 WrittenExtent::Partition(handle) => {

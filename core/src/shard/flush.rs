@@ -14,6 +14,7 @@ use crate::notify::LocalNotify;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::version::{Frozen, Segment};
+use aquifer_cache::Written;
 use aquifer_remote::Content;
 use futures_channel::oneshot;
 use std::cell::RefCell;
@@ -170,7 +171,7 @@ async fn install(
     add(&core.counters.flushes, 1);
     add(&core.counters.flushed_bytes, u64::from(entry.bytes));
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded);
+    core.cache_written(&segment, encoded, |_| Written::Flushed);
     // From here on no new snapshot can see the memtable at a moment before its end.
     let mut of_moments = Vec::new();
     for at in core.snapshots.moments_within(frozen) {
@@ -192,6 +193,6 @@ async fn flush_moment(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<Opti
     let encoded = encode(core, frozen, at).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded);
+    core.cache_written(&segment, encoded, |_| Written::Flushed);
     Ok(Some(segment))
 }

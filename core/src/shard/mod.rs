@@ -18,6 +18,7 @@ pub(crate) mod merge;
 mod multi_get;
 mod order;
 pub(crate) mod pressure;
+mod refill;
 pub(crate) mod run_cursor;
 pub(crate) mod scan;
 mod segment_cursor;
