@@ -266,6 +266,11 @@ impl<V: Cached> Cache<V> {
         })
     }
 
+    /// Whether a block is in memory. Counts nothing.
+    pub fn holds(&self, class: Class, key: &CacheKey) -> bool {
+        self.inner.memory.borrow().holds(class, key)
+    }
+
     /// Whether a block is on the SSD, and how often it was hit there since it was written: 0 to 3, 3 for more. Counts nothing.
     pub fn ssd_heat(&self, key: &CacheKey) -> Option<u8> {
         self.inner.ssd.heat(key)

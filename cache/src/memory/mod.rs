@@ -45,6 +45,14 @@ impl<V> Memory<V> {
         }
     }
 
+    /// Whether the key is there. Counts nothing.
+    pub(crate) fn holds(&self, class: Class, key: &CacheKey) -> bool {
+        match class {
+            Class::Data => self.data.holds(key),
+            Class::Meta => self.meta.holds(key),
+        }
+    }
+
     /// Counts a hit or a miss.
     #[inline]
     pub(crate) fn get(&mut self, class: Class, key: &CacheKey) -> Option<(&V, Place)> {

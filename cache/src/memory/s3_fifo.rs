@@ -74,6 +74,11 @@ impl<V> S3Fifo<V> {
         self.small.entries + self.main.entries
     }
 
+    /// Whether the key is there. Counts nothing.
+    pub(super) fn holds(&self, key: &CacheKey) -> bool {
+        self.find(key).is_some()
+    }
+
     /// A hit: counts it on the entry. No allocation.
     #[inline]
     pub(super) fn get(&mut self, key: &CacheKey) -> Option<(&V, Place)> {

@@ -105,7 +105,6 @@ async fn write_chunks(shared: Rc<Shared>) {
                 Some(chunk) => (chunk.offset, chunk.write_bytes()),
                 None => {
                     running.writing = false;
-                    shared.start_snapshot(running);
                     return;
                 }
             }
@@ -128,6 +127,7 @@ async fn write_chunks(shared: Rc<Shared>) {
         if let Some(running) = shared.running.borrow_mut().as_mut() {
             running.tier.buffer.written(running.tier.layout.chunk_bytes);
             shared.start_emptier(running);
+            shared.start_snapshot(running);
         }
         shared.progress.notify();
     }

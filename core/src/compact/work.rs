@@ -281,7 +281,7 @@ impl Work<'_> {
         (entry.object, entry.level) = (object, job.level);
         let segment = Rc::new(Segment::new(entry));
         let with_data = self.core.is_read() && self.core.compaction.disk.try_take(u64::from(encoded.bytes));
-        self.core.cache_written(&segment, encoded, with_data).await;
+        self.core.cache_compacted(job, &segment, encoded, with_data).await;
         self.outcome.outputs.push(segment);
         Ok(())
     }

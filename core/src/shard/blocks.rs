@@ -13,7 +13,7 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
 use aquifer_cache::{
-    Ask, CacheKey, Cached, Class, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass, Tier,
+    Ask, CacheKey, Cached, Class, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass, Tier, Written,
 };
 use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
@@ -298,9 +298,15 @@ impl ShardCore {
         &object.0
     }
 
-    /// Offers a segment that was just written to the cache: what is needed to search it, which is at hand already, and its data if
-    /// `with_data`. In slices, between which reads run.
-    pub(crate) async fn cache_written(&self, segment: &Segment, encoded: EncodedSegment, with_data: bool) {
+    /// Offers a segment that was just written to the cache: what is needed to search it, which is at hand already, and of its data what
+    /// `written` names. It tells of a data block, by its offset in the segment, how it was made; `None` if it is not worth its way. In
+    /// slices, between which reads run.
+    pub(crate) async fn cache_written(
+        &self,
+        segment: &Segment,
+        encoded: EncodedSegment,
+        written: impl Fn(u32) -> Option<Written>,
+    ) {
         let mut slice = 0;
         for extent in &encoded.extents {
             slice += 1;
@@ -309,10 +315,12 @@ impl ShardCore {
                 aquifer_io::yield_now().await;
             }
             match extent {
-                WrittenExtent::Data { .. } if !with_data => {}
                 WrittenExtent::Data { offset, bytes } => {
-                    if let Some(stored) = encoded.stored(*offset, *bytes) {
-                        self.cache.insert(Class::Data, extent_key(segment, *offset, *bytes), &stored, None);
+                    if let Some(written) = written(*offset)
+                        && let Some(stored) = encoded.stored(*offset, *bytes)
+                    {
+                        let key = extent_key(segment, *offset, *bytes);
+                        self.cache.offer_written(Class::Data, key, &stored, None, written);
                     }
                 }
                 WrittenExtent::Partition(handle) => {

@@ -15,6 +15,7 @@ use crate::notify::LocalNotify;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::version::{Frozen, Segment};
+use aquifer_cache::Written;
 use aquifer_remote::Content;
 use futures_channel::oneshot;
 use std::cell::RefCell;
@@ -169,7 +170,8 @@ async fn install(
     add(&core.counters.flushed_bytes, u64::from(entry.bytes));
     core.compaction.demand.note(core.reads(), core.counters.writes.get());
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded, core.is_read()).await;
+    let is_read = core.is_read();
+    core.cache_written(&segment, encoded, |_| is_read.then_some(Written::Flushed)).await;
     // From here on no new snapshot can see the memtable at a moment before its end.
     let mut of_moments = Vec::new();
     for at in core.snapshots.moments_within(frozen) {
@@ -192,6 +194,7 @@ async fn flush_moment(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<Opti
     let encoded = encode(core, frozen, at).await?;
     let entry = upload_alone(core, frozen, &encoded).await?;
     let segment = Rc::new(Segment::new(entry));
-    core.cache_written(&segment, encoded, core.is_read()).await;
+    let is_read = core.is_read();
+    core.cache_written(&segment, encoded, |_| is_read.then_some(Written::Flushed)).await;
     Ok(Some(segment))
 }

@@ -20,6 +20,7 @@ mod order;
 mod point_index;
 pub(crate) mod pressure;
 mod read_ahead;
+mod refill;
 pub(crate) mod run_cursor;
 pub(crate) mod scan;
 mod search;

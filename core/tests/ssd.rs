@@ -1,0 +1,85 @@
+//! The SSD tier under an engine: it is there again after a restart, and a compaction does not empty it.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod common;
+
+use aquifer::{Engine, Options};
+use common::{memory, small};
+
+const KEYS: u32 = 3_000;
+
+fn value(n: u32, round: u32) -> Vec<u8> {
+    // Not compressible, so that blocks are many.
+    (0..25u32)
+        .flat_map(|at| (n.wrapping_mul(2_654_435_761) ^ round ^ (at * 0x9e37_79b9)).to_le_bytes())
+        .collect()
+}
+
+#[test]
+fn after_a_restart_reads_come_from_the_ssd() {
+    let remote = memory();
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options { disk_bytes: 32 << 20, local_dir: Some(folder.path().to_owned()), ..small(2) };
+    aquifer::block_on(async {
+        let engine = Engine::open(remote.clone(), options()).await.unwrap();
+        let client = engine.client();
+        for n in 0..KEYS {
+            client.put(&n.to_le_bytes(), &value(n, 0)).await.unwrap();
+        }
+        client.checkpoint(Vec::new()).await.unwrap();
+        client.forget_memory().await.unwrap();
+        for n in 0..KEYS {
+            assert_eq!(client.get(&n.to_le_bytes()).await.unwrap().as_deref(), Some(&*value(n, 0)));
+        }
+        engine.close().await.unwrap();
+        let engine = Engine::open(remote.clone(), options()).await.unwrap();
+        let client = engine.client();
+        for n in 0..KEYS {
+            assert_eq!(client.get(&n.to_le_bytes()).await.unwrap().as_deref(), Some(&*value(n, 0)));
+        }
+        let stats = client.stats().await.unwrap();
+        assert!(stats.sum(|shard| shard.cache.ssd.recovered_entries) > 20);
+        assert_eq!(stats.sum(|shard| shard.cache.loads.fetches), 0, "heads, metas and data are all there");
+        engine.close().await.unwrap();
+        // Another store in the same folder: nothing of the first is served, and the cache says so.
+        let engine = Engine::open(memory(), options()).await.unwrap();
+        let client = engine.client();
+        assert_eq!(client.get(&1u32.to_le_bytes()).await.unwrap(), None);
+        let stats = client.stats().await.unwrap();
+        let note = stats.shards[0].cache.ssd.start_note.clone().unwrap();
+        assert!(note.starts_with("begun anew: the file was of store "), "{note}");
+    });
+}
+
+#[test]
+fn a_compaction_does_not_empty_the_cache() {
+    // Everything is hot, and every merge replaces all blocks: what is read next must not come from the DFS.
+    let remote = memory();
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { disk_bytes: 64 << 20, local_dir: Some(folder.path().to_owned()), ..small(1) };
+    aquifer::block_on(async {
+        let engine = Engine::open(remote, options).await.unwrap();
+        let client = engine.client();
+        for round in 0..12 {
+            for n in 0..KEYS {
+                client.put(&n.to_le_bytes(), &value(n, round)).await.unwrap();
+            }
+            client.checkpoint(Vec::new()).await.unwrap();
+            for n in (0..KEYS).step_by(7) {
+                assert_eq!(client.get(&n.to_le_bytes()).await.unwrap().as_deref(), Some(&*value(n, round)));
+            }
+        }
+        let before = client.stats().await.unwrap();
+        assert!(before.sum(|shard| shard.compactions) > 0);
+        client.forget_memory().await.unwrap();
+        for n in 0..KEYS {
+            assert_eq!(client.get(&n.to_le_bytes()).await.unwrap().as_deref(), Some(&*value(n, 11)));
+        }
+        let after = client.stats().await.unwrap();
+        let fetches = |stats: &aquifer::EngineStats| stats.sum(|shard| shard.cache.loads.fetches);
+        let hits = |stats: &aquifer::EngineStats| stats.sum(|shard| shard.cache.ssd.tier.hits());
+        let (fetched, hit) = (fetches(&after) - fetches(&before), hits(&after) - hits(&before));
+        assert!(fetched * 10 <= hit, "{fetched} fetched, {hit} from the SSD");
+        engine.close().await.unwrap();
+    });
+}
