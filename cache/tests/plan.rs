@@ -213,6 +213,29 @@ fn the_background_delays_no_foreground_read() {
     });
 }
 
+/// A read of the background brings thousands of blocks at once: a block that somebody waits for is decoded before them.
+#[test]
+fn what_somebody_waits_for_is_decoded_first() {
+    on_each_backend(|_| async {
+        let cache = cache_of(0).await;
+        let object = Object::new();
+        object.is_shut.set(true);
+        // What a request costs is not known yet: a megabyte is assumed, and so much is one read.
+        let ahead = |n| object.ask(&cache, Ask { reads: ReadClass::ReadAhead, ..ask(n) });
+        let background: Vec<_> = (0..2_000).map(ahead).collect();
+        until(|| object.reads() == 1).await;
+        let mut foreground = object.load(&cache, 1_000_000);
+        until(|| object.reads() == 2).await;
+        object.is_shut.set(false);
+        (&mut foreground).await.unwrap();
+        let ready = background.iter().filter(|load| load.is_ready()).count();
+        assert!(ready <= 2 * 64, "{ready} of the background were decoded before");
+        for load in join_all(background).await {
+            load.unwrap();
+        }
+    });
+}
+
 /// Under any load of the foreground the background goes on: its budget is its own.
 #[test]
 fn the_foreground_does_not_starve_the_background() {

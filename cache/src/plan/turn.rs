@@ -75,7 +75,8 @@ pub(super) struct Turn<V: Cached> {
     remote: [Queue<V>; 4],
     reading: FuturesUnordered<LocalBoxFuture<'static, Ended<V>>>,
     in_flight: BTreeMap<ReadId, InFlight<V>>,
-    landings: VecDeque<Landing<V>>,
+    /// By the class of the most urgent who wait.
+    landings: [VecDeque<Landing<V>>; 4],
     reads_begun: u64,
 }
 
@@ -88,7 +89,7 @@ impl<V: Cached> Turn<V> {
             inner: Rc::clone(inner),
             reading: FuturesUnordered::new(),
             in_flight: BTreeMap::new(),
-            landings: VecDeque::new(),
+            landings: std::array::from_fn(|_| VecDeque::new()),
             reads_begun: 0,
         }
     }
@@ -99,13 +100,14 @@ impl<V: Cached> Turn<V> {
         self.inner.plan.is_woken.set(false);
         let mut landings_left = LANDINGS_A_POLL;
         loop {
-            while self.landings.len() < landings_left
+            // However much has come for the background, what has come for the foreground is seen.
+            while self.landings.first().is_none_or(|landings| landings.len() < landings_left)
                 && let Poll::Ready(Some(ended)) = self.reading.poll_next_unpin(cx)
             {
                 self.take_in(ended);
             }
             while landings_left > 0
-                && let Some(landing) = self.landings.pop_front()
+                && let Some(landing) = self.landings.iter_mut().find_map(VecDeque::pop_front)
             {
                 landings_left -= 1;
                 self.land(landing);
@@ -118,12 +120,24 @@ impl<V: Cached> Turn<V> {
                 return Poll::Pending;
             }
             // What has just been issued begins when it is polled.
-            if !has_issued && self.landings.is_empty() {
+            if !has_issued && self.landings_waiting() == 0 {
                 break;
             }
         }
         let is_idle = self.reading.is_empty() && self.inner.plan.filed.borrow().is_empty();
         if is_idle && self.inner.plan.is_closed.get() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn landings_waiting(&self) -> usize {
+        self.landings.iter().map(VecDeque::len).sum()
+    }
+
+    /// A block to be decoded: what somebody waits for before what only may be wanted.
+    fn has_come(&mut self, landing: Landing<V>) {
+        let reads = landing.want.ticket.flight.reads.get();
+        if let Some(landings) = self.landings.get_mut(reads as usize) {
+            landings.push_back(landing);
+        }
     }
 
     fn queue(&mut self, tier: Tier, reads: ReadClass) -> &mut Queue<V> {
@@ -366,12 +380,7 @@ impl<V: Cached> Turn<V> {
                     let found = buffer.as_deref().and_then(|bytes| bytes.get(from..)).unwrap_or_default();
                     match self.inner.ssd.complete(place, found) {
                         Some(raw) => {
-                            self.landings.push_back(Landing {
-                                want,
-                                raw,
-                                along: Bytes::new(),
-                                tier: Tier::Ssd,
-                            });
+                            self.has_come(Landing { want, raw, along: Bytes::new(), tier: Tier::Ssd });
                         }
                         None => self.wants_object(want),
                     }
@@ -383,8 +392,9 @@ impl<V: Cached> Turn<V> {
                 self.end_read(Tier::Remote, reads, end - id.1, began, is_measured);
                 match outcome {
                     Ok(Ok(bytes)) => {
-                        let pieces = wants.into_iter().map(|want| Landing::of_extent(want, id.1, &bytes));
-                        self.landings.extend(pieces);
+                        for want in wants {
+                            self.has_come(Landing::of_extent(want, id.1, &bytes));
+                        }
                     }
                     Ok(Err(error)) => self.failed(wants, &error),
                     Err(payload) => {
