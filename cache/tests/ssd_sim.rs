@@ -1,6 +1,8 @@
 //! The SSD tier on a simulated disk: crashes at every write, every kind of fault, days in a moment.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "a helper that fails is a test that fails"
 )]
