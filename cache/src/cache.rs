@@ -125,10 +125,11 @@ impl<V: Cached> Cache<V> {
         self.inner.memory.borrow().prefetch_at(class, place);
     }
 
-    /// Takes a value into memory alone, and says where it is. The key is one that nobody looks for: only its place leads to it.
+    /// Takes a value into memory alone, as one that was asked for before, and says where it is. The key is one that nobody looks for: only
+    /// its place leads to it.
     pub fn keep_placed(&self, class: Class, key: CacheKey, value: V) -> Option<Place> {
         self.inner.keep(class, key, value);
-        self.inner.memory.borrow().place(class, &key)
+        self.inner.memory.borrow_mut().promote(class, &key)
     }
 
     /// Era of the places of a class: it grows, seldom, when all places that were given before are good for nothing.

@@ -1,5 +1,4 @@
 //! The SSD tier under an engine: it is there again after a restart, for the same store only.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod common;
 

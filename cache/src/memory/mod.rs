@@ -87,9 +87,12 @@ impl<V> Memory<V> {
         self.queue(class).peek_at(place)
     }
 
-    /// Where the value of a key is, without a count.
-    pub(crate) fn place(&self, class: Class, key: &CacheKey) -> Option<Place> {
-        self.queue(class).place(key)
+    /// Takes a value for one that has returned, and says where it is.
+    pub(crate) fn promote(&mut self, class: Class, key: &CacheKey) -> Option<Place> {
+        match class {
+            Class::Data => self.data.promote(key),
+            Class::Meta => self.meta.promote(key),
+        }
     }
 
     /// Asks the processor for the entry.

@@ -100,9 +100,15 @@ impl<V> S3Fifo<V> {
         self.slab.at(self.slab.find(place)?).value.as_ref()
     }
 
-    /// Where the value of a key is, without a count.
-    pub(super) fn place(&self, key: &CacheKey) -> Option<Place> {
-        self.find(key).map(|at| self.slab.place(at))
+    /// Moves an entry to the main queue, as if its ghost had been there when it came. Says where it is.
+    pub(super) fn promote(&mut self, key: &CacheKey) -> Option<Place> {
+        let at = self.find(key)?;
+        if !self.slab.at(at).in_main {
+            self.small.unlink(&mut self.slab, at);
+            self.slab.at_mut(at).in_main = true;
+            self.main.push(&mut self.slab, at);
+        }
+        Some(self.slab.place(at))
     }
 
     /// Asks the processor for the entry at a place.

@@ -42,6 +42,17 @@ pub(crate) enum Now<T> {
     Waits(Box<Pending>),
 }
 
+/// What becomes of the point index's knowledge of a key that was not in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Then {
+    /// The search is not of the newest state.
+    Nothing,
+    /// That the key was read is noted.
+    Note,
+    /// It was read before: the entry is kept by itself, if no more memtables have been flushed by then.
+    Keep { flushes_seen: u64 },
+}
+
 /// What the point index knows of a key.
 enum Indexed {
     /// Its block and the number of its entry.
@@ -67,8 +78,8 @@ pub(crate) struct Pending {
     pub(super) hash: u64,
     pub(super) resolver: Resolver,
     pub(super) source: Source,
-    /// What is found is worth keeping by itself, if no more than so many flushes have taken place by then.
-    pub(super) keeps_at: Option<u64>,
+    /// What becomes of the point index's knowledge of the key when the search ends.
+    pub(super) then: Then,
 }
 
 impl ShardCore {
@@ -113,7 +124,7 @@ impl ShardCore {
         }
         // What a memtable has operands of is found by a whole search.
         let by_index = newest && !resolver.is_waiting();
-        let mut keeps_at = None;
+        let mut then = Then::Nothing;
         match by_index.then(|| self.indexed(hash)) {
             Some(Indexed::Entry(block, number)) => {
                 let mut resolver = Resolver::new();
@@ -125,13 +136,14 @@ impl ShardCore {
                 }
             }
             // It is asked for more often than the others of its block, which has left memory.
-            Some(Indexed::HasLeft) => keeps_at = Some(self.flushes_seen.get()),
-            Some(Indexed::Unknown) | None => {}
+            Some(Indexed::HasLeft) => then = Then::Keep { flushes_seen: self.flushes_seen.get() },
+            Some(Indexed::Unknown) => then = Then::Note,
+            None => {}
         }
         for (next, run) in version.runs.iter().enumerate() {
             let Some(segment) = holder(run, key) else { continue };
             let waits =
-                |resolver| Ok(Now::Waits(Pending::boxed(Rc::clone(version), next, hash, resolver, keeps_at)));
+                |resolver| Ok(Now::Waits(Pending::boxed(Rc::clone(version), next, hash, resolver, then)));
             let Some(head) = self.head_now(segment) else { return waits(resolver) };
             match self.block_now(segment, &head, key, hash) {
                 InMemory::Nothing => {}
@@ -204,11 +216,24 @@ impl ShardCore {
         Indexed::HasLeft
     }
 
-    /// Keeps an entry that a search found as a block of its own: it is read more often than the block it is in, and takes a tenth of
-    /// the memory. Only if it is still the newest write: no memtable has a word on the key, and none was flushed since the search began.
+    /// Keeps an entry that a search found as a block of its own, when its key was read before: it is read more often than the block it is
+    /// in, and takes a tenth of the memory. Only if it is still the newest write: no memtable has a word on the key, and none was flushed since the search began.
     pub(super) fn keep_entry(&self, key: &[u8], entry: &Entry<'_>, pending: &Pending, segment: &Segment) {
-        let stands = pending.keeps_at == Some(self.flushes_seen.get()) && !pending.resolver.is_waiting();
-        if !stands || key.len() + entry.payload().len() > KEPT_ENTRY_BYTES_MAX {
+        let is_last = match pending.then {
+            Then::Keep { flushes_seen } => flushes_seen == self.flushes_seen.get(),
+            Then::Note => {
+                let era = self.cache.era(Class::Data);
+                if self.points.borrow_mut().note_absent(pending.hash, era) {
+                    self.balance_memory();
+                }
+                false
+            }
+            Then::Nothing => false,
+        };
+        if !is_last
+            || pending.resolver.is_waiting()
+            || key.len() + entry.payload().len() > KEPT_ENTRY_BYTES_MAX
+        {
             return;
         }
         let known = |tables: &Memtables| {
@@ -285,15 +310,9 @@ impl ShardCore {
 }
 
 impl Pending {
-    fn boxed(
-        version: Rc<Version>,
-        next: usize,
-        hash: u64,
-        resolver: Resolver,
-        keeps_at: Option<u64>,
-    ) -> Box<Self> {
+    fn boxed(version: Rc<Version>, next: usize, hash: u64, resolver: Resolver, then: Then) -> Box<Self> {
         let source = if resolver.is_waiting() { Source::Memtable } else { Source::Memory };
-        Box::new(Self { version, next, hash, resolver, source, keeps_at })
+        Box::new(Self { version, next, hash, resolver, source, then })
     }
 }
 

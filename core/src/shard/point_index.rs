@@ -24,6 +24,8 @@ const _: () = assert!(TAG_BITS + NUMBER_BITS + Place::TURN_BITS + POSITION_BITS 
 
 const TAG_SHIFT: u32 = u64::BITS - TAG_BITS;
 const NUMBER_SHIFT: u32 = POSITION_BITS + Place::TURN_BITS;
+/// A position that no block ever has.
+const NOWHERE: u32 = (1 << POSITION_BITS) - 2;
 /// Buckets to begin with.
 const BUCKETS_MIN: usize = 64;
 /// Keys per slot at which it grows.
@@ -54,8 +56,10 @@ pub(crate) struct PointIndex {
     /// Of the places.
     era: u32,
     taken: usize,
-    /// Since it last grew or thought of it: notes, slots whose block had left memory, and those whose block had not.
+    /// Since it last grew or thought of it: notes, those of them of keys whose block was not in memory, slots whose block had left it, and
+    /// slots whose block had not.
     noted: usize,
+    absent: usize,
     stale: usize,
     good: Cell<usize>,
 }
@@ -63,7 +67,16 @@ pub(crate) struct PointIndex {
 impl PointIndex {
     /// An empty one, which may grow to `bytes_max`.
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { buckets: Vec::new(), bytes_max, era: 0, taken: 0, noted: 0, stale: 0, good: Cell::new(0) }
+        Self {
+            buckets: Vec::new(),
+            bytes_max,
+            era: 0,
+            taken: 0,
+            noted: 0,
+            absent: 0,
+            stale: 0,
+            good: Cell::new(0),
+        }
     }
 
     /// Memory it takes.
@@ -99,7 +112,7 @@ impl PointIndex {
 
     /// Notes where the key of this hash is. Whether it took more memory for it.
     pub(crate) fn note(&mut self, hash: u64, spot: Spot) -> bool {
-        if spot.number >= 1 << NUMBER_BITS || spot.place.position() >= (1 << POSITION_BITS) - 1 {
+        if spot.number >= 1 << NUMBER_BITS || spot.place.position() > NOWHERE {
             return false;
         }
         if spot.place.era() != self.era {
@@ -116,9 +129,12 @@ impl PointIndex {
         let tag = tag_of(hash);
         let same = |slot: &u64| *slot != 0 && *slot >> TAG_SHIFT == tag;
         let free = bucket.0.iter().position(same).or_else(|| bucket.0.iter().position(|slot| *slot == 0));
-        // Of a full bucket the one that was put first goes.
+        // Of a full bucket the one that was put first goes, of those first that only say that a key was read.
         let at = free.unwrap_or_else(|| {
-            bucket.0.rotate_left(1);
+            let goes = bucket.0.iter().position(|slot| is_absent(*slot)).unwrap_or(0);
+            if let Some(from_there) = bucket.0.get_mut(goes..) {
+                from_there.rotate_left(1);
+            }
             SLOTS - 1
         });
         if let Some(slot) = bucket.0.get_mut(at) {
@@ -126,6 +142,13 @@ impl PointIndex {
             *slot = slot_of(tag, spot);
         }
         self.bytes() > bytes
+    }
+
+    /// Notes that the key of this hash was read and its block was not in memory: if it is read again before the slot is taken by another
+    /// key, it is found as one whose block has left. Whether it took more memory for it.
+    pub(crate) fn note_absent(&mut self, hash: u64, era: u32) -> bool {
+        self.absent += 1;
+        self.note(hash, Spot { place: Place::new(NOWHERE, 0, era), number: 0 })
     }
 
     /// Forgets the key of this hash: it is being written.
@@ -161,14 +184,17 @@ impl PointIndex {
             return;
         }
         let buckets = (self.buckets.len() * 2).max(BUCKETS_MIN);
-        let pays = self.stale <= self.noted / 4 || self.good.get() >= self.noted / 4;
-        if pays && buckets * size_of::<Bucket>() <= self.bytes_max {
+        let is_good = self.good.get() >= self.noted / 4;
+        let pays = is_good || self.stale <= self.noted / 4;
+        // What only says that a key was read is worth less memory than what says where it is.
+        let most = if is_good || self.absent <= self.noted / 2 { self.bytes_max } else { self.bytes_max / 4 };
+        if pays && buckets * size_of::<Bucket>() <= most {
             // The old ones are given back before the new ones are taken.
             self.buckets = Vec::new();
             self.buckets = vec![EMPTY; buckets];
             self.taken = 0;
         }
-        (self.noted, self.stale) = (0, 0);
+        (self.noted, self.absent, self.stale) = (0, 0, 0);
         self.good.set(0);
     }
 
@@ -192,6 +218,12 @@ const fn spot(slot: u64, era: u32) -> Spot {
     let turn = (slot >> POSITION_BITS & ((1 << Place::TURN_BITS) - 1)) as u16;
     let number = (slot >> NUMBER_SHIFT & ((1 << NUMBER_BITS) - 1)) as usize;
     Spot { place: Place::new(position, turn, era), number }
+}
+
+/// Whether it was put by [`PointIndex::note_absent`].
+#[inline]
+const fn is_absent(slot: u64) -> bool {
+    slot & ((1 << POSITION_BITS) - 1) == NOWHERE as u64 + 1
 }
 
 const fn slot_of(tag: u64, spot: Spot) -> u64 {
