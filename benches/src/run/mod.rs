@@ -49,7 +49,6 @@ pub(crate) use length::Length;
 pub(crate) use mix::Mix;
 pub(crate) use phase_name::PhaseName;
 pub(crate) use record::{version_of, write_key, write_value};
-pub(crate) use rng::Rng;
 pub(crate) use rng::{Rng, whole_part};
 use session::Session;
 use spec::Spec;
