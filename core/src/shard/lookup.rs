@@ -93,6 +93,8 @@ impl ShardCore {
         let mut resolver = Resolver::new();
         let at = view.map_or(u64::MAX, |view| view.at);
         let hash = filter::hash(key);
+        // On its way while the memtables are asked.
+        self.points.borrow().prefetch(hash);
         if view.is_none_or(|view| view.with_memtable) {
             let memtable = self.memtable.borrow();
             if let Some(base) = self.search_memtable(&memtable, (key, hash), at, &mut resolver)? {
