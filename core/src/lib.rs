@@ -84,7 +84,6 @@ mod verify;
 pub mod cli;
 
 pub use answer::{Answer, CompareOutcome, Source};
-pub use aquifer_cache::SsdMode;
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};

@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX, MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::merge_operator::MergeOperator;
-use aquifer_cache::SsdMode;
 use aquifer_io::BackendChoice;
 use std::fmt;
 use std::path::PathBuf;
@@ -69,8 +68,6 @@ pub struct Options {
     /// Folder for the SSD tier; created if absent, used by one engine at a time. Needed when `disk_bytes` is above 0. Everything
     /// in it may be lost at any time.
     pub local_dir: Option<PathBuf>,
-    /// What the SSD tier does when it is full.
-    pub disk_mode: SsdMode,
     /// Most bytes that may be written to the SSD tier in any 24 hours, for the wear of the device. 0 = no limit.
     pub disk_write_bytes_per_day: u64,
     /// Most bytes a second that may be written to the SSD tier, about. 0 = no limit.
@@ -107,7 +104,6 @@ impl Default for Options {
             memory_bytes: 256 * 1024 * 1024,
             disk_bytes: 0,
             local_dir: None,
-            disk_mode: SsdMode::BestEffort,
             disk_write_bytes_per_day: 0,
             disk_write_bytes_per_s: 0,
             io: BackendChoice::Auto,
@@ -132,7 +128,6 @@ impl fmt::Debug for Options {
             .field("memory_bytes", &self.memory_bytes)
             .field("disk_bytes", &self.disk_bytes)
             .field("local_dir", &self.local_dir)
-            .field("disk_mode", &self.disk_mode)
             .field("disk_write_bytes_per_day", &self.disk_write_bytes_per_day)
             .field("disk_write_bytes_per_s", &self.disk_write_bytes_per_s)
             .field("io", &self.io)

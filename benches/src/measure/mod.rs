@@ -3,5 +3,6 @@
 pub(crate) mod machine;
 pub(crate) mod meter;
 pub(crate) mod spread;
+pub(crate) mod thread_cpu;
 pub(crate) mod tool;
 pub(crate) mod turns;

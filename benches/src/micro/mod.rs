@@ -14,13 +14,11 @@ mod report;
 mod rmw;
 mod rounds;
 
-use std::io::Write;
-
 use crate::cli::MicroArgs;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::measure::machine::Machine;
-use crate::output::Output;
+use crate::output::{Output, publish};
 use crate::progress::Progress;
 use report::{Report, SCHEMA};
 
@@ -53,7 +51,7 @@ pub(crate) fn micro(args: &MicroArgs) -> Result<(), Failure> {
             futures_util::future::Either::Right(_) => Err(Failure::Interrupted),
         }
     })?;
-    publish(&report, json.as_ref())
+    publish(&report, &report::table(&report), json.as_ref())
 }
 
 async fn measure(args: &MicroArgs, chosen: &Chosen<'_>) -> Result<Report, Failure> {
@@ -75,26 +73,6 @@ async fn measure(args: &MicroArgs, chosen: &Chosen<'_>) -> Result<Report, Failur
         rounds: args.rounds,
         rows,
     })
-}
-
-fn publish(report: &Report, json: Option<&Output>) -> Result<(), Failure> {
-    if let Some(output) = json {
-        let mut text = serde_json::to_vec_pretty(report)
-            .map_err(|error| Failure::Other(format!("cannot encode the report: {error}")))?;
-        text.push(b'\n');
-        output.write(&text)?;
-    }
-    let text = format!("{}\n", report::table(report));
-    let written = if json.is_some_and(Output::is_stdout) {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    match written {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
-    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,13 @@
 //! Both sides in turn, on one thread, by that thread's own processor time.
 
-use std::time::Duration;
-
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::failure::Failure;
+use crate::measure::thread_cpu::thread_cpu;
 
 /// Nanoseconds an operation of the two sides, of one round.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pair {
     pub(super) ours_ns: f64,
     pub(super) theirs_ns: f64,
-}
-
-/// Processor time of this thread so far. Other programs may take the core in between, which does not count then.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
-    Duration::new(seconds.unwrap_or(0), nanoseconds.unwrap_or(0))
 }
 
 /// Nanoseconds of processor time that each of `operations` took.

@@ -13,18 +13,15 @@ mod sieve;
 mod tiny_lfu;
 mod trace;
 
-use std::io::Write;
-use std::time::Duration;
-
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::cli::PoliciesArgs;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::output::Output;
+use crate::measure::thread_cpu::thread_cpu;
+use crate::output::{Output, publish};
 use crate::progress::Progress;
 use trace::Trace;
 
@@ -66,24 +63,7 @@ pub(crate) fn policies(args: &PoliciesArgs) -> Result<(), Failure> {
     interrupt::watch()?;
     let json = args.json.as_deref().map(Output::new).transpose()?;
     let report = aquifer_io::block_on(measure(args))?;
-    if let Some(output) = &json {
-        let mut text = serde_json::to_vec_pretty(&report)
-            .map_err(|error| Failure::Other(format!("cannot encode the report: {error}")))?;
-        text.push(b'\n');
-        output.write(&text)?;
-    }
-    let text = format!("{}\n", table(&report));
-    let to_stderr = json.as_ref().is_some_and(Output::is_stdout);
-    let written = if to_stderr {
-        std::io::stderr().write_all(text.as_bytes())
-    } else {
-        std::io::stdout().write_all(text.as_bytes())
-    };
-    match written {
-        // Whoever closed the pipe has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Other(format!("cannot print the report: {error}"))),
-    }
+    publish(&report, &table(&report), json.as_ref())
 }
 
 async fn measure(args: &PoliciesArgs) -> Result<Report, Failure> {
@@ -154,13 +134,6 @@ fn cost_of_a_hit(trace: &Trace, policy: &mut dyn Policy) -> f64 {
         .collect();
     passes.sort_by(f64::total_cmp);
     passes.get(2).copied().unwrap_or(f64::NAN)
-}
-
-/// Processor time of this thread so far.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
-    Duration::new(seconds.unwrap_or(0), nanoseconds.unwrap_or(0))
 }
 
 fn table(report: &Report) -> String {

@@ -61,6 +61,8 @@ pub(crate) struct Memtables {
     first: usize,
     tables: Vec<Memtable>,
     bytes: usize,
+    /// Keys that were written.
+    keys: usize,
 }
 
 impl Memtables {
@@ -93,15 +95,16 @@ impl Memtables {
         let fresh = Memtable::default();
         self.bytes += fresh.bytes();
         let table = std::mem::replace(&mut self.tables[number], fresh);
-        let bytes = table.bytes();
+        let (bytes, keys) = (table.bytes(), table.len());
         self.bytes -= bytes;
-        Self { layout: self.layout, first: number, tables: vec![table], bytes }
+        self.keys -= keys;
+        Self { layout: self.layout, first: number, tables: vec![table], bytes, keys }
     }
 
     fn empty(layout: Layout) -> Self {
         let tables: Vec<_> = std::iter::repeat_with(Memtable::default).take(layout.parts).collect();
         let bytes = tables.iter().map(Memtable::bytes).sum();
-        Self { layout, first: 0, tables, bytes }
+        Self { layout, first: 0, tables, bytes, keys: 0 }
     }
 
     /// The parts of the whole over these parts: 1 if all are here.
@@ -112,9 +115,10 @@ impl Memtables {
     #[inline]
     fn change<T>(&mut self, key: &[u8], change: impl FnOnce(&mut Memtable) -> T) -> T {
         let table = &mut self.tables[self.layout.number(key)];
-        let before = table.bytes();
+        let (bytes, keys) = (table.bytes(), table.len());
         let outcome = change(table);
-        self.bytes = self.bytes + table.bytes() - before;
+        self.bytes = self.bytes + table.bytes() - bytes;
+        self.keys += table.len() - keys;
         outcome
     }
 
@@ -171,10 +175,10 @@ impl Memtables {
         self.tables.iter().map(move |table| table.cursor(at))
     }
 
-    /// The keys that were written, of one part: that of `key`.
+    /// Keys that were written.
     #[inline]
-    pub(crate) fn keys_beside(&self, key: &[u8]) -> usize {
-        self.of(key).map_or(0, Memtable::len)
+    pub(crate) const fn keys(&self) -> usize {
+        self.keys
     }
 
     /// See [`Memtable::has_range_deletions`].
@@ -241,7 +245,7 @@ mod tests {
         (0..100_u8).for_each(|key| put(&mut tables, 5, &[key], 2));
         let all = tables.bytes();
         let fullest = tables.take_fullest();
-        assert_eq!(fullest.of_whole(), 4);
+        assert_eq!((fullest.of_whole(), fullest.keys(), tables.keys()), (4, 101, 6));
         assert_eq!(tables.bytes() + fullest.bytes(), all + Memtable::default().bytes());
         let key = engine_key(5, &[7]).unwrap();
         assert!(fullest.of(&key).unwrap().get(&key, u64::MAX).is_some());

@@ -207,7 +207,7 @@ impl ShardCore {
         let sequence = self.write_sequence.get() + 1;
         let held = self.snapshots.newest();
         let mut memtable = self.memtable.borrow_mut();
-        let keys = memtable.keys_beside(key);
+        let keys = memtable.keys();
         match write {
             Write::Put { value, expiry } => {
                 let entry = Entry { op: Op::Put(value), expires_ms: expiry.at_ms(now_ms)? };
@@ -222,7 +222,7 @@ impl ShardCore {
             }
             Write::DeleteRange { to } => memtable.delete_range(key, to, sequence, held),
         }
-        if memtable.keys_beside(key) > keys {
+        if memtable.keys() > keys {
             self.points.borrow_mut().forget(filter::hash(key));
         }
         self.write_sequence.set(sequence);

@@ -156,22 +156,9 @@ impl ShardCore {
         Some(head)
     }
 
-    /// The meta of a partition, if it is in memory.
+    /// The meta of the partition at `position`, if it is in memory. Mostly without a search: the segment remembers where it was.
     #[inline]
     pub(crate) fn partition_now(
-        &self,
-        segment: &Segment,
-        handle: &PartitionHandle,
-    ) -> Option<Rc<PartitionMeta>> {
-        match self.cache.get(Class::Meta, &partition_key(segment, handle)) {
-            Some(CachedBlock::Partition(meta)) => Some(meta),
-            _ => None,
-        }
-    }
-
-    /// The same, mostly without a search: the segment remembers where the meta of the partition at `position` was.
-    #[inline]
-    pub(crate) fn partition_at_now(
         &self,
         segment: &Segment,
         head: &SegmentHead,

@@ -176,8 +176,11 @@ impl ShardCore {
     /// is on its way the others are asked for. Changes nothing but the time that the lookups take, which follow at once.
     pub(crate) fn look_ahead(&self, keys: &[Box<[u8]>]) {
         debug_assert!(keys.len() <= LOOK_AHEAD_KEYS);
-        let mut hashes = [0u64; LOOK_AHEAD_KEYS];
         let points = self.points.borrow();
+        if points.bytes() == 0 {
+            return;
+        }
+        let mut hashes = [0u64; LOOK_AHEAD_KEYS];
         for (hash, key) in hashes.iter_mut().zip(keys) {
             *hash = filter::hash(key);
             points.prefetch(*hash);
@@ -266,9 +269,8 @@ impl ShardCore {
     /// The one block of a segment that may hold the key, if memory can tell.
     #[inline]
     fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
-        let Some(position) = head.seek(key) else { return InMemory::Nothing };
-        let Some(partition) = head.partition(position) else { return InMemory::Nothing };
-        let Some(meta) = self.partition_at_now(segment, head, position, &partition) else {
+        let Some((position, partition)) = partition_of(head, key) else { return InMemory::Nothing };
+        let Some(meta) = self.partition_now(segment, head, position, &partition) else {
             return InMemory::Missing;
         };
         let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
@@ -324,9 +326,10 @@ pub(super) fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segmen
     run.find(key).filter(|segment| segment.entry.groups.contains(&group))
 }
 
-/// The one partition that may hold the key.
-pub(super) fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<PartitionHandle> {
-    head.partition(head.seek(key)?)
+/// The one partition that may hold the key, and its position.
+pub(super) fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<(usize, PartitionHandle)> {
+    let position = head.seek(key)?;
+    Some((position, head.partition(position)?))
 }
 
 /// The one block that may hold the key, if the filter lets it pass.

@@ -142,7 +142,6 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         disk_path,
         write_buffer_bytes: budget.write_buffer_bytes,
         store: shared.store,
-        mode: options.disk_mode,
         disk_write_bytes_per_day: budget.disk_write_bytes_per_day,
         disk_write_bytes_per_s: budget.disk_write_bytes_per_s,
         ..CacheOptions::default()

@@ -30,7 +30,7 @@ impl ShardCore {
         let mut batch = MultiGet { answers: Vec::with_capacity(keys.len()), waits: Vec::new() };
         let mut keys = keys.into_iter();
         for at in 0..keys.len() {
-            if at % LOOK_AHEAD_KEYS == 0 {
+            if view.is_none() && at % LOOK_AHEAD_KEYS == 0 {
                 let next = keys.as_slice();
                 self.look_ahead(next.get(..LOOK_AHEAD_KEYS).unwrap_or(next));
             }

@@ -106,7 +106,7 @@ impl ReadAhead {
         let Under { core, segment, .. } = under;
         let opening = match opening {
             Some(opening @ (Opening::Asked(..) | Opening::Open(_))) => opening,
-            Some(Opening::Failed) | None => open_now(under, handle).unwrap_or_else(|| {
+            Some(Opening::Failed) | None => open_now(under, position, handle).unwrap_or_else(|| {
                 let with_data = u64::from(handle.bytes()) <= core.cache.request_bytes(Tier::Remote);
                 Opening::Asked(handle, core.ask_partition(segment, handle, with_data, Asking::default()))
             }),
@@ -248,7 +248,7 @@ impl ReadAhead {
             return opening.open(segment);
         }
         let handle = head.partition(position)?;
-        let mut opening = open_now(under, handle).unwrap_or_else(|| {
+        let mut opening = open_now(under, position, handle).unwrap_or_else(|| {
             let with_data = u64::from(handle.bytes()) <= core.cache.request_bytes(Tier::Remote).max(bytes);
             Opening::Asked(handle, core.ask_partition(segment, handle, with_data, AHEAD))
         });
@@ -278,7 +278,7 @@ impl Opening {
     }
 }
 
-fn open_now(under: Under<'_>, handle: PartitionHandle) -> Option<Opening> {
-    let meta = under.core.partition_now(under.segment, &handle)?;
+fn open_now(under: Under<'_>, position: usize, handle: PartitionHandle) -> Option<Opening> {
+    let meta = under.core.partition_now(under.segment, under.head, position, &handle)?;
     Some(Opening::Open(Opened { handle, meta, along: PartitionData::default() }))
 }

@@ -78,7 +78,7 @@ impl ShardCore {
             let Some(last) = head.seek(to) else { continue };
             for position in head.seek(from).unwrap_or(0)..=last {
                 let Some(handle) = head.partition(position) else { break };
-                let Some(meta) = self.partition_now(segment, &handle) else { continue };
+                let Some(meta) = self.partition_now(segment, &head, position, &handle) else { continue };
                 let Some(last) = meta.seek(to) else { continue };
                 for position in meta.seek(from).unwrap_or(0)..=last {
                     let Some(block) = meta.block(position, handle.offset) else { break };

@@ -181,8 +181,11 @@ impl ShardCore {
                 return Ok(None);
             };
             search.saw(tier);
-            if let Some(partition) = partition_of(&head, key) {
-                let meta = || Some((self.partition_now(segment, &partition)?, PartitionData::default()));
+            if let Some((position, partition)) = partition_of(&head, key) {
+                let meta = || {
+                    let meta = self.partition_now(segment, &head, position, &partition)?;
+                    Some((meta, PartitionData::default()))
+                };
                 let Some(((meta, along), tier)) = search.current.meta.known(meta) else {
                     self.need_metas(key, search, needs);
                     return Ok(None);
@@ -244,9 +247,9 @@ impl ShardCore {
                 self.need_head(run, &segment, search, needs);
                 continue;
             };
-            if let Some(handle) = partition_of(&head, key)
+            if let Some((position, handle)) = partition_of(&head, key)
                 && hand.meta.is_open(run == next)
-                && self.partition_now(&segment, &handle).is_none()
+                && self.partition_now(&segment, &head, position, &handle).is_none()
             {
                 missing.push((run, handle));
             }
@@ -277,8 +280,11 @@ impl ShardCore {
         for (run, segment) in search.segments(key).into_iter().take(runs_max) {
             let hand = search.of_run(run);
             let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else { return };
-            if let Some(partition) = partition_of(&head, key) {
-                let meta = || Some((self.partition_now(&segment, &partition)?, PartitionData::default()));
+            if let Some((position, partition)) = partition_of(&head, key) {
+                let meta = || {
+                    let meta = self.partition_now(&segment, &head, position, &partition)?;
+                    Some((meta, PartitionData::default()))
+                };
                 let Some(((meta, along), _)) = hand.meta.known(meta) else { return };
                 if let Some(handle) = candidate(&meta, &partition, key, hash) {
                     let is_missing = run == next
