@@ -5,12 +5,22 @@ mod common;
 
 use aquifer::{Engine, MultiGetOptions, Reader, ReaderOptions, Source};
 use aquifer_remote::{Operation, Remote, metered};
+use common::faults::{Fault, Faulty};
+use futures_channel::mpsc;
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use std::sync::Arc;
 
 const KEYS: u32 = 5_000;
 
 fn key(n: u32) -> Vec<u8> {
     format!("key-{n:05}").into_bytes()
+}
+
+/// Of a hundred bytes that do not compress.
+fn value(n: u32) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(u64::from(n));
+    std::iter::repeat_with(|| random.u8(..)).take(100).collect()
 }
 
 /// One segment of many partitions.
@@ -78,10 +88,6 @@ fn hot_keys_stay_in_memory_though_their_blocks_do_not_fit() {
     aquifer::block_on(async {
         let engine = Engine::open(Arc::clone(&remote), options()).await.unwrap();
         let client = engine.client();
-        let value = |n: u32| {
-            let mut random = fastrand::Rng::with_seed(u64::from(n));
-            std::iter::repeat_with(|| random.u8(..)).take(100).collect::<Vec<u8>>()
-        };
         for n in 0..HOT * STEP {
             client.put(&key(n), &value(n)).await.unwrap();
         }
@@ -115,6 +121,67 @@ fn hot_keys_stay_in_memory_though_their_blocks_do_not_fit() {
         for hot in 0..HOT {
             assert_eq!(client.get(&key(hot * STEP)).await.unwrap().as_deref(), Some(&b"new"[..]));
         }
+        engine.close().await.unwrap();
+    });
+}
+
+/// A read that finds a key's entry after the key was written must not leave that entry where later reads look first, whether the write is
+/// still in a memtable by then or in a segment already.
+#[test]
+fn an_entry_that_was_read_before_a_write_and_came_after_it_is_not_kept() {
+    const HOT: u32 = 10;
+    const STEP: u32 = 6_000;
+    let remote = Faulty::new(common::memory());
+    let options = aquifer::Options { memory_bytes: 4 << 20, ..common::small(1) };
+    aquifer::block_on(async {
+        let engine = Engine::open(Arc::clone(&remote) as Arc<dyn Remote>, options).await.unwrap();
+        let client = engine.client();
+        for n in 0..HOT * STEP {
+            client.put(&key(n), &value(n)).await.unwrap();
+        }
+        client.checkpoint(Vec::new()).await.unwrap();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut held = 0;
+        for hot in 0..HOT {
+            let key_hot = key(hot * STEP);
+            // Read before, and its block has left memory since.
+            for _ in 0..2 {
+                assert_eq!(client.get(&key_hot).await.unwrap().as_deref(), Some(&*value(hot * STEP)));
+                for _ in 0..1_500 {
+                    let n = random.u32(..HOT * STEP);
+                    client.get(&key(n)).await.unwrap();
+                }
+            }
+            let (arrived, mut arrivals) = mpsc::unbounded();
+            remote.set(move |operation, _| {
+                if operation != "get_range" {
+                    return Fault::None;
+                }
+                drop(arrived.unbounded_send(()));
+                Fault::Held
+            });
+            let read = match select(client.get(&key_hot), arrivals.next()).await {
+                Either::Left(_) => {
+                    // Its block was still there.
+                    remote.set(|_, _| Fault::None);
+                    continue;
+                }
+                Either::Right((_, read)) => read,
+            };
+            held += 1;
+            client.put(&key_hot, b"new").await.unwrap();
+            if hot % 2 == 0 {
+                client.checkpoint(Vec::new()).await.unwrap();
+            }
+            remote.set(|_, _| Fault::None);
+            remote.release();
+            assert_eq!(read.await.unwrap().as_deref(), Some(&*value(hot * STEP)), "it was asked for before");
+            client.checkpoint(Vec::new()).await.unwrap();
+            for _ in 0..2 {
+                assert_eq!(client.get(&key_hot).await.unwrap().as_deref(), Some(&b"new"[..]), "key {hot}");
+            }
+        }
+        assert!(held > HOT / 2, "{held}");
         engine.close().await.unwrap();
     });
 }

@@ -5,6 +5,7 @@ use aquifer_remote::{
     RemoteFuture, Upload,
 };
 use bytes::Bytes;
+use futures_channel::oneshot;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,8 @@ pub enum Fault {
     Dead,
     /// It is applied, but whoever asked is dead by then.
     DeadAfter,
+    /// Its answer comes when [`Faulty::release`] is called.
+    Held,
 }
 
 type Decide = Box<dyn FnMut(&'static str, &str) -> Fault + Send>;
@@ -28,6 +31,7 @@ type Decide = Box<dyn FnMut(&'static str, &str) -> Fault + Send>;
 pub struct Faulty {
     inner: Arc<dyn Remote>,
     decide: Mutex<Decide>,
+    held: Mutex<Vec<oneshot::Sender<()>>>,
 }
 
 impl fmt::Debug for Faulty {
@@ -38,12 +42,17 @@ impl fmt::Debug for Faulty {
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Remote>) -> Arc<Self> {
-        Arc::new(Self { inner, decide: Mutex::new(Box::new(|_, _| Fault::None)) })
+        Arc::new(Self { inner, decide: Mutex::new(Box::new(|_, _| Fault::None)), held: Mutex::default() })
     }
 
     /// From now on `decide(operation, object)` says what becomes of each request.
     pub fn set(&self, decide: impl FnMut(&'static str, &str) -> Fault + Send + 'static) {
         *self.decide.lock().unwrap() = Box::new(decide);
+    }
+
+    /// Lets the answers of all go that are held.
+    pub fn release(&self) {
+        self.held.lock().unwrap().clear();
     }
 
     fn run<T: Send + 'static>(
@@ -69,6 +78,16 @@ impl Faulty {
                 Box::pin(async move {
                     drop(request.await);
                     std::future::pending().await
+                })
+            }
+            Fault::Held => {
+                let (held, released) = oneshot::channel();
+                self.held.lock().unwrap().push(held);
+                let request = request(&self.inner);
+                Box::pin(async move {
+                    let answer = request.await;
+                    let _ = released.await;
+                    answer
                 })
             }
             Fault::AnswerLost => {
