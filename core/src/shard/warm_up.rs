@@ -33,8 +33,8 @@ const IN_HAND_PART: usize = 32;
 const HEADS_AT_ONCE: usize = 64;
 /// Blocks taken in between two chances for reads to run: a decoding of some microseconds each.
 const BLOCKS_A_SLICE: usize = 8;
-/// With less room than this for blocks in memory there is none.
-const ROOM_BYTES_MIN: usize = 16 * 1024;
+/// With less room than this for blocks in memory there is none: the index of keys and the counts of reads grow beside them, in steps of 64 KiB.
+const ROOM_BYTES_MIN: usize = 96 * 1024;
 
 const ASKING: Asking = Asking { reads: ReadClass::WarmUp, in_batch: 0 };
 
