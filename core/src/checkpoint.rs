@@ -21,7 +21,6 @@ use aquifer_io::Instant;
 use aquifer_remote::Content;
 use bytes::Bytes;
 use futures_channel::oneshot;
-use futures_util::future::{Either, select};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -145,17 +144,14 @@ async fn hot_list(
     parts: Vec<oneshot::Receiver<HotSegments<SegmentId>>>,
     segments: &[SegmentEntry],
 ) -> Vec<u8> {
-    let mut last = std::pin::pin!(aquifer_io::sleep(Duration::from_millis(HOT_LIST_WAIT_MS)));
+    let wait = Duration::from_millis(HOT_LIST_WAIT_MS);
     let mut used: HashMap<SegmentId, Vec<HotPartition>> = HashMap::new();
-    for mut part in parts {
-        let came = match part.try_recv() {
-            Ok(None) => match select(part, last.as_mut()).await {
-                Either::Left((came, _)) => came.ok(),
-                Either::Right(_) => continue,
-            },
-            came => came.ok().flatten(),
-        };
-        for listed in came.into_iter().flatten() {
+    let began = aquifer_io::now();
+    for part in parts {
+        // What is there already is taken, however late it is.
+        let left = wait.saturating_sub(aquifer_io::now().duration_since(began));
+        let Ok(Ok(came)) = aquifer_io::timeout(left, part).await else { continue };
+        for listed in came {
             used.entry(listed.segment).or_default().extend(listed.partitions);
         }
     }

@@ -310,3 +310,39 @@ fn errors_end_the_warm_up_and_nothing_else() {
         engine.close().await.unwrap();
     });
 }
+
+/// The hottest keys of a small cache are kept by themselves, apart from their blocks: the list names these blocks all the same, long after
+/// anybody has read one.
+#[test]
+fn blocks_of_entries_that_are_kept_by_themselves_are_listed() {
+    simulated(FAST, async |dfs| {
+        store(&dfs, 1).await;
+        let engine = Engine::open(dfs.remote(), options(1, 4)).await.unwrap();
+        let client = engine.client();
+        warmed(&client).await;
+        let hottest: Vec<u64> = hot().into_iter().step_by(40).collect();
+        // Others in between push the blocks of the hottest keys out.
+        for round in 0..12 {
+            check_all(&client, &hottest).await;
+            let others: Vec<u64> = (0..1_500).map(|n| (n * 13 + round * 1_511) % KEYS).collect();
+            check_all(&client, &others).await;
+            check_all(&client, &hottest).await;
+        }
+        // Longer than what is counted of loads.
+        for _ in 0..8 {
+            aquifer_io::sleep(Duration::from_secs(15 * 60)).await;
+            check_all(&client, &hottest).await;
+        }
+        let checkpoint = client.checkpoint(Vec::new()).await.unwrap();
+        assert!(checkpoint.hot_extents > 0, "{checkpoint:?}");
+        engine.close().await.unwrap();
+        let engine = Engine::open(dfs.remote(), options(1, 64)).await.unwrap();
+        let client = engine.client();
+        warmed(&client).await;
+        let before = dfs.requests();
+        check_all(&client, &hottest).await;
+        let requests = dfs.requests() - before;
+        assert!(requests * 10 <= hottest.len() as u64, "{requests} requests for {} keys", hottest.len());
+        engine.close().await.unwrap();
+    });
+}

@@ -119,7 +119,9 @@ fn gather_hot(core: &Rc<ShardCore>) -> oneshot::Receiver<HotSegments<SegmentId>>
         let core = Rc::clone(core);
         drop(aquifer_io::spawn_local(async move {
             let bytes_max = HOT_LIST_BYTES_MAX / core.shared.route.shards();
-            drop(gathered.send(core.gather_hot(bytes_max).await));
+            if gathered.send(core.gather_hot(bytes_max).await).is_err() {
+                core.gathered.borrow_mut().is_late = true;
+            }
         }));
     }
     hot

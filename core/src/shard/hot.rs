@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Entries looked at between two chances for reads to run.
-const ENTRIES_A_SLICE: usize = 128;
+const ENTRIES_A_SLICE: usize = 512;
 
 /// Gathering takes one part in so many of the shard's time, at most: checkpoints that follow each other faster name what the one before named.
 const TIME_PART: u32 = 32;
@@ -33,6 +33,8 @@ pub(crate) struct Gathered {
     list: HotSegments<SegmentId>,
     /// From when on the next one is worth its time.
     next: Option<aquifer_io::Instant>,
+    /// It came too late for its checkpoint: the next one takes it.
+    pub(super) is_late: bool,
 }
 
 /// What was found in use, by segment (its place in the version, newest first).
@@ -130,8 +132,12 @@ impl ShardCore {
     /// This shard's part of the hot list, of at most `bytes_max`. In slices.
     pub(crate) async fn gather_hot(&self, bytes_max: usize) -> HotSegments<SegmentId> {
         let began = aquifer_io::now();
-        if self.gathered.borrow().next.is_some_and(|next| began < next) {
-            return self.gathered.borrow().list.clone();
+        {
+            let mut gathered = self.gathered.borrow_mut();
+            let was_late = std::mem::take(&mut gathered.is_late);
+            if was_late || gathered.next.is_some_and(|next| began < next) {
+                return gathered.list.clone();
+            }
         }
         let mut found = Found::new(&self.version());
         self.find_counted(&mut found).await;
@@ -142,7 +148,7 @@ impl ShardCore {
         hot::cut(&mut list, bytes_max);
         let took = aquifer_io::now().duration_since(began);
         let next = (took > Duration::ZERO).then(|| aquifer_io::now() + took * TIME_PART);
-        *self.gathered.borrow_mut() = Gathered { list: list.clone(), next };
+        *self.gathered.borrow_mut() = Gathered { list: list.clone(), next, is_late: false };
         list
     }
 
