@@ -2,12 +2,12 @@
 
 use crate::error::{CacheError, PinError};
 use crate::flight::{Flights, Load};
-use crate::key::{CacheKey, Class, Tier};
+use crate::key::{CacheKey, Class, ReadClass, Tier};
 use crate::memory::{EvictedOf, Memory};
 use crate::options::CacheOptions;
 use crate::place::Place;
 use crate::plan::{self, Ask, Decode, ObjectReader, Plan, Want};
-use crate::ssd::{Origin, Rejection, Source, Ssd};
+use crate::ssd::{Origin, Rejection, Source, Ssd, WhenSpent};
 use crate::stats::{CacheStats, LoadStats};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -50,18 +50,18 @@ impl Written {
         match self {
             Self::Flushed => Source { origin: Origin::Flushed, is_hot: false },
             Self::Compacted { is_hot } => Source { origin: Origin::Compacted, is_hot },
-            Self::Ahead => Source { origin: Origin::Ahead, is_hot: true },
+            Self::Ahead => Source::AHEAD,
         }
     }
 }
 
 /// The cache of one shard. See the [crate] for the picture and the invariants.
 pub struct Cache<V: Cached> {
-    inner: Rc<Inner<V>>,
+    pub(crate) inner: Rc<Inner<V>>,
 }
 
 pub(crate) struct Inner<V: Cached> {
-    memory: RefCell<Memory<V>>,
+    pub(crate) memory: RefCell<Memory<V>>,
     pub(crate) ssd: Ssd,
     has_no_path: bool,
     flights: Rc<Flights<V>>,
@@ -173,6 +173,9 @@ impl<V: Cached> Cache<V> {
         let inner = &self.inner;
         if let Some(flight) = inner.flights.find(&ask.key) {
             inner.count(|loads| loads.shared += 1);
+            if ask.reads != ReadClass::WarmUp {
+                flight.is_wanted.set(true);
+            }
             if ask.reads < flight.reads.get() && !flight.has_left.get() {
                 // It waits in line behind others of its class: this one is more urgent. Whichever is served first serves both.
                 flight.reads.set(ask.reads);
@@ -184,7 +187,10 @@ impl<V: Cached> Cache<V> {
         if let Some(raw) = inner.ssd.get_buffered(ask.class, &ask.key) {
             match decode(&raw) {
                 Ok(value) => {
-                    inner.keep(ask.class, ask.key, value.clone());
+                    match ask.reads {
+                        ReadClass::WarmUp => drop(inner.keep_ahead(ask.class, ask.key, value.clone())),
+                        _ => inner.keep(ask.class, ask.key, value.clone()),
+                    }
                     return Load::ready(Ok(value), Tier::Ssd);
                 }
                 Err(_) => inner.ssd.remove_bad(&ask.key),
@@ -259,11 +265,12 @@ impl<V: Cached> Cache<V> {
     /// # Errors
     /// [`PinError`]: what the tier cannot take, whatever is waited for.
     pub async fn pin(&self, class: Class, key: CacheKey, raw: &[u8]) -> Result<(), PinError> {
-        let source = Source { origin: Origin::Ahead, is_hot: true };
-        self.inner.ssd.admit(class, &key, raw, source).await.map_err(|rejection| match rejection {
-            Rejection::TooLarge => PinError::TooLarge { bytes: raw.len() },
-            Rejection::Off => PinError::Off { reason: self.inner.ssd.stats().off_reason },
-            _ => PinError::Full { file_bytes: self.inner.ssd.stats().file_bytes },
+        self.inner.ssd.admit(class, &key, raw, Source::AHEAD, WhenSpent::Wait).await.map_err(|rejection| {
+            match rejection {
+                Rejection::TooLarge => PinError::TooLarge { bytes: raw.len() },
+                Rejection::Off => PinError::Off { reason: self.inner.ssd.stats().off_reason },
+                _ => PinError::Full { file_bytes: self.inner.ssd.stats().file_bytes },
+            }
         })
     }
 

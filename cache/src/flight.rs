@@ -33,6 +33,8 @@ pub(crate) struct Flight<V: Cached> {
     pub(crate) tier: Cell<Tier>,
     /// The most urgent of those who wait.
     pub(crate) reads: Cell<ReadClass>,
+    /// Somebody wants the block now: it was not fetched only because it was in use elsewhere.
+    pub(crate) is_wanted: Cell<bool>,
     /// It has left the plan's queues.
     pub(crate) has_left: Cell<bool>,
     /// Wants that may still carry it out.
@@ -70,6 +72,7 @@ impl<V: Cached> Flight<V> {
             state: RefCell::new(state),
             tier: Cell::new(Tier::Ssd),
             reads: Cell::new(reads),
+            is_wanted: Cell::new(reads != ReadClass::WarmUp),
             has_left: Cell::new(false),
             tickets: Cell::new(0),
         })

@@ -31,6 +31,7 @@
 //! * The SSD tier goes on with what an earlier process left in its file, however that ended. What cannot be proved is dropped.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod cache;
 mod error;
 mod flight;

@@ -420,3 +420,45 @@ fn a_scan_does_not_evict_the_hot_set() {
         assert_eq!(cache.stats().plan.remote[ReadClass::ReadAhead as usize].blocks, 5_000);
     });
 }
+
+/// Memory of a cache that holds about ten blocks, and no more of what is fetched ahead: nothing is pushed out for it. Who asks for a
+/// block that is on its way has it kept as any other.
+#[test]
+fn what_is_fetched_ahead_takes_free_room_only_unless_somebody_asks_for_it() {
+    on_each_backend(|_| async {
+        let cache = cache_of(10 * 4500).await;
+        let object = Object::new();
+        let ahead = |block: u64| Ask { reads: ReadClass::WarmUp, ..ask(block) };
+        for block in 0..40 {
+            object.ask(&cache, ahead(block)).await.unwrap();
+        }
+        let stats = cache.stats().memory.data;
+        assert!((8..=10).contains(&stats.entries) && stats.evictions == 0, "{stats:?}");
+        assert!((0..8).all(|block| cache.holds(Class::Data, &ask(block).key)));
+        assert!(cache.room_bytes(Class::Data) < 4500);
+        // They are among those that have returned.
+        let mut seen = 0;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = cache.look_over_memory(Class::Data, from, 3, |key, heat, _| {
+                assert!(key.offset < 10 * u64::from(BLOCK_BYTES) && heat == 2, "{key:?} {heat}");
+                seen += 1;
+            });
+        }
+        assert_eq!(seen, stats.entries);
+        object.is_shut.set(true);
+        let (warming, wanted) = (object.ask(&cache, ahead(100)), object.ask(&cache, ahead(102)));
+        yield_now().await;
+        let asked = object.load(&cache, 102);
+        object.is_shut.set(false);
+        join_all([warming, wanted, asked]).await.into_iter().for_each(|block| drop(block.unwrap()));
+        assert!(!cache.holds(Class::Data, &ask(100).key) && cache.holds(Class::Data, &ask(102).key));
+        // Without any memory there is room for nothing, and a block comes all the same.
+        cache.set_memory_bytes(0);
+        assert_eq!((cache.room_bytes(Class::Data), cache.ssd_room_bytes()), (0, 0));
+        object.ask(&cache, ahead(7)).await.unwrap();
+        let key = CacheKey { object: 7, offset: 0, bytes: 4 };
+        let kept = cache.keep_ahead(&Ask::new(Class::Data, key), Block(Rc::from([0; 4])));
+        assert!(!kept && !cache.offer_ahead(Class::Data, key, &[0; 4]).await);
+    });
+}

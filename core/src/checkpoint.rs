@@ -9,16 +9,19 @@
 //! no manifest names are garbage, never data. The swap is one put-if-absent. Segments flushed between checkpoints enter a
 //! manifest with the next checkpoint only, so that a restore finds a checkpoint, whole, and nothing newer.
 
-use crate::engine::Shared;
+use crate::engine::{Shared, hot_extents};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{CHECKPOINT_TRIES, UPLOAD_PAUSE_MS};
+use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_PAUSE_MS};
 use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::hot::{self, HotPartition, HotSegment, HotSegments};
 use crate::manifest::store::Swap;
 use crate::name;
+use crate::version::{SegmentId, id_of};
 use aquifer_io::Instant;
 use aquifer_remote::Content;
 use bytes::Bytes;
 use futures_channel::oneshot;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,6 +38,8 @@ pub struct CheckpointInfo {
     pub metadata: Vec<u8>,
     /// Segments that it names.
     pub segments: usize,
+    /// Extents that it lists as in use, for the warm-up of a restore: [`crate::Options::warm_up`].
+    pub hot_extents: u64,
     /// Bytes uploaded for it between barrier and commit, manifest included.
     pub uploaded_bytes: u64,
     /// From the call to the commit.
@@ -50,6 +55,8 @@ pub(crate) struct BarrierPart {
     pub(crate) freeze: Duration,
     /// What the barrier froze, if anything.
     pub(crate) fresh: Option<FreshSegment>,
+    /// What of the shard is in use. Dropped: it does not say.
+    pub(crate) hot: oneshot::Receiver<HotSegments<SegmentId>>,
 }
 
 /// A segment that waits for its place in the pack.
@@ -85,16 +92,21 @@ async fn attempt(
     let mut barrier = Duration::ZERO;
     let mut segments = Vec::new();
     let mut fresh = Vec::new();
+    let mut hot = Vec::new();
     for part in parts {
         // A part is lost when its shard cannot flush any more, or ends.
         let part = part.await.map_err(|_| shared.failure().unwrap_or_else(Error::closed))?;
         barrier = barrier.max(part.freeze);
         segments.extend(part.segments);
         fresh.extend(part.fresh);
+        hot.push(part.hot);
     }
     let mut uploaded_bytes = upload_pack(shared, fresh, &mut segments).await?;
-    let manifest = swap(shared, metadata, segments, &mut uploaded_bytes).await?;
+    let segments = joined(segments);
+    let hot = hot_list(hot, &segments).await;
+    let manifest = swap(shared, metadata, (segments, hot), &mut uploaded_bytes).await?;
     Ok(CheckpointInfo {
+        hot_extents: hot_extents(&manifest),
         id: manifest.number,
         epoch: manifest.epoch,
         segments: manifest.segments.len(),
@@ -126,6 +138,45 @@ async fn upload_pack(
     Ok(offset)
 }
 
+/// The shards' parts of the hot list as one, for a manifest that names these segments. They were gathered while the pack was made and
+/// uploaded; a part that is not there soon after goes unlisted.
+async fn hot_list(
+    parts: Vec<oneshot::Receiver<HotSegments<SegmentId>>>,
+    segments: &[SegmentEntry],
+) -> Vec<u8> {
+    let wait = Duration::from_millis(HOT_LIST_WAIT_MS);
+    let mut used: HashMap<SegmentId, Vec<HotPartition>> = HashMap::new();
+    let began = aquifer_io::now();
+    for part in parts {
+        // What is there already is taken, however late it is.
+        let left = wait.saturating_sub(aquifer_io::now().duration_since(began));
+        let Ok(Ok(came)) = aquifer_io::timeout(left, part).await else { continue };
+        for listed in came {
+            used.entry(listed.segment).or_default().extend(listed.partitions);
+        }
+    }
+    if used.is_empty() {
+        return Vec::new();
+    }
+    let mut list = Vec::with_capacity(used.len());
+    for (segment, entry) in (0..).zip(segments) {
+        if let Some(mut partitions) = used.remove(&id_of(entry)) {
+            // A partition at the border of two shards may be in use by both.
+            partitions.sort_unstable();
+            partitions.dedup_by(|next, kept| {
+                let is_same = next.position == kept.position;
+                if is_same {
+                    (kept.rank, kept.blocks) = (kept.rank.max(next.rank), kept.blocks | next.blocks);
+                }
+                is_same
+            });
+            list.push(HotSegment { segment, partitions });
+        }
+    }
+    hot::cut(&mut list, HOT_LIST_BYTES_MAX);
+    hot::encode(&list)
+}
+
 async fn retried<T>(mut put: impl FnMut() -> aquifer_remote::RemoteFuture<T>) -> Result<T> {
     let mut pause_ms = UPLOAD_PAUSE_MS.0;
     let mut tries = 0;
@@ -145,10 +196,9 @@ async fn retried<T>(mut put: impl FnMut() -> aquifer_remote::RemoteFuture<T>) ->
 async fn swap(
     shared: &Shared,
     metadata: Vec<u8>,
-    segments: Vec<SegmentEntry>,
+    (segments, hot): (Vec<SegmentEntry>, Vec<u8>),
     uploaded_bytes: &mut u64,
 ) -> Result<Manifest> {
-    let segments = joined(segments);
     let mut tries = 0;
     let mut pause_ms = UPLOAD_PAUSE_MS.0;
     loop {
@@ -161,6 +211,7 @@ async fn swap(
             sequence_next: shared.sequence_next.load(Ordering::Acquire),
             segments: segments.clone(),
             metadata: metadata.clone(),
+            hot: hot.clone(),
             ..current.clone()
         };
         tries += 1;

@@ -79,6 +79,20 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..end)?.try_into().ok().map(u32::from_le_bytes)
 }
 
+/// The first of `count` positions of which `is_before` does not hold; it holds of all before it, and of none behind.
+pub(crate) fn partition_point(count: usize, is_before: impl Fn(usize) -> bool) -> usize {
+    let (mut from, mut to) = (0, count);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if is_before(middle) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    from
+}
+
 /// How many bytes two keys begin with alike.
 #[inline]
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {

@@ -7,11 +7,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
 use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::hot::{self, HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
 use crate::options::{LevelFormats, Options, ShardBudget, TtlTime};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
+use crate::version::{self, SegmentId};
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
 use futures_channel::oneshot;
@@ -224,6 +226,7 @@ impl Engine {
         let mailboxes =
             (0..route.shards()).map(|_| Arc::new(Mailbox::new(budget.mailbox_bytes_max / 2))).collect();
         let segments = manifest.segments.clone();
+        let hot = Arc::new(if options.warm_up { listed(&manifest) } else { Vec::new() });
         let shared = Arc::new(Shared {
             remote,
             manifests,
@@ -254,7 +257,7 @@ impl Engine {
             _local_dir: ground.local_dir,
         };
         // On an error the half-started engine is dropped, which ends the shards that run.
-        engine.start(options, budget, &segments).await?;
+        engine.start(options, budget, &segments, &hot).await?;
         Ok(engine)
     }
 
@@ -263,6 +266,7 @@ impl Engine {
         options: &Options,
         budget: ShardBudget,
         segments: &[SegmentEntry],
+        hot: &Arc<HotSegments<SegmentId>>,
     ) -> Result<()> {
         let cores = aquifer_io::cores_available();
         let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
@@ -282,6 +286,7 @@ impl Engine {
                 options: options.clone(),
                 budget,
                 segments: clipped(segments, &self.shared.route.groups(id)),
+                hot: Arc::clone(hot),
             };
             let mailbox = Arc::clone(mailbox);
             let (ready, is_ready) = oneshot::channel();
@@ -370,10 +375,25 @@ pub(crate) fn restored(manifest: &Manifest) -> Option<CheckpointInfo> {
         epoch: manifest.epoch,
         metadata: manifest.metadata.clone(),
         segments: manifest.segments.len(),
+        hot_extents: hot_extents(manifest),
         uploaded_bytes: 0,
         duration: Duration::ZERO,
         barrier: Duration::ZERO,
     })
+}
+
+/// Extents that a manifest lists as in use.
+pub(crate) fn hot_extents(manifest: &Manifest) -> u64 {
+    manifest.hot_list().map_or(0, |list| hot::extents(&list))
+}
+
+/// What a manifest lists as in use. A list that makes no sense is none: it is advice.
+fn listed(manifest: &Manifest) -> HotSegments<SegmentId> {
+    let named = |listed: HotSegment<u32>| {
+        let entry = manifest.segments.get(listed.segment as usize)?;
+        Some(HotSegment { segment: version::id_of(entry), partitions: listed.partitions })
+    };
+    manifest.hot_list().unwrap_or_default().into_iter().filter_map(named).collect()
 }
 
 /// The segments that hold anything of `groups`, clipped to them.

@@ -106,6 +106,7 @@ pub use scan_options::ScanOptions;
 pub use shard::Shard;
 pub use shard::pressure::WriteWait;
 pub use shard::scan::ScanPage;
+pub use shard::warm_up::WarmUpStats;
 pub use snapshot::Snapshot;
 pub use stats::{EngineStats, ShardStats};
 pub use verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_store};

@@ -54,6 +54,14 @@ pub(crate) const RESTART_INTERVAL: usize = 16;
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// Largest manifest that is read, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest hot list of a manifest, in bytes: a quarter of a million data blocks or sixteen thousand, as they lie together or apart.
+pub(crate) const HOT_LIST_BYTES_MAX: usize = 64 * 1024;
+/// How long a checkpoint waits for the shards' parts of its hot list once its pack is uploaded; what comes later is not in it.
+pub(crate) const HOT_LIST_WAIT_MS: u64 = 50;
+/// Bytes that a shard's warm-up has asked for and not taken in: least, and most.
+pub(crate) const WARM_UP_BYTES_IN_HAND: (u64, u64) = (256 * 1024, 4 * 1024 * 1024);
+/// Extents or heads that could not be read before a warm-up is given up.
+pub(crate) const WARM_UP_FAILURES_MAX: u32 = 8;
 /// Levels that segments of a manifest may be on: 0 is the newest.
 pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.

@@ -72,6 +72,9 @@ pub struct Options {
     pub disk_write_bytes_per_day: u64,
     /// Most bytes a second that may be written to the SSD tier, about. 0 = no limit.
     pub disk_write_bytes_per_s: u64,
+    /// Whether each checkpoint lists what is in use (at most 64 KiB of its manifest), and an engine that opens fetches what is listed, the hottest
+    /// first, in the background, as far as memory and SSD have room.
+    pub warm_up: bool,
     /// The machine under the shards: io_uring, or a pool of threads.
     pub io: BackendChoice,
     /// Compression of data blocks that flushes, checkpoints and merges of tiers write.
@@ -96,7 +99,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 256 MiB of memory, no SSD tier, one shard per core, zstd level 1.
+    /// 256 MiB of memory, no SSD tier, one shard per core, zstd level 1, with warm-up.
     fn default() -> Self {
         Self {
             key_groups: None,
@@ -106,6 +109,7 @@ impl Default for Options {
             local_dir: None,
             disk_write_bytes_per_day: 0,
             disk_write_bytes_per_s: 0,
+            warm_up: true,
             io: BackendChoice::Auto,
             compression: Compression::Zstd { level: 1 },
             compression_bottom: None,
@@ -130,6 +134,7 @@ impl fmt::Debug for Options {
             .field("local_dir", &self.local_dir)
             .field("disk_write_bytes_per_day", &self.disk_write_bytes_per_day)
             .field("disk_write_bytes_per_s", &self.disk_write_bytes_per_s)
+            .field("warm_up", &self.warm_up)
             .field("io", &self.io)
             .field("compression", &self.compression)
             .field("compression_bottom", &self.compression_bottom)

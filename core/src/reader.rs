@@ -140,6 +140,8 @@ impl Reader {
             memory_bytes: options.memory_bytes,
             io: options.io,
             merge_operators: options.merge_operators,
+            // It reads what it is asked for.
+            warm_up: false,
             ttl_time: if now_ms.is_some() { TtlTime::Event } else { TtlTime::Processing },
             ..Options::default()
         };

@@ -1,6 +1,7 @@
 //! Numbers about a running engine.
 
 use crate::shard::pressure::WriteWait;
+use crate::shard::warm_up::WarmUpStats;
 use aquifer_cache::CacheStats;
 use aquifer_io::IoMetrics;
 
@@ -47,6 +48,8 @@ pub struct ShardStats {
     pub copied_bytes: u64,
     /// Merges that failed, for example because the DFS was away; each is tried again.
     pub compaction_errors: u64,
+    /// What was fetched because it was in use before the restore.
+    pub warm_up: WarmUpStats,
     /// The cache.
     pub cache: CacheStats,
     /// File operations of the shard's thread.

@@ -121,6 +121,7 @@ fn inspect_store_and_manifest_say_what_the_engine_wrote() {
 
     let manifest = store.json(&["inspect", "manifest"]);
     assert_eq!(manifest["metadata"], "second");
+    assert_eq!((&manifest["hot_extents"], &manifest["hot_list_bytes"]), (&0.into(), &0.into()));
     assert_eq!(manifest["segments"].as_array().unwrap().len(), 2);
     assert_eq!(manifest["segments"][1]["counts"]["entries"], 2000);
     assert_eq!(manifest["segments"][0]["counts"]["tombstones"], 200);

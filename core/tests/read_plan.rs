@@ -20,7 +20,14 @@ const ROUND_TRIP: Duration = Duration::from_millis(25);
 const KEYS: u64 = 20_000;
 
 fn options(seed: u64) -> Options {
-    Options { key_groups: Some(8), shards: 1, memory_bytes: 64 << 20, seed: Some(seed), ..Options::default() }
+    Options {
+        key_groups: Some(8),
+        shards: 1,
+        memory_bytes: 64 << 20,
+        warm_up: false,
+        seed: Some(seed),
+        ..Options::default()
+    }
 }
 
 fn key(n: u64) -> Vec<u8> {

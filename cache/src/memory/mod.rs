@@ -149,6 +149,48 @@ impl<V> Memory<V> {
         inserted != Inserted::Rejected
     }
 
+    /// Takes a value in beside what is there, among those that have returned; `false` if that would push anything out. What is there already stays.
+    pub(crate) fn insert_beside(
+        &mut self,
+        class: Class,
+        key: CacheKey,
+        value: V,
+        value_bytes: usize,
+    ) -> bool {
+        let bytes = value_bytes.saturating_add(overhead_bytes::<V>());
+        if self.holds(class, &key) {
+            return true;
+        }
+        if bytes > self.room_bytes(class) {
+            return false;
+        }
+        let mut evicted = EvictedOf::new();
+        let inserted = self.insert(class, key, value, value_bytes, &mut evicted);
+        debug_assert!(evicted.data.is_empty() && evicted.meta.is_empty(), "there was room");
+        inserted && self.promote(class, &key).is_some()
+    }
+
+    /// Bytes of entries, their overhead included, that fit beside what is there.
+    pub(crate) fn room_bytes(&self, class: Class) -> usize {
+        let free = self.bytes_max.saturating_sub(self.data.bytes() + self.meta.bytes());
+        match class {
+            Class::Data => free,
+            Class::Meta => free.min(self.meta_limit().saturating_sub(self.meta.bytes())),
+        }
+    }
+
+    /// Shows `count` positions from `from` on: of each entry its key, how much it is in use, 0 to 3, and its value. Counts nothing. The position to
+    /// go on from; `None` at the end.
+    pub(crate) fn look_over(
+        &self,
+        class: Class,
+        from: usize,
+        count: usize,
+        visit: impl FnMut(&CacheKey, u8, &V),
+    ) -> Option<usize> {
+        self.queue(class).look_over(from, count, visit)
+    }
+
     /// Changes the budget; a smaller one takes effect before this returns.
     pub(crate) fn set_bytes_max(&mut self, bytes_max: usize, evicted: &mut EvictedOf<V>) {
         self.bytes_max = bytes_max;

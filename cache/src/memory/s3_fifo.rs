@@ -35,6 +35,11 @@ pub(super) const fn overhead_bytes<V>() -> usize {
     size_of::<Entry<V>>() * 9 / 8 + INDEX_BYTES_PER_ENTRY + GHOST_BYTES_PER_ENTRY
 }
 
+/// How much an entry is in use, 0 to 3: one in the main queue has returned once already.
+fn heat<V>(entry: &Entry<V>) -> u8 {
+    if entry.in_main { PROMOTE_HITS + u8::from(entry.frequency > 0) } else { entry.frequency }
+}
+
 /// How an insert ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inserted {
@@ -109,6 +114,22 @@ impl<V> S3Fifo<V> {
             self.main.push(&mut self.slab, at);
         }
         Some(self.slab.place(at))
+    }
+
+    /// Shows entries by their positions: see [`super::Memory::look_over`].
+    pub(super) fn look_over(
+        &self,
+        from: usize,
+        count: usize,
+        mut visit: impl FnMut(&CacheKey, u8, &V),
+    ) -> Option<usize> {
+        let to = from.saturating_add(count);
+        for entry in self.slab.range(from, to) {
+            if let Some(value) = &entry.value {
+                visit(&entry.key, heat(entry), value);
+            }
+        }
+        (to < self.slab.positions()).then_some(to)
     }
 
     /// Asks the processor for the entry at a place.

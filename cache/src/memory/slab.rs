@@ -130,6 +130,16 @@ impl<V> Slab<V> {
         &mut self.entries[at as usize]
     }
 
+    /// Positions that were ever given.
+    pub(super) fn positions(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What is at positions from `from` up to `to`, without those there are not.
+    pub(super) fn range(&self, from: usize, to: usize) -> &[Entry<V>] {
+        self.entries.get(from..to.min(self.entries.len())).unwrap_or_default()
+    }
+
     pub(super) fn capacity(&self) -> usize {
         self.entries.capacity()
     }

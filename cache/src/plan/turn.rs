@@ -457,10 +457,16 @@ impl<V: Cached> Turn<V> {
         }
         match decoded {
             Ok(value) => {
+                let is_wanted = want.ticket.flight.is_wanted.get();
                 if tier == Tier::Remote {
-                    self.inner.ssd.offer(class, &key, &raw, Source::READ);
+                    let source = if is_wanted { Source::READ } else { Source::AHEAD };
+                    self.inner.ssd.offer(class, &key, &raw, source);
                 }
-                self.inner.keep(class, key, value.clone());
+                if is_wanted {
+                    self.inner.keep(class, key, value.clone());
+                } else {
+                    self.inner.keep_ahead(class, key, value.clone());
+                }
                 want.ticket.land(Ok(value), tier, along);
             }
             Err(_) if tier == Tier::Ssd => {

@@ -60,6 +60,14 @@ pub(crate) use tier::{Offer, Rejection};
 /// How long a pinned block waits before it looks again whether the day's bytes came back.
 const BUDGET_PAUSE: Duration = Duration::from_millis(100);
 
+/// What becomes of an offer that waits when the day's bytes are spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenSpent {
+    /// It waits until they come back.
+    Wait,
+    GiveUp,
+}
+
 /// The tier, or the place where one would be.
 pub(crate) struct Ssd {
     shared: Rc<Shared>,
@@ -126,6 +134,8 @@ pub(crate) struct Source {
 impl Source {
     /// Fetched for a reader.
     pub(crate) const READ: Self = Self { origin: Origin::Read, is_hot: false };
+    /// Fetched before anybody asked for it.
+    pub(crate) const AHEAD: Self = Self { origin: Origin::Ahead, is_hot: true };
 }
 
 impl Ssd {
@@ -163,12 +173,15 @@ impl Ssd {
         key: &CacheKey,
         data: &[u8],
         source: Source,
+        when_spent: WhenSpent,
     ) -> Result<(), Rejection> {
         loop {
             let seen = self.shared.progress.now();
             match self.offer(class, key, data, source) {
                 Offer::Taken | Offer::Present => return Ok(()),
-                Offer::Rejected(Rejection::Budget) => aquifer_io::sleep(BUDGET_PAUSE).await,
+                Offer::Rejected(Rejection::Budget) if when_spent == WhenSpent::Wait => {
+                    aquifer_io::sleep(BUDGET_PAUSE).await
+                }
                 Offer::Rejected(rejection @ (Rejection::Behind | Rejection::NoRegion)) => {
                     if rejection == Rejection::NoRegion && self.shared.is_stuck() {
                         return Err(rejection);

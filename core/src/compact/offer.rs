@@ -156,6 +156,7 @@ fn frame<'a>(
         groups: 0..key_groups,
         segments: segments.map(|segment| segment.entry.clone()).collect(),
         metadata,
+        hot: Vec::new(),
     }
 }
 

@@ -155,6 +155,7 @@ pub async fn compact_store_until(
         shards: 1,
         memory_bytes: options.memory_bytes,
         compaction: options.budget,
+        warm_up: false,
         seed: options.seed,
         ..Options::default()
     };
@@ -173,6 +174,7 @@ pub async fn compact_store_until(
         options: engine_options,
         budget,
         segments: Vec::new(),
+        hot: Arc::default(),
     };
     let (ended, has_ended) = oneshot::channel();
     let (stop, is_stopped) = oneshot::channel::<()>();

@@ -5,7 +5,7 @@
 use crate::compact::offer::{Offer, decode_result};
 use crate::descriptor::Descriptor;
 use crate::manifest::format::{HEADER_BYTES, Manifest, SegmentEntry};
-use crate::manifest::invariants;
+use crate::manifest::{hot, invariants};
 use crate::segment::Place;
 use crate::segment::block::{self, Dictionary, Expected, Kind};
 use crate::segment::counts::Counts;
@@ -24,7 +24,7 @@ use std::rc::Rc;
 pub type Decoder = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const DECODERS: [Decoder; 9] = [
+pub const DECODERS: [Decoder; 10] = [
     ("block", block),
     ("data_block", data_block),
     ("partition_meta", partition_meta),
@@ -32,6 +32,7 @@ pub const DECODERS: [Decoder; 9] = [
     ("head", head),
     ("tail", tail),
     ("manifest", manifest),
+    ("hot_list", hot_list),
     ("job", job),
     ("descriptor", descriptor),
 ];
@@ -101,6 +102,14 @@ pub fn filter(bytes: &[u8]) -> bool {
     for n in 0..64u64 {
         let _ = filter.may_contain(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
+    true
+}
+
+/// The hot list of a manifest of a few segments: what is taken comes out again as it is.
+pub fn hot_list(bytes: &[u8]) -> bool {
+    let Ok(mut list) = hot::decode(bytes, 9) else { return false };
+    assert_eq!(hot::decode(&hot::encode(&list), 9).as_ref(), Ok(&list), "what is taken can be written");
+    hot::cut(&mut list, bytes.len() / 2);
     true
 }
 

@@ -10,6 +10,7 @@ use crate::descriptor::Descriptor;
 use crate::entry::{Entry, Op, encode_chain};
 use crate::key::{engine_key, group_of};
 use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::hot::{self, HotPartition, HotSegment};
 use crate::options::{BlockFormat, Compression};
 use crate::segment::Place;
 use crate::segment::block::{self, Expected, Kind};
@@ -26,6 +27,7 @@ use std::rc::Rc;
 
 const SEGMENT_V2: &str = "segment-v2.bin";
 const MANIFEST_V2: &str = "manifest-v2.bin";
+const MANIFEST_V3: &str = "manifest-v3.bin";
 const DESCRIPTOR_V1: &str = "descriptor-v1.bin";
 
 fn path(name: &str) -> std::path::PathBuf {
@@ -60,6 +62,12 @@ fn visit(mut each: impl FnMut(&[u8], Entry<'_>)) {
     }
 }
 
+/// The hot list of the fixture.
+fn hot_list() -> [HotSegment<u32>; 1] {
+    let partition = |position, rank, blocks| HotPartition { position, rank, blocks };
+    [HotSegment { segment: 0, partitions: vec![partition(0, 3, 0b1), partition(2, 1, 0)] }]
+}
+
 #[test]
 fn create_fixtures() {
     if std::env::var_os("AQUIFER_CREATE_FIXTURES").is_none() {
@@ -87,11 +95,14 @@ fn create_fixtures() {
         groups: 0..16,
         segments: vec![entry],
         metadata: b"position 17".to_vec(),
+        hot: Vec::new(),
     };
+    let hot = Manifest { hot: hot::encode(&hot_list()), ..manifest.clone() };
     let descriptor = Descriptor { key_groups: 16, identity: 0xfeed };
     for (file, content) in [
         (SEGMENT_V2, encoded.chunks.concat()),
         (MANIFEST_V2, manifest.encode().unwrap()),
+        (MANIFEST_V3, hot.encode().unwrap()),
         (DESCRIPTOR_V1, descriptor.encode()),
     ] {
         if !path(file).exists() {
@@ -168,6 +179,14 @@ fn a_manifest_of_version_2_opens() {
 }
 
 #[test]
+fn a_manifest_of_version_3_is_one_of_version_2_with_a_hot_list() {
+    let manifest = Manifest::decode(&fixture(MANIFEST_V3), &name()).unwrap();
+    assert_eq!(manifest.hot_list().unwrap(), hot_list());
+    let attempt = manifest.attempt;
+    assert_eq!(Manifest { hot: Vec::new(), ..manifest }, Manifest { attempt, ..open().manifest });
+}
+
+#[test]
 fn a_segment_of_version_2_answers_everything_that_was_written() {
     let opened = open();
     let place = Place { object: name(), offset: 0 };
@@ -229,7 +248,8 @@ fn seeds() -> Vec<(&'static str, Vec<Bytes>)> {
         ("filter", vec![filter]),
         ("head", vec![tail.slice(head_at..tail.len() - 64)]),
         ("tail", vec![tail]),
-        ("manifest", vec![fixture(MANIFEST_V2)]),
+        ("manifest", vec![fixture(MANIFEST_V2), fixture(MANIFEST_V3)]),
+        ("hot_list", vec![Bytes::from(hot::encode(&hot_list()))]),
         ("job", vec![offer(&opened.manifest)]),
         ("descriptor", vec![fixture(DESCRIPTOR_V1)]),
     ]

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  bytes  field
 //!      0      8  magic, the letters "AqManift"
-//!      8      4  format version: 2
+//!      8      4  format version: 2, or 3 with a hot list
 //!     12      4  zero
 //!     16      8  number of this manifest
 //!     24      8  epoch of its writer
@@ -19,9 +19,10 @@
 //!     72      4  bytes of the checkpoint's metadata
 //!     76      4  bytes of the body
 //!     80      4  CRC-32 of the body
-//!     84      8  zero
+//!     84      4  bytes of the hot list; 0 in version 2
+//!     88      4  zero
 //!     92      4  CRC-32 of bytes 0 to 92
-//!     96      -  body: objects, segments, metadata
+//!     96      -  body: objects, segments, metadata, hot list (see hot.rs)
 //!
 //! object:   2 bytes length, name
 //! segment:  offset  bytes  field
@@ -45,11 +46,13 @@
 //! Segments stand newest first: tiers by falling sequence, then the bottom level. Segments of level 0 with one sequence are one sorted
 //! run, cut into pieces, and so are all segments of level 1, whatever their sequences: the keys of one run's segments do not overlap.
 
+use super::hot::{self, HotSegments};
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
 use crate::key::GROUP_BYTES;
 use crate::limits::{
-    CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
+    CHECKPOINT_METADATA_BYTES_MAX, HOT_LIST_BYTES_MAX, KEY_BYTES_MAX, MANIFEST_LEVELS_MAX,
+    MANIFEST_SEGMENTS_MAX,
 };
 use crate::segment::counts::{COUNTS_BYTES, Counts};
 use crate::segment::footer::FOOTER_BYTES;
@@ -58,11 +61,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"AqManift";
+/// Of a manifest without a hot list: any reader of version 2 takes it.
 const VERSION: u32 = 2;
+/// Of one with a hot list.
+const VERSION_HOT: u32 = 3;
 const HEADER_CRC_AT: usize = 92;
 pub(crate) const HEADER_BYTES: usize = 96;
 const SEGMENT_BYTES: usize = 120;
-const _: () = assert!(8 + 4 + 4 + 5 * 8 + 4 * 2 + 5 * 4 + 8 == HEADER_CRC_AT);
+const _: () = assert!(8 + 4 + 4 + 5 * 8 + 4 * 2 + 6 * 4 + 4 == HEADER_CRC_AT);
 const _: () = assert!(HEADER_CRC_AT + 4 == HEADER_BYTES);
 const _: () =
     assert!(2 * 4 + 8 + 2 * 4 + 2 * 8 + 2 * 2 + 1 + 3 + COUNTS_BYTES + 4 + 4 + 2 * 4 == SEGMENT_BYTES);
@@ -102,6 +108,8 @@ pub(crate) struct Manifest {
     /// Newest first.
     pub(crate) segments: Vec<SegmentEntry>,
     pub(crate) metadata: Vec<u8>,
+    /// The hot list as it is stored, of whatever version: advice, that is looked at by who takes it ([`super::hot`]). Empty if there is none.
+    pub(crate) hot: Vec<u8>,
 }
 
 impl Manifest {
@@ -117,7 +125,13 @@ impl Manifest {
             groups: 0..key_groups,
             segments: Vec::new(),
             metadata: Vec::new(),
+            hot: Vec::new(),
         }
+    }
+
+    /// The hot list, or what is wrong with it.
+    pub(crate) fn hot_list(&self) -> std::result::Result<HotSegments<u32>, String> {
+        hot::decode(&self.hot, self.segments.len())
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
@@ -133,10 +147,17 @@ impl Manifest {
                 self.metadata.len()
             )));
         }
+        if self.hot.len() > HOT_LIST_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "a hot list of {} bytes; a manifest takes {HOT_LIST_BYTES_MAX}",
+                self.hot.len()
+            )));
+        }
+        let version = if self.hot.is_empty() { VERSION } else { VERSION_HOT };
         let (body, objects) = self.encode_body();
         let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         for field in [self.number, self.epoch, self.attempt, self.checkpoint, self.sequence_next] {
             out.extend_from_slice(&field.to_le_bytes());
@@ -147,7 +168,8 @@ impl Manifest {
         let counts = [objects, self.segments.len(), self.metadata.len(), body.len()];
         counts.into_iter().for_each(|count| out.extend_from_slice(&stored_u32(count).to_le_bytes()));
         out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        out.extend_from_slice(&[0; 8]);
+        out.extend_from_slice(&stored_u32(self.hot.len()).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&body);
@@ -188,6 +210,7 @@ impl Manifest {
             body.extend_from_slice(&segment.largest);
         }
         body.extend_from_slice(&self.metadata);
+        body.extend_from_slice(&self.hot);
         (body, positions.len())
     }
 
@@ -209,10 +232,10 @@ impl Manifest {
                 format!("{computed:08x}"),
             ));
         }
-        if tail.magic != MAGIC || tail.version != VERSION {
+        if tail.magic != MAGIC || !(VERSION..=VERSION_HOT).contains(&tail.version) {
             return Err(corrupt(
                 0,
-                &format!("a manifest of version {VERSION}"),
+                &format!("a manifest of version {VERSION} or {VERSION_HOT}"),
                 format!("{:02x?}, version {}", tail.magic, tail.version),
             ));
         }
@@ -252,6 +275,7 @@ struct HeaderTail {
     metadata_bytes: u32,
     body_bytes: u32,
     body_crc: u32,
+    hot_bytes: u32,
     header_crc: u32,
 }
 
@@ -265,10 +289,21 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Option<(Manifest, HeaderTail)> 
     fields.bytes(2)?;
     let (objects, segments, metadata_bytes) = (fields.u32()?, fields.u32()?, fields.u32()?);
     let (body_bytes, body_crc) = (fields.u32()?, fields.u32()?);
-    fields.bytes(8)?;
+    // In version 2 these bytes had no meaning yet.
+    let hot_bytes = fields.u32().map(|bytes| if version == VERSION_HOT { bytes } else { 0 })?;
+    fields.bytes(4)?;
     let header_crc = fields.u32()?;
-    let tail =
-        HeaderTail { magic, version, objects, segments, metadata_bytes, body_bytes, body_crc, header_crc };
+    let tail = HeaderTail {
+        magic,
+        version,
+        objects,
+        segments,
+        metadata_bytes,
+        body_bytes,
+        body_crc,
+        hot_bytes,
+        header_crc,
+    };
     let manifest = Manifest {
         number,
         epoch,
@@ -279,6 +314,7 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Option<(Manifest, HeaderTail)> 
         groups: start..end,
         segments: Vec::new(),
         metadata: Vec::new(),
+        hot: Vec::new(),
     };
     Some((manifest, tail))
 }
@@ -301,6 +337,7 @@ fn decode_body(fields: &mut Reader<'_>, tail: &HeaderTail, manifest: &mut Manife
         manifest.segments.push(segment);
     }
     manifest.metadata = fields.bytes(tail.metadata_bytes as usize)?.to_vec();
+    manifest.hot = fields.bytes(tail.hot_bytes as usize)?.to_vec();
     Some(())
 }
 
@@ -339,6 +376,7 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::hot::{HotPartition, HotSegment};
     use super::*;
 
     pub(crate) fn manifest(number: u64) -> Manifest {
@@ -367,7 +405,18 @@ pub(crate) mod tests {
             groups: 0..128,
             segments: (0..5).map(segment).collect(),
             metadata: b"position 17".to_vec(),
+            hot: Vec::new(),
         }
+    }
+
+    /// The same with a hot list.
+    pub(crate) fn hot_manifest(number: u64) -> Manifest {
+        let partition = |position, rank, blocks| HotPartition { position, rank, blocks };
+        let list = [
+            HotSegment { segment: 0, partitions: vec![partition(3, 2, 0b101), partition(9, 0, 0)] },
+            HotSegment { segment: 4, partitions: Vec::new() },
+        ];
+        Manifest { hot: hot::encode(&list), ..manifest(number) }
     }
 
     #[test]
@@ -378,13 +427,34 @@ pub(crate) mod tests {
             manifest.segments.truncate(segments);
             let bytes = manifest.encode().unwrap();
             assert_eq!(Manifest::decode(&bytes, &name).unwrap(), manifest);
+            assert_eq!(bytes[8], 2, "one without a hot list is as it was before there were any");
         }
+        let manifest = hot_manifest(8);
+        let bytes = manifest.encode().unwrap();
+        assert_eq!(bytes[8], 3);
+        let decoded = Manifest::decode(&bytes, &name).unwrap();
+        assert_eq!(hot::extents(&decoded.hot_list().unwrap()), 2);
+        assert_eq!(decoded, manifest);
+    }
+
+    /// A list of a later version, or one that makes no sense, is advice that nobody understands: the manifest is sound.
+    #[test]
+    fn a_hot_list_that_makes_no_sense_does_not_keep_a_manifest_from_opening() {
+        let name = ObjectName::new("manifest").unwrap();
+        for hot in [b"\x09 a later version".to_vec(), vec![1, 200, 1, 1]] {
+            let manifest = Manifest { hot, ..manifest(8) };
+            let decoded = Manifest::decode(&manifest.encode().unwrap(), &name).unwrap();
+            assert!(decoded.hot_list().is_err());
+            assert_eq!(decoded, manifest);
+        }
+        let long = Manifest { hot: vec![1; HOT_LIST_BYTES_MAX + 1], ..manifest(8) };
+        assert!(long.encode().is_err());
     }
 
     #[test]
     fn every_flipped_byte_and_every_truncation_is_an_error_that_names_the_object() {
         let name = ObjectName::new("partition/m").unwrap();
-        let good = manifest(8).encode().unwrap();
+        let good = hot_manifest(8).encode().unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0x10;

@@ -150,6 +150,7 @@ impl ManifestStore {
                     groups: self.groups.clone(),
                     segments: Vec::new(),
                     metadata: Vec::new(),
+                    hot: Vec::new(),
                 },
             };
             if self.swap(&next, current.as_ref()).await? == Swap::Done {

@@ -26,7 +26,7 @@ use super::footer::{FOOTER_BYTES, Footer};
 use super::partition::PartitionHandle;
 use super::ranges::RangeDeletes;
 use super::separators::{Layout, Separators};
-use crate::codec::{Reader, stored_u32, u32_at};
+use crate::codec::{Reader, partition_point, stored_u32, u32_at};
 use crate::error::Result;
 use crate::key::group_prefix;
 use crate::manifest::format::SegmentEntry;
@@ -265,6 +265,13 @@ impl SegmentHead {
             meta_bytes: end - data_end,
             meta_crc: row(position, 2)?,
         })
+    }
+
+    /// The position of the partition that byte `offset` of the segment belongs to, data or meta; `None` behind the last.
+    pub(crate) fn position_of(&self, offset: u32) -> Option<usize> {
+        let end = |position| self.partition(position).map_or(u32::MAX, |handle| handle.end());
+        let position = partition_point(self.partitions(), |position| end(position) <= offset);
+        (position < self.partitions()).then_some(position)
     }
 
     /// Key groups that have entries, each with the position of the partition with its first entry, ascending.

@@ -19,7 +19,7 @@ use super::block::Written;
 use super::counts::{COUNTS_BYTES, Counts};
 use super::filter::{self, Filter};
 use super::separators::{Layout, Separators};
-use crate::codec::{Reader, stored_u32, u32_at};
+use crate::codec::{Reader, partition_point, stored_u32, u32_at};
 use crate::error::Result;
 use bytes::Bytes;
 use std::ops::Range;
@@ -216,6 +216,14 @@ impl PartitionMeta {
         };
         let (end, crc) = (row(position, 0)?, row(position, 1)?);
         Some(BlockHandle { offset: offset.checked_add(start)?, bytes: end - start, crc })
+    }
+
+    /// The position of the block that begins at `offset` of the partition.
+    pub(crate) fn position_of(&self, offset: u32) -> Option<usize> {
+        let end = |position: usize| u32_at(&self.payload, ROWS_AT + position * ROW_BYTES).unwrap_or(u32::MAX);
+        let position = partition_point(self.blocks(), |position| end(position) <= offset);
+        let start = position.checked_sub(1).map_or(0, end);
+        (position < self.blocks() && start == offset).then_some(position)
     }
 
     /// No key of the block at `position` is below it, every key of the blocks before is. Empty past the last.

@@ -139,6 +139,13 @@ pub(crate) fn decode_data(
     DataBlock::decode(&block::decode(stored, expected, &place)?, access, &place)
 }
 
+/// Verifies a data block as it was stored and leaves it so.
+pub(crate) fn verify_data(segment: &Segment, handle: &BlockHandle, stored: &[u8]) -> Result<()> {
+    let place = segment.place(u64::from(handle.offset));
+    let expected = Expected { kind: Kind::Data, crc: handle.crc, dictionary: None };
+    block::verify(stored, expected, &place)
+}
+
 impl ShardCore {
     /// A segment's head, if it is in memory.
     #[inline]

@@ -8,13 +8,14 @@ use super::{Freeze, ShardCore, add};
 use crate::checkpoint::{BarrierPart, FreshSegment};
 use crate::compact::budget::Slices;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::UPLOAD_PAUSE_MS;
+use crate::limits::{HOT_LIST_BYTES_MAX, UPLOAD_PAUSE_MS};
 use crate::manifest::format::SegmentEntry;
+use crate::manifest::hot::HotSegments;
 use crate::name;
 use crate::notify::LocalNotify;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
-use crate::version::{Frozen, Segment};
+use crate::version::{Frozen, Segment, SegmentId};
 use aquifer_cache::Written;
 use aquifer_remote::Content;
 use futures_channel::oneshot;
@@ -92,7 +93,8 @@ async fn flush_for_checkpoint(
 ) -> Result<()> {
     // All that was frozen before is uploaded by now: the version's segments are the rest of this shard's state.
     let segments = core.version().entries();
-    let part = |fresh| BarrierPart { segments, freeze, fresh };
+    let hot = gather_hot(core);
+    let part = |fresh| BarrierPart { segments, freeze, fresh, hot };
     let Some(frozen) = frozen else {
         drop(reply.send(part(None)));
         return Ok(());
@@ -108,6 +110,21 @@ async fn flush_for_checkpoint(
         Err(_) => upload_alone(core, &frozen, &encoded).await?,
     };
     install(core, &frozen, encoded, entry).await
+}
+
+/// Has what is in use gathered while the checkpoint's segment is made and uploaded.
+fn gather_hot(core: &Rc<ShardCore>) -> oneshot::Receiver<HotSegments<SegmentId>> {
+    let (gathered, hot) = oneshot::channel();
+    if core.lists_hot {
+        let core = Rc::clone(core);
+        drop(aquifer_io::spawn_local(async move {
+            let bytes_max = HOT_LIST_BYTES_MAX / core.shared.route.shards();
+            if gathered.send(core.gather_hot(bytes_max).await).is_err() {
+                core.gathered.borrow_mut().is_late = true;
+            }
+        }));
+    }
+    hot
 }
 
 /// Frames what `at` sees of a memtable as a segment, in slices, so that reads run in between.

@@ -12,6 +12,8 @@
 mod apply;
 pub(crate) mod blocks;
 mod flush;
+mod heat;
+mod hot;
 mod local;
 mod lookup;
 pub(crate) mod merge;
@@ -27,6 +29,7 @@ mod search;
 mod segment_cursor;
 mod snapshot;
 pub(crate) mod source;
+pub(crate) mod warm_up;
 
 use crate::compact;
 use crate::compact::run::CompactionState;
@@ -35,16 +38,19 @@ use crate::error::{Error, Result};
 use crate::limits::MAILBOX_BATCH;
 use crate::mailbox::Mailbox;
 use crate::manifest::format::SegmentEntry;
+use crate::manifest::hot::HotSegments;
 use crate::memtable::Memtables;
 use crate::name;
 use crate::notify::LocalNotify;
 use crate::options::{Options, ShardBudget};
 use crate::request::Request;
 use crate::stats::ShardStats;
-use crate::version::{Frozen, SortedRun, Version};
+use crate::version::{Frozen, SegmentId, SortedRun, Version};
 use aquifer_cache::{Cache, CacheOptions};
 use blocks::CachedBlock;
 use flush::FlushQueue;
+use heat::Heat;
+use hot::Gathered;
 pub use local::Shard;
 pub(crate) use local::check_keys;
 use order::Waiting;
@@ -56,6 +62,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+use warm_up::WarmUp;
 
 /// The point index may take one part in so many of the cache's memory: a slot and a half for every hundred bytes of entry.
 const POINT_INDEX_PART: usize = 8;
@@ -91,6 +98,13 @@ pub(crate) struct ShardCore {
     pub(crate) pressure: Pressure,
     /// What the present version is behind with.
     version_debt: Cell<Debt>,
+    /// What lookups waited for lately.
+    pub(crate) heat: Heat,
+    /// The hot list of the last checkpoint, as far as it is this shard's.
+    gathered: RefCell<Gathered>,
+    pub(crate) warm_up: WarmUp,
+    /// Whether checkpoints name what is in use.
+    lists_hot: bool,
     /// What the memory tier of the cache has now: its part of the budget less the SSD tier's index.
     cache_share: Cell<usize>,
 }
@@ -129,11 +143,13 @@ pub(crate) struct ShardStart {
     pub(crate) options: Options,
     pub(crate) budget: ShardBudget,
     pub(crate) segments: Vec<SegmentEntry>,
+    /// What of the store was in use at the checkpoint.
+    pub(crate) hot: Arc<HotSegments<SegmentId>>,
 }
 
 /// Opens the shard's cache and builds its state.
 pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
-    let ShardStart { id, shared, options, budget, segments } = start;
+    let ShardStart { id, shared, options, budget, segments, hot } = start;
     let disk_path = options.local_dir.as_ref().map(|folder| folder.join(name::cache_file(id)));
     let cache = Cache::open(CacheOptions {
         memory_bytes: budget.cache_bytes,
@@ -150,6 +166,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
     .map_err(|error| Error::new(crate::ErrorKind::Local, error.to_string()))?;
     let shards = shared.route.shards();
     let groups = shared.route.groups(id);
+    let version = Version::restored(segments);
     Ok(Rc::new(ShardCore {
         id,
         memtable: RefCell::new(Memtables::new(&groups, budget.memtable_parts)),
@@ -161,7 +178,11 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         write_sequence: Cell::new(0),
         snapshots: Snapshots::default(),
         waiting: Waiting::default(),
-        version: RefCell::new(Rc::new(Version::restored(segments))),
+        heat: Heat::new(if options.warm_up { budget.cache_bytes } else { 0 }),
+        gathered: RefCell::default(),
+        warm_up: WarmUp::new(&hot, &version),
+        lists_hot: options.warm_up,
+        version: RefCell::new(Rc::new(version)),
         frozen_bytes: Cell::new(0),
         flushes_seen: Cell::new(0),
         entries_kept: Cell::new(0),
@@ -181,6 +202,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
 pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     drop(aquifer_io::spawn_local(flush::run(Rc::clone(&core))));
     drop(aquifer_io::spawn_local(compact::run::run(Rc::clone(&core))));
+    drop(aquifer_io::spawn_local(warm_up::run(Rc::clone(&core))));
     let mut batch = VecDeque::new();
     'open: while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
@@ -306,7 +328,7 @@ impl ShardCore {
     pub(crate) fn balance_memory(&self) {
         const STEP_BYTES: usize = 64 * 1024;
         let index_bytes = usize::try_from(self.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
-        let index_bytes = index_bytes.saturating_add(self.points.borrow().bytes());
+        let index_bytes = index_bytes.saturating_add(self.points.borrow().bytes() + self.heat.bytes());
         let borrowed = self.budget.borrowed_bytes(self.frozen_bytes.get());
         let taken = index_bytes.saturating_add(borrowed).next_multiple_of(STEP_BYTES);
         let share = self.budget.cache_bytes.saturating_sub(taken);
@@ -340,6 +362,7 @@ impl ShardCore {
             compacted_bytes: counters.compacted_bytes.get(),
             copied_bytes: counters.copied_bytes.get(),
             compaction_errors: counters.compaction_errors.get(),
+            warm_up: self.warm_up.stats(),
             cache: self.cache.stats(),
             io: aquifer_io::metrics(),
         }

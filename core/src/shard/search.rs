@@ -195,6 +195,9 @@ impl ShardCore {
                     let mut known = search.current.data.known(|| self.data_now(segment, &handle));
                     if known.is_none() {
                         known = self.data_along(segment, &head, handle, &along)?;
+                        if known.as_ref().is_some_and(|(_, tier)| *tier != Tier::Memory) {
+                            self.heat.note(segment, (position, &partition, &meta), &handle);
+                        }
                     }
                     let Some((block, tier)) = known else {
                         self.need_data(key, search, needs);
@@ -290,6 +293,7 @@ impl ShardCore {
                     let is_missing = run == next
                         || along.stored(&handle).is_none() && self.data_now(&segment, &handle).is_none();
                     if is_missing && hand.data.ask(run == next) {
+                        self.heat.note(&segment, (position, &partition, &meta), &handle);
                         needs.push(Need { run, what: What::Data { head: Rc::clone(&head), handle } });
                     }
                 }

@@ -36,6 +36,16 @@ pub(crate) struct Frozen {
 /// What tells a segment from every other, whatever its clip: its object and its offset there.
 pub(crate) type SegmentId = (u64, u64);
 
+/// Of the segment that an entry names.
+pub(crate) fn id_of(entry: &SegmentEntry) -> SegmentId {
+    (object_id(entry), entry.offset)
+}
+
+/// An object's identity for the cache: names are never reused.
+fn object_id(entry: &SegmentEntry) -> u64 {
+    xxh3_64(entry.object.as_str().as_bytes())
+}
+
 /// Entries of a segment by kind, as far as compaction asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -88,7 +98,7 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(crate) fn new(entry: SegmentEntry) -> Self {
-        let object_id = xxh3_64(entry.object.as_str().as_bytes());
+        let object_id = object_id(&entry);
         let clip = group_prefix(entry.groups.start);
         let from = if *entry.smallest < *clip.as_slice() { Box::from(clip) } else { entry.smallest.clone() };
         let facts = Facts::of(&entry);

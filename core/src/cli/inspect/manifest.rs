@@ -6,6 +6,7 @@ use super::super::store::Store;
 use super::super::text::{self, count, human};
 use super::{Common, CountsJson, KeyJson, shown};
 use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::hot;
 use serde::Serialize;
 
 /// Metadata of a checkpoint is cut after so many bytes in tables.
@@ -31,6 +32,9 @@ struct Document {
     /// With escapes.
     metadata: String,
     metadata_bytes: usize,
+    /// Extents listed as in use, for the warm-up of a restore; `null` if the list makes no sense to this build.
+    hot_extents: Option<u64>,
+    hot_list_bytes: usize,
     entries: u64,
     bytes: u64,
     levels: Vec<Level>,
@@ -115,6 +119,8 @@ pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
         groups_end: manifest.groups.end,
         metadata: text::escaped(&manifest.metadata),
         metadata_bytes: manifest.metadata.len(),
+        hot_extents: manifest.hot_list().ok().map(|list| hot::extents(&list)),
+        hot_list_bytes: manifest.hot.len(),
         entries: manifest.segments.iter().map(|segment| segment.counts.entries).sum(),
         bytes: manifest.segments.iter().map(|segment| u64::from(segment.bytes)).sum(),
         levels: levels(&manifest.segments),
@@ -145,6 +151,14 @@ fn levels(segments: &[SegmentEntry]) -> Vec<Level> {
     segments.chunk_by(|a, b| a.level == b.level).map(of_level).collect()
 }
 
+/// What the manifest lists as in use, or why that cannot be read.
+fn hot_extents(manifest: &Manifest) -> String {
+    match manifest.hot_list() {
+        Ok(list) => format!("{} in {}", count(hot::extents(&list)), human(manifest.hot.len() as u64)),
+        Err(what) => format!("unreadable: {what}"),
+    }
+}
+
 fn print(document: &Document, manifest: &Manifest) -> Result<(), Failure> {
     output::facts(&[
         ("store", document.store.clone()),
@@ -157,6 +171,7 @@ fn print(document: &Document, manifest: &Manifest) -> Result<(), Failure> {
             format!("{} to {} of {}", document.groups_start, document.groups_end, document.key_groups),
         ),
         ("metadata", text::shortened(&manifest.metadata, METADATA_SHOWN_BYTES)),
+        ("hot extents", hot_extents(manifest)),
         ("entries", count(document.entries)),
         ("bytes", human(document.bytes)),
     ])?;
