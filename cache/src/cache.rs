@@ -305,6 +305,13 @@ impl<V: Cached> Cache<V> {
         self.inner.offer_evicted(&evicted);
     }
 
+    /// Changes the part of the memory budget that [`Class::Meta`] may take. A smaller one has taken effect when this returns.
+    pub fn set_meta_bytes_max(&self, meta_bytes_max: usize) {
+        let mut evicted = EvictedOf::new();
+        self.inner.memory.borrow_mut().set_meta_bytes_max(meta_bytes_max, &mut evicted);
+        self.inner.offer_evicted(&evicted);
+    }
+
     /// What the cache has done so far.
     pub fn stats(&self) -> CacheStats {
         let mut loads = self.inner.loads.get();

@@ -1,5 +1,6 @@
 //! The engine: opens a store, owns its shards' threads, and what they share.
 
+use crate::budgets::Budgets;
 use crate::checkpoint::CheckpointInfo;
 use crate::client::Client;
 use crate::descriptor;
@@ -9,7 +10,7 @@ use crate::mailbox::Mailbox;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
-use crate::options::{LevelFormats, Options, ShardBudget, TtlTime};
+use crate::options::{LevelFormats, Options, ShardBudget, TtlTime, check_local_dir};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
@@ -148,13 +149,12 @@ struct Ground {
 /// writes since then are gone.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     threads: Vec<ExecutorThread>,
     restored: Option<CheckpointInfo>,
     backend: Backend,
     io_note: Option<String>,
-    /// Held until the threads are gone.
-    _local_dir: Option<DirLock>,
+    pub(crate) budgets: Budgets,
 }
 
 impl Engine {
@@ -171,7 +171,7 @@ impl Engine {
         options.validate()?;
         let operators = MergeOperators::new(&options.merge_operators)?;
         let selection = aquifer_io::select_backend(options.io)?;
-        let local_dir = match options.local_dir.as_ref().filter(|_| options.disk_bytes > 0) {
+        let local_dir = match check_local_dir(options.disk_bytes, options.local_dir.as_deref())? {
             Some(folder) => {
                 aquifer_io::fs::create_dir_all(folder).await?;
                 Some(aquifer_io::fs::lock_dir(folder)?)
@@ -251,7 +251,7 @@ impl Engine {
             restored,
             backend: ground.selection.backend,
             io_note: ground.selection.note,
-            _local_dir: ground.local_dir,
+            budgets: Budgets::new(options, budget, ground.local_dir),
         };
         // On an error the half-started engine is dropped, which ends the shards that run.
         engine.start(options, budget, &segments).await?;

@@ -74,6 +74,7 @@ mod stats;
 #[doc(hidden)]
 pub mod internals;
 
+mod budgets;
 mod client;
 mod engine;
 mod reader;

@@ -11,6 +11,7 @@
 
 mod apply;
 pub(crate) mod blocks;
+mod budget;
 mod flush;
 mod local;
 mod lookup;
@@ -44,6 +45,7 @@ use crate::stats::ShardStats;
 use crate::version::{Frozen, SortedRun, Version};
 use aquifer_cache::{Cache, CacheOptions};
 use blocks::CachedBlock;
+use budget::Resizes;
 use flush::FlushQueue;
 pub use local::Shard;
 pub(crate) use local::check_keys;
@@ -65,7 +67,7 @@ pub(crate) struct ShardCore {
     pub(crate) id: usize,
     pub(crate) groups: Range<u16>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) budget: ShardBudget,
+    budget: Cell<ShardBudget>,
     pub(crate) cache: Cache<CachedBlock>,
     pub(crate) memtable: RefCell<Memtables>,
     pub(crate) points: RefCell<PointIndex>,
@@ -93,6 +95,9 @@ pub(crate) struct ShardCore {
     version_debt: Cell<Debt>,
     /// What the memory tier of the cache has now: its part of the budget less the SSD tier's index.
     cache_share: Cell<usize>,
+    /// What the merge under way may take; 0 if there is none.
+    merge_bytes: Cell<usize>,
+    resizes: Resizes,
 }
 
 /// What only counts.
@@ -155,7 +160,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         memtable: RefCell::new(Memtables::new(&groups, budget.memtable_parts)),
         groups,
         shared,
-        budget,
+        budget: Cell::new(budget),
         cache,
         points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
@@ -174,6 +179,8 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         pressure: Pressure::default(),
         version_debt: Cell::default(),
         cache_share: Cell::new(budget.cache_bytes),
+        merge_bytes: Cell::new(0),
+        resizes: Resizes::default(),
     }))
 }
 
@@ -196,6 +203,7 @@ pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
         }
         aquifer_io::yield_now().await;
     }
+    core.resized().await;
     // What is on the SSD is there for the next to open the store here.
     core.cache.close().await;
 }
@@ -243,6 +251,8 @@ impl ShardCore {
                 self.balance_memory();
                 let _ = reply.send(());
             }
+            Request::SetMemory { budget, reply } => self.set_memory(&budget, reply),
+            Request::SetDisk { disk_bytes, reply } => self.set_disk(disk_bytes, reply),
             Request::Run(job) => job(Shard::new(Rc::clone(self))),
         }
     }
@@ -298,22 +308,6 @@ impl ShardCore {
         self.set_version(next);
         self.balance_memory();
         Some(frozen)
-    }
-
-    /// Takes what the indexes have grown by out of the memory tier, and what frozen memtables and their segments take beyond their
-    /// share: that is so while a checkpoint has all of a memtable flushed at once. Called where blocks enter the cache, and where
-    /// memtables are frozen and go.
-    pub(crate) fn balance_memory(&self) {
-        const STEP_BYTES: usize = 64 * 1024;
-        let index_bytes = usize::try_from(self.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
-        let index_bytes = index_bytes.saturating_add(self.points.borrow().bytes());
-        let borrowed = self.budget.borrowed_bytes(self.frozen_bytes.get());
-        let taken = index_bytes.saturating_add(borrowed).next_multiple_of(STEP_BYTES);
-        let share = self.budget.cache_bytes.saturating_sub(taken);
-        if share != self.cache_share.get() {
-            self.cache_share.set(share);
-            self.cache.set_memory_bytes(share);
-        }
     }
 
     fn stats(&self) -> ShardStats {

@@ -30,7 +30,7 @@ impl ShardCore {
         encoded: EncodedSegment,
         with_data: bool,
     ) {
-        let hot = match self.budget.disk_bytes {
+        let hot = match self.budget().disk_bytes {
             0 => HashSet::new(),
             _ => self.hot_blocks(job, segment, &encoded).await,
         };
