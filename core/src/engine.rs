@@ -10,9 +10,11 @@ use crate::mailbox::Mailbox;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
+use crate::opening::Opening;
 use crate::options::{LevelFormats, Options, ShardBudget, TtlTime, check_local_dir};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
+use aquifer_cache::SsdMode;
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
 use futures_channel::oneshot;
@@ -266,6 +268,7 @@ impl Engine {
     ) -> Result<()> {
         let cores = aquifer_io::cores_available();
         let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
+        let mut opening = (options.disk_mode == SsdMode::Pinned).then(|| Opening::new(options));
         let mut opened = Vec::new();
         for (id, mailbox) in self.shared.mailboxes.iter().enumerate() {
             let executor = ExecutorOptions {
@@ -285,16 +288,13 @@ impl Engine {
             };
             let mailbox = Arc::clone(mailbox);
             let (ready, is_ready) = oneshot::channel();
-            self.threads.push(aquifer_io::spawn_executor(executor, move || async move {
-                match shard::open(start).await {
-                    Ok(core) => {
-                        drop(ready.send(Ok(())));
-                        shard::run(core, mailbox).await;
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
-                }
-            })?);
+            let part = opening.as_mut().map(Opening::shard);
+            let life = move || shard::live(start, mailbox, part, ready);
+            self.threads.push(aquifer_io::spawn_executor(executor, life)?);
             opened.push(is_ready);
+        }
+        if let Some(opening) = opening {
+            opening.check(options, &budget).await?;
         }
         for is_ready in opened {
             is_ready.await.unwrap_or_else(|_| Err(Error::closed()))?;

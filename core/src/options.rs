@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX, MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::merge_operator::MergeOperator;
+use crate::opening::OnOpen;
+use aquifer_cache::SsdMode;
 use aquifer_io::BackendChoice;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -70,6 +72,12 @@ pub struct Options {
     /// Folder for the SSD tier; created if absent, used by one engine at a time. Needed when `disk_bytes` is above 0. Everything
     /// in it may be lost at any time.
     pub local_dir: Option<PathBuf>,
+    /// What the SSD tier keeps: what is read ([`SsdMode::BestEffort`]), or everything ([`SsdMode::Pinned`]): then opening fetches what is not local yet,
+    /// `disk_bytes` must be enough for it, and reads go to the DFS no more. If the state outgrows the budget while the engine runs, nothing fails:
+    /// the rest is read from the DFS, and [`crate::ShardStats::not_local_bytes`] counts it.
+    pub disk_mode: SsdMode,
+    /// Told how far the opening is, while it makes the state local; from the shards' threads, one call at a time: be quick.
+    pub on_open: Option<OnOpen>,
     /// Most bytes that may be written to the SSD tier in any 24 hours, for the wear of the device. 0 = no limit.
     pub disk_write_bytes_per_day: u64,
     /// Most bytes a second that may be written to the SSD tier, about. 0 = no limit.
@@ -106,6 +114,8 @@ impl Default for Options {
             memory_bytes: 256 * 1024 * 1024,
             disk_bytes: 0,
             local_dir: None,
+            disk_mode: SsdMode::BestEffort,
+            on_open: None,
             disk_write_bytes_per_day: 0,
             disk_write_bytes_per_s: 0,
             io: BackendChoice::Auto,
@@ -130,6 +140,7 @@ impl fmt::Debug for Options {
             .field("memory_bytes", &self.memory_bytes)
             .field("disk_bytes", &self.disk_bytes)
             .field("local_dir", &self.local_dir)
+            .field("disk_mode", &self.disk_mode)
             .field("disk_write_bytes_per_day", &self.disk_write_bytes_per_day)
             .field("disk_write_bytes_per_s", &self.disk_write_bytes_per_s)
             .field("io", &self.io)
@@ -165,7 +176,23 @@ impl Options {
         self.compaction.validate()?;
         self.validate_compression()?;
         self.remote_compaction.as_ref().map_or(Ok(()), RemoteCompaction::validate)?;
+        self.validate_disk_mode()?;
         check_local_dir(self.disk_bytes, self.local_dir.as_deref()).map(drop)
+    }
+
+    fn validate_disk_mode(&self) -> Result<()> {
+        if self.disk_mode == SsdMode::Pinned && self.disk_bytes == 0 {
+            return Err(Error::invalid(
+                "disk_mode is Pinned and disk_bytes is 0: give the disk that the state needs, or set disk_mode to BestEffort",
+            ));
+        }
+        if self.disk_mode == SsdMode::Pinned && self.disk_write_bytes_per_day > 0 {
+            return Err(Error::invalid(
+                "disk_mode is Pinned with disk_write_bytes_per_day: what is pinned waits for its write, which may be a day; set it to 0, or \
+                 disk_mode to BestEffort",
+            ));
+        }
+        Ok(())
     }
 
     fn validate_compression(&self) -> Result<()> {

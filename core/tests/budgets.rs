@@ -87,10 +87,10 @@ async fn churn(client: &Client, model: &mut Model, is_over: impl Fn() -> bool) -
             let key = random_u64() % KEYS;
             if random_u64().is_multiple_of(8) {
                 model.remove(&key);
-                writes.push(client.delete(&key.to_be_bytes()));
+                writes.push(client.delete(&key.to_le_bytes()));
             } else {
                 let value = value();
-                writes.push(client.put(&key.to_be_bytes(), &value));
+                writes.push(client.put(&key.to_le_bytes(), &value));
                 model.insert(key, value);
             }
         }
@@ -99,7 +99,7 @@ async fn churn(client: &Client, model: &mut Model, is_over: impl Fn() -> bool) -
         }
         for _ in 0..8 {
             let key = random_u64() % KEYS;
-            let found = client.get(&key.to_be_bytes()).await.unwrap();
+            let found = client.get(&key.to_le_bytes()).await.unwrap();
             assert_eq!(found.as_deref(), model.get(&key).map(Vec::as_slice), "key {key}");
         }
         operations += 16;
@@ -112,7 +112,7 @@ async fn churn(client: &Client, model: &mut Model, is_over: impl Fn() -> bool) -
 
 async fn check_all(client: &Client, model: &Model) {
     for key in 0..KEYS {
-        let found = client.get(&key.to_be_bytes()).await.unwrap();
+        let found = client.get(&key.to_le_bytes()).await.unwrap();
         assert_eq!(found.as_deref(), model.get(&key).map(Vec::as_slice), "key {key}");
     }
 }

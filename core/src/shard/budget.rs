@@ -104,6 +104,9 @@ impl ShardCore {
                 core.budget.set(ShardBudget { disk_bytes, ..core.budget() });
             }
             core.balance_memory();
+            if let Some(keeper) = core.keeper.as_ref() {
+                keeper.look_again();
+            }
             resizes.ended.set(turn + 1);
             resizes.one_ended.notify();
             let outcome = outcome.map_err(|error| Error::new(ErrorKind::Local, error.to_string()));

@@ -13,11 +13,13 @@ mod apply;
 pub(crate) mod blocks;
 mod budget;
 mod flush;
+pub(crate) mod keeper;
 mod local;
 mod lookup;
 pub(crate) mod merge;
 mod multi_get;
 mod order;
+mod pinned;
 mod point_index;
 pub(crate) mod pressure;
 mod read_ahead;
@@ -39,14 +41,18 @@ use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtables;
 use crate::name;
 use crate::notify::LocalNotify;
+use crate::opening::ShardOpening;
 use crate::options::{Options, ShardBudget};
 use crate::request::Request;
 use crate::stats::ShardStats;
 use crate::version::{Frozen, SortedRun, Version};
-use aquifer_cache::{Cache, CacheOptions};
+use aquifer_cache::{Cache, CacheOptions, SsdMode};
 use blocks::CachedBlock;
 use budget::Resizes;
 use flush::FlushQueue;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use keeper::Keeper;
 pub use local::Shard;
 pub(crate) use local::check_keys;
 use order::Waiting;
@@ -69,6 +75,8 @@ pub(crate) struct ShardCore {
     pub(crate) shared: Arc<Shared>,
     budget: Cell<ShardBudget>,
     pub(crate) cache: Cache<CachedBlock>,
+    /// Of a disk tier that is pinned.
+    pub(crate) keeper: Option<Keeper>,
     pub(crate) memtable: RefCell<Memtables>,
     pub(crate) points: RefCell<PointIndex>,
     /// Of the last write.
@@ -145,6 +153,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         meta_bytes_max: budget.meta_bytes_max,
         disk_bytes: budget.disk_bytes,
         disk_path,
+        mode: options.disk_mode,
         write_buffer_bytes: budget.write_buffer_bytes,
         store: shared.store,
         disk_write_bytes_per_day: budget.disk_write_bytes_per_day,
@@ -161,6 +170,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         groups,
         shared,
         budget: Cell::new(budget),
+        keeper: (options.disk_mode == SsdMode::Pinned).then(Keeper::default),
         cache,
         points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
@@ -184,10 +194,43 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
     }))
 }
 
+/// A shard's life: it opens, says how that went, and serves its mailbox until that is closed.
+pub(crate) async fn live(
+    start: ShardStart,
+    mailbox: Arc<Mailbox<Request>>,
+    opening: Option<ShardOpening>,
+    ready: oneshot::Sender<Result<()>>,
+) {
+    let core = match open(start).await {
+        Ok(core) => core,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    if let Some(opening) = opening {
+        let outcome = {
+            // Nobody has a client yet: the mailbox only says that the opening was given up.
+            let mut nothing = VecDeque::new();
+            let (pinned, given_up) = (core.open_pinned(opening), mailbox.take_all(&mut nothing));
+            futures_util::pin_mut!(pinned, given_up);
+            match select(pinned, given_up).await {
+                Either::Left((outcome, _)) => outcome,
+                Either::Right(_) => Err(Error::closed()),
+            }
+        };
+        if let Err(error) = outcome {
+            // What is local by now is there for the next to open the store here.
+            core.cache.close().await;
+            return drop(ready.send(Err(error)));
+        }
+    }
+    drop(ready.send(Ok(())));
+    run(core, mailbox).await;
+}
+
 /// Serves the mailbox until it is closed.
-pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
+async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     drop(aquifer_io::spawn_local(flush::run(Rc::clone(&core))));
     drop(aquifer_io::spawn_local(compact::run::run(Rc::clone(&core))));
+    drop(aquifer_io::spawn_local(keeper::run(Rc::clone(&core))));
     let mut batch = VecDeque::new();
     'open: while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
@@ -282,6 +325,10 @@ impl ShardCore {
         if next.frozen.len() < self.version.borrow().frozen.len() {
             self.flushes_seen.set(self.flushes_seen.get() + 1);
         }
+        if let Some(keeper) = &self.keeper {
+            // Before the last version goes: what both have is needed all the time.
+            keeper.adopt_all(&next);
+        }
         self.frozen_bytes.set(next.frozen_bytes());
         *self.version.borrow_mut() = Rc::new(next);
         self.version_debt.set(self.debt_of_version());
@@ -313,6 +360,7 @@ impl ShardCore {
     fn stats(&self) -> ShardStats {
         let version = self.version();
         let counters = &self.counters;
+        let locality = self.locality().unwrap_or_default();
         ShardStats {
             shard: self.id,
             memtable_bytes: self.memtable.borrow().bytes() as u64,
@@ -334,6 +382,9 @@ impl ShardCore {
             compacted_bytes: counters.compacted_bytes.get(),
             copied_bytes: counters.copied_bytes.get(),
             compaction_errors: counters.compaction_errors.get(),
+            pinned_bytes: locality.bytes,
+            not_local_bytes: locality.missing_bytes,
+            is_all_local: locality.is_all,
             cache: self.cache.stats(),
             io: aquifer_io::metrics(),
         }
