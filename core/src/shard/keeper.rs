@@ -70,6 +70,8 @@ struct Held {
     /// Key groups that were made local.
     local: Vec<Range<u16>>,
     state: State,
+    /// The tier was changed since somebody began to look at it.
+    is_stale: bool,
     /// Stored bytes that count here, and those of them that are not local.
     bytes: u64,
     missing_bytes: u64,
@@ -130,6 +132,7 @@ impl Keeper {
             uses: Vec::new(),
             local: Vec::new(),
             state,
+            is_stale: false,
             bytes: segment.live_bytes(),
             missing_bytes: segment.live_bytes(),
         });
@@ -162,7 +165,11 @@ impl Keeper {
 
     fn settle(&self, id: SegmentId, local: Vec<Range<u16>>, (bytes, missing_bytes): (u64, u64)) {
         if let Some(held) = self.held.borrow_mut().get_mut(&id) {
-            held.state = if missing_bytes == 0 { State::Local } else { State::Partly };
+            held.state = match missing_bytes {
+                _ if held.is_stale => State::New,
+                0 => State::Local,
+                _ => State::Partly,
+            };
             (held.local, held.bytes, held.missing_bytes) = (local, bytes, missing_bytes);
         }
         self.signal.raise();
@@ -170,10 +177,12 @@ impl Keeper {
 
     /// What was local may be so no more, or there is more room: all is looked at again.
     pub(super) fn look_again(&self) {
-        let mut held = self.held.borrow_mut();
-        held.values_mut()
-            .filter(|held| held.state != State::Written)
-            .for_each(|held| held.state = State::New);
+        for held in self.held.borrow_mut().values_mut() {
+            held.is_stale = true;
+            if held.state != State::Written {
+                held.state = State::New;
+            }
+        }
         self.signal.raise();
     }
 
@@ -184,6 +193,7 @@ impl Keeper {
         let wanted = held.values_mut().filter(|held| is_wanted(held));
         let kept = wanted.filter_map(|held| {
             let groups = held.needed();
+            held.is_stale = false;
             // Whatever comes of it, some of it may be there from now on.
             held.local = joined(held.local.iter().chain(&groups).cloned().collect());
             (!groups.is_empty()).then(|| Kept { segment: Rc::new(Segment::new(held.entry.clone())), groups })

@@ -2,7 +2,7 @@
 //!
 //! What is missing is fetched past the read plan, by large ranged GETs: the plan would decode every block into the memory tier, pushing out what is in use
 //! there, and its offers to the SSD do not wait. Here whole partitions are verified and pinned as they are stored, and a few windows
-//! of them are in flight, within compaction's share of memory.
+//! of them are in flight: while a shard opens within compaction's share of memory, later a single one of a quarter of that.
 //!
 //! A partition's meta is pinned before its data, and a segment's head before its partitions: where there is no meta, there is no data to look
 //! for.
