@@ -305,10 +305,39 @@ impl<V: Cached> Cache<V> {
         self.inner.ssd.remove(key);
     }
 
+    /// As [`Cache::remove`], for a tier in mode [`SsdMode::Pinned`](crate::SsdMode::Pinned) whose user marks and sweeps when it opens: the removal is not
+    /// written down, so the block may be there again after a restart.
+    pub fn unpin(&self, key: &CacheKey) {
+        self.inner.memory.borrow_mut().remove(key);
+        self.inner.ssd.remove_unwritten(key);
+    }
+
+    /// Takes the marks off all blocks on the SSD: what [`Cache::mark`] does not mark until [`Cache::sweep`] leaves then. Hits mark as well.
+    pub async fn unmark(&self) {
+        self.inner.ssd.unmark().await;
+    }
+
+    /// Marks a block as needed; whether it is on the SSD.
+    pub fn mark(&self, key: &CacheKey) -> bool {
+        self.inner.ssd.mark(key)
+    }
+
+    /// Takes every block off the SSD that was not marked: blocks that an earlier process pinned and that nobody needs any more.
+    pub async fn sweep(&self) {
+        self.inner.ssd.sweep().await;
+    }
+
     /// Changes the memory budget. A smaller one has taken effect when this returns.
     pub fn set_memory_bytes(&self, memory_bytes: usize) {
         let mut evicted = EvictedOf::new();
         self.inner.memory.borrow_mut().set_bytes_max(memory_bytes, &mut evicted);
+        self.inner.offer_evicted(&evicted);
+    }
+
+    /// Changes the part of the memory budget that [`Class::Meta`] may take. A smaller one has taken effect when this returns.
+    pub fn set_meta_bytes_max(&self, meta_bytes_max: usize) {
+        let mut evicted = EvictedOf::new();
+        self.inner.memory.borrow_mut().set_meta_bytes_max(meta_bytes_max, &mut evicted);
         self.inner.offer_evicted(&evicted);
     }
 

@@ -52,6 +52,7 @@ pub use key::{CacheKey, Class, ReadClass, Tier};
 pub use options::{CacheOptions, SsdMode};
 pub use place::Place;
 pub use plan::{Ask, ObjectRead, ObjectReader};
+pub use ssd::PinSize;
 pub use stats::{
     CacheStats, ClassStats, LoadStats, PlanStats, ReadStats, SsdRejections, SsdStats, TierStats,
 };

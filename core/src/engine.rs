@@ -1,5 +1,6 @@
 //! The engine: opens a store, owns its shards' threads, and what they share.
 
+use crate::budgets::Budgets;
 use crate::checkpoint::CheckpointInfo;
 use crate::client::Client;
 use crate::descriptor;
@@ -10,10 +11,12 @@ use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::hot::{self, HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
-use crate::options::{LevelFormats, Options, ShardBudget, TtlTime};
+use crate::opening::Opening;
+use crate::options::{LevelFormats, Options, ShardBudget, TtlTime, check_local_dir};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
 use crate::version::{self, SegmentId};
+use aquifer_cache::SsdMode;
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
 use futures_channel::oneshot;
@@ -150,13 +153,12 @@ struct Ground {
 /// writes since then are gone.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     threads: Vec<ExecutorThread>,
     restored: Option<CheckpointInfo>,
     backend: Backend,
     io_note: Option<String>,
-    /// Held until the threads are gone.
-    _local_dir: Option<DirLock>,
+    pub(crate) budgets: Budgets,
 }
 
 impl Engine {
@@ -173,7 +175,7 @@ impl Engine {
         options.validate()?;
         let operators = MergeOperators::new(&options.merge_operators)?;
         let selection = aquifer_io::select_backend(options.io)?;
-        let local_dir = match options.local_dir.as_ref().filter(|_| options.disk_bytes > 0) {
+        let local_dir = match check_local_dir(options.disk_bytes, options.local_dir.as_deref())? {
             Some(folder) => {
                 aquifer_io::fs::create_dir_all(folder).await?;
                 Some(aquifer_io::fs::lock_dir(folder)?)
@@ -254,7 +256,7 @@ impl Engine {
             restored,
             backend: ground.selection.backend,
             io_note: ground.selection.note,
-            _local_dir: ground.local_dir,
+            budgets: Budgets::new(options, budget, ground.local_dir),
         };
         // On an error the half-started engine is dropped, which ends the shards that run.
         engine.start(options, budget, &segments, &hot).await?;
@@ -270,6 +272,7 @@ impl Engine {
     ) -> Result<()> {
         let cores = aquifer_io::cores_available();
         let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
+        let mut opening = (options.disk_mode == SsdMode::Pinned).then(|| Opening::new(options));
         let mut opened = Vec::new();
         for (id, mailbox) in self.shared.mailboxes.iter().enumerate() {
             let executor = ExecutorOptions {
@@ -290,16 +293,13 @@ impl Engine {
             };
             let mailbox = Arc::clone(mailbox);
             let (ready, is_ready) = oneshot::channel();
-            self.threads.push(aquifer_io::spawn_executor(executor, move || async move {
-                match shard::open(start).await {
-                    Ok(core) => {
-                        drop(ready.send(Ok(())));
-                        shard::run(core, mailbox).await;
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
-                }
-            })?);
+            let part = opening.as_mut().map(Opening::shard);
+            let life = move || shard::live(start, mailbox, part, ready);
+            self.threads.push(aquifer_io::spawn_executor(executor, life)?);
             opened.push(is_ready);
+        }
+        if let Some(opening) = opening {
+            opening.check(options, &budget).await?;
         }
         for is_ready in opened {
             is_ready.await.unwrap_or_else(|_| Err(Error::closed()))?;

@@ -64,6 +64,7 @@ mod write;
 mod answer;
 mod checkpoint;
 mod compact;
+mod opening;
 mod request;
 mod scan_options;
 mod shard;
@@ -74,6 +75,7 @@ mod stats;
 #[doc(hidden)]
 pub mod internals;
 
+mod budgets;
 mod client;
 mod engine;
 mod reader;
@@ -84,6 +86,7 @@ mod verify;
 pub mod cli;
 
 pub use answer::{Answer, CompareOutcome, Source};
+pub use aquifer_cache::SsdMode;
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};
@@ -99,6 +102,7 @@ pub use limits::{
     KEY_GROUPS_MAX, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
+pub use opening::{OnOpen, OpenProgress};
 pub use options::{Compression, Options, TtlTime};
 pub use reader::{Reader, ReaderOptions};
 pub use request::Reply;

@@ -42,6 +42,10 @@ pub(crate) const BLOCK_RAW_BYTES_RANGE: (usize, usize) = (4096, 64 * 1024);
 pub(crate) const PARTITION_RAW_BYTES: usize = 64 * 1024;
 /// Largest raw or stored payload that a block header may announce: one entry of maximal key and value, and its framing.
 pub(crate) const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
+/// Data blocks of a partition, at most: of two that follow each other, the entries would not have fit one.
+pub(crate) const PARTITION_BLOCKS_MAX: u64 = 2 * (PARTITION_RAW_BYTES / BLOCK_RAW_BYTES) as u64 + 1;
+/// Pause before blocks of a pinned tier are fetched again from a DFS that did not answer.
+pub(crate) const PIN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Largest dictionary of a segment, in bytes: zstd's own default.
 pub(crate) const DICTIONARY_BYTES_MAX: usize = 112 * 1024;
 /// Compaction that is behind by more full memtables than this asks other processes for help.

@@ -12,13 +12,13 @@ use std::task::{Poll, Waker};
 
 /// A bounded queue of `M`, many producers, one consumer.
 pub(crate) struct Mailbox<M> {
-    bytes_max: usize,
     state: Mutex<State<M>>,
 }
 
 struct State<M> {
     queue: VecDeque<M>,
     bytes: usize,
+    bytes_max: usize,
     consumer: Option<Waker>,
     closed: bool,
 }
@@ -36,8 +36,13 @@ impl<M> fmt::Debug for Mailbox<M> {
 impl<M> Mailbox<M> {
     /// A mailbox that holds at most `bytes_max` bytes of keys and values, and always at least one operation.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let state = State { queue: VecDeque::new(), bytes: 0, consumer: None, closed: false };
-        Self { bytes_max, state: Mutex::new(state) }
+        let state = State { queue: VecDeque::new(), bytes: 0, bytes_max, consumer: None, closed: false };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Changes how many bytes it holds at most; what waits in it stays.
+    pub(crate) fn set_bytes_max(&self, bytes_max: usize) {
+        self.lock().bytes_max = bytes_max;
     }
 
     fn lock(&self) -> MutexGuard<'_, State<M>> {
@@ -52,7 +57,7 @@ impl<M> Mailbox<M> {
     pub(crate) fn push(&self, message: M, bytes: usize) -> Result<()> {
         let state = self.lock();
         let full =
-            state.queue.len() >= MAILBOX_ENTRIES_MAX || state.bytes.saturating_add(bytes) > self.bytes_max;
+            state.queue.len() >= MAILBOX_ENTRIES_MAX || state.bytes.saturating_add(bytes) > state.bytes_max;
         if full && !state.queue.is_empty() && !state.closed {
             return Err(Error::new(
                 ErrorKind::Busy,

@@ -6,9 +6,11 @@ use crate::error::{Error, Result};
 use crate::key::Route;
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX, MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::merge_operator::MergeOperator;
+use crate::opening::OnOpen;
+use aquifer_cache::SsdMode;
 use aquifer_io::BackendChoice;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Compression of data blocks. Filters and indexes are never compressed.
@@ -61,13 +63,21 @@ pub struct Options {
     pub key_groups: Option<u16>,
     /// Shards, each on its own pinned thread. 0 means one per core that this process may use.
     pub shards: usize,
-    /// Budget in bytes for memtables, caches, filters, indexes and buffers together; at least 4 MiB a shard.
+    /// Budget in bytes for memtables, caches, filters, indexes and buffers together; at least 4 MiB a shard. Can be changed while the engine runs:
+    /// [`crate::Engine::set_memory_bytes`].
     pub memory_bytes: u64,
-    /// Budget in bytes for the SSD tier of the cache under `local_dir`. 0 is allowed: no SSD tier.
+    /// Budget in bytes for the SSD tier of the cache under `local_dir`. 0 is allowed: no SSD tier. Can be changed while the engine runs:
+    /// [`crate::Engine::set_disk_bytes`].
     pub disk_bytes: u64,
     /// Folder for the SSD tier; created if absent, used by one engine at a time. Needed when `disk_bytes` is above 0. Everything
     /// in it may be lost at any time.
     pub local_dir: Option<PathBuf>,
+    /// What the SSD tier keeps: what is read ([`SsdMode::BestEffort`]), or everything ([`SsdMode::Pinned`]): then opening fetches what is not local yet,
+    /// `disk_bytes` must be enough for it, and reads go to the DFS no more. If the state outgrows the budget while the engine runs, nothing fails:
+    /// the rest is read from the DFS, and [`crate::ShardStats::not_local_bytes`] counts it.
+    pub disk_mode: SsdMode,
+    /// Told how far the opening is, while it makes the state local; from the shards' threads, one call at a time: be quick.
+    pub on_open: Option<OnOpen>,
     /// Most bytes that may be written to the SSD tier in any 24 hours, for the wear of the device. 0 = no limit.
     pub disk_write_bytes_per_day: u64,
     /// Most bytes a second that may be written to the SSD tier, about. 0 = no limit.
@@ -107,6 +117,8 @@ impl Default for Options {
             memory_bytes: 256 * 1024 * 1024,
             disk_bytes: 0,
             local_dir: None,
+            disk_mode: SsdMode::BestEffort,
+            on_open: None,
             disk_write_bytes_per_day: 0,
             disk_write_bytes_per_s: 0,
             warm_up: true,
@@ -132,6 +144,7 @@ impl fmt::Debug for Options {
             .field("memory_bytes", &self.memory_bytes)
             .field("disk_bytes", &self.disk_bytes)
             .field("local_dir", &self.local_dir)
+            .field("disk_mode", &self.disk_mode)
             .field("disk_write_bytes_per_day", &self.disk_write_bytes_per_day)
             .field("disk_write_bytes_per_s", &self.disk_write_bytes_per_s)
             .field("warm_up", &self.warm_up)
@@ -168,9 +181,20 @@ impl Options {
         self.compaction.validate()?;
         self.validate_compression()?;
         self.remote_compaction.as_ref().map_or(Ok(()), RemoteCompaction::validate)?;
-        if self.disk_bytes > 0 && self.local_dir.is_none() {
+        self.validate_disk_mode()?;
+        check_local_dir(self.disk_bytes, self.local_dir.as_deref()).map(drop)
+    }
+
+    fn validate_disk_mode(&self) -> Result<()> {
+        if self.disk_mode == SsdMode::Pinned && self.disk_bytes == 0 {
             return Err(Error::invalid(
-                "disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0",
+                "disk_mode is Pinned and disk_bytes is 0: give the disk that the state needs, or set disk_mode to BestEffort",
+            ));
+        }
+        if self.disk_mode == SsdMode::Pinned && self.disk_write_bytes_per_day > 0 {
+            return Err(Error::invalid(
+                "disk_mode is Pinned with disk_write_bytes_per_day: what is pinned waits for its write, which may be a day; set it to 0, or \
+                 disk_mode to BestEffort",
             ));
         }
         Ok(())
@@ -212,6 +236,17 @@ impl Options {
     }
 }
 
+/// The folder that a disk budget is spent in; `None` if it is 0.
+pub(crate) fn check_local_dir(disk_bytes: u64, local_dir: Option<&Path>) -> Result<Option<&Path>> {
+    match (disk_bytes, local_dir) {
+        (0, _) => Ok(None),
+        (_, Some(folder)) => Ok(Some(folder)),
+        (_, None) => Err(Error::invalid(
+            "disk_bytes is above 0 but local_dir is not set: name a folder, or set disk_bytes to 0",
+        )),
+    }
+}
+
 /// How a shard divides its share of the memory budget.
 ///
 /// A quarter is for writes: one sixteenth for compaction (half for what it reads, half for what it writes), three for memtables. The memtable
@@ -229,7 +264,7 @@ impl Options {
 /// for the buffers of file reads and writes, half as much for blocks on their way to the SSD, one thirty-second for the mailbox, one
 /// sixteenth for what nobody counts (the allocator's rounding, zstd's contexts, tasks). The rest is the cache's, the index of its SSD tier
 /// included; up to half of it may go to filters and indexes of segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ShardBudget {
     /// Of the memtable that takes writes, all of its parts together.
     pub(crate) memtable_bytes_max: usize,
@@ -241,6 +276,8 @@ pub(crate) struct ShardBudget {
     pub(crate) compaction_bytes: usize,
     pub(crate) buffer_bytes: usize,
     pub(crate) write_buffer_bytes: usize,
+    /// What the cache may have in flight from the DFS: part of what nobody counts.
+    pub(crate) in_flight_bytes: usize,
     pub(crate) cache_bytes: usize,
     pub(crate) meta_bytes_max: usize,
     pub(crate) mailbox_bytes_max: usize,
@@ -252,33 +289,69 @@ pub(crate) struct ShardBudget {
 /// Most parts of a memtable, and the least memory for each: smaller ones would make too small uploads.
 const MEMTABLE_PARTS_MAX: u64 = 8;
 const MEMTABLE_PART_BYTES_MIN: u64 = 64 * 1024;
+/// The cache has this part of its opening budget in flight from the DFS, at most.
+const IN_FLIGHT_DIVISOR: usize = 16;
+
+/// Steps in which the least memory of a running shard is looked for.
+const MEMORY_STEP_BYTES: usize = 256 * 1024;
 
 impl ShardBudget {
     pub(crate) fn new(options: &Options, shards: usize) -> Self {
         let shards = shards.max(1) as u64;
         let memory = options.memory_bytes / shards;
+        let buffers = (memory / 16).clamp(1024 * 1024, 32 * 1024 * 1024);
+        let fixed = Self {
+            buffer_bytes: bytes(buffers),
+            write_buffer_bytes: bytes(buffers / 2),
+            disk_bytes: options.disk_bytes / shards,
+            disk_write_bytes_per_day: share_of_limit(options.disk_write_bytes_per_day, shards),
+            disk_write_bytes_per_s: share_of_limit(options.disk_write_bytes_per_s, shards),
+            ..Self::default()
+        };
+        let opened = fixed.divided(memory);
+        Self { in_flight_bytes: opened.cache_bytes / IN_FLIGHT_DIVISOR, ..opened }
+    }
+
+    /// The same shard with another memory budget. What its thread was started with stays: the buffers of file reads and writes, and what may be in
+    /// flight from the DFS. The cache gives or takes the difference.
+    ///
+    /// # Errors
+    /// `Invalid` if too little would be left for the cache: with what all `shards` need at least.
+    pub(crate) fn with_memory(&self, memory_bytes: u64, shards: usize) -> Result<Self> {
+        let shards = shards.max(1) as u64;
+        let memory = memory_bytes / shards;
+        // At opening the cache never gets less than this part.
+        let fits = |memory: u64| self.divided(memory).cache_bytes as u64 >= memory / 4;
+        if memory >= SHARD_MEMORY_BYTES_MIN && fits(memory) {
+            return Ok(self.divided(memory));
+        }
+        let least = (SHARD_MEMORY_BYTES_MIN..).step_by(MEMORY_STEP_BYTES).find(|&memory| fits(memory));
+        let needed = least.unwrap_or(u64::MAX).saturating_mul(shards);
+        Err(Error::invalid(format!(
+            "memory_bytes is {memory_bytes}; {shards} shards with the buffers that they were opened with need at least {needed}: give that, or \
+             open the engine anew"
+        )))
+    }
+
+    /// `memory` divided anew, beside what this one has for buffers.
+    fn divided(&self, memory: u64) -> Self {
         let compaction = memory / 16;
         let (parts, memtable, waiting, encoded) = memtables(memory);
-        let buffers = (memory / 16).clamp(1024 * 1024, 32 * 1024 * 1024);
         let mailbox = (memory / 32).max(256 * 1024);
-        let uncounted = memory / 16;
+        let uncounted = (memory / 16).max(self.in_flight_bytes as u64);
         let writes = memtable + waiting + encoded + compaction;
-        let cache = memory.saturating_sub(writes + buffers + buffers / 2 + mailbox + uncounted);
-        let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        let buffers = (self.buffer_bytes + self.write_buffer_bytes) as u64;
+        let cache = memory.saturating_sub(writes + buffers + mailbox + uncounted);
         Self {
             memtable_bytes_max: bytes(memtable),
             memtables_bytes_max: bytes(memtable + waiting),
             memtable_parts: bytes(parts),
             encoded_bytes: bytes(encoded),
             compaction_bytes: bytes(compaction),
-            buffer_bytes: bytes(buffers),
-            write_buffer_bytes: bytes(buffers / 2),
             cache_bytes: bytes(cache),
             meta_bytes_max: bytes(cache / 2),
             mailbox_bytes_max: bytes(mailbox),
-            disk_bytes: options.disk_bytes / shards,
-            disk_write_bytes_per_day: share_of_limit(options.disk_write_bytes_per_day, shards),
-            disk_write_bytes_per_s: share_of_limit(options.disk_write_bytes_per_s, shards),
+            ..*self
         }
     }
 
@@ -292,6 +365,10 @@ impl ShardBudget {
     pub(crate) fn borrowed_bytes(&self, frozen_bytes: usize) -> usize {
         frozen_bytes.saturating_sub(self.encoded_bytes)
     }
+}
+
+fn bytes(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 /// Parts of a memtable, bytes of all that take writes, of what may wait for its upload beside them, and of encoded segments: three
@@ -324,18 +401,58 @@ mod tests {
                     Options { memory_bytes: mib * 1024 * 1024 * shards as u64, shards, ..Options::default() };
                 options.validate().unwrap();
                 let budget = ShardBudget::new(&options, shards);
-                let sum = budget.memtables_bytes_max
-                    + budget.encoded_bytes
-                    + budget.compaction_bytes
-                    + budget.buffer_bytes
-                    + budget.write_buffer_bytes
-                    + budget.mailbox_bytes_max
-                    + budget.cache_bytes;
-                assert!(sum as u64 <= options.memory_bytes / shards as u64, "{mib} MiB a shard: {budget:?}");
+                assert!(
+                    sum(&budget) <= options.memory_bytes / shards as u64,
+                    "{mib} MiB a shard: {budget:?}"
+                );
                 assert!(budget.cache_bytes > 2 * budget.memtable_bytes_max);
                 // A checkpoint freezes all of it at once.
                 let borrowed = budget.borrowed_bytes(budget.memtables_bytes_max);
                 assert!(borrowed < budget.cache_bytes / 2, "{mib} MiB a shard: {budget:?}");
+            }
+        }
+    }
+
+    fn sum(budget: &ShardBudget) -> u64 {
+        let sum = budget.memtables_bytes_max
+            + budget.encoded_bytes
+            + budget.compaction_bytes
+            + budget.buffer_bytes
+            + budget.write_buffer_bytes
+            + budget.mailbox_bytes_max
+            + budget.cache_bytes;
+        sum as u64
+    }
+
+    #[test]
+    fn a_running_shard_is_divided_anew_as_at_opening_but_for_its_buffers() {
+        let mib = 1024 * 1024;
+        for (shards, opened) in [(1, 4), (2, 16), (3, 1024), (1, 100_000)] {
+            let options = Options { memory_bytes: opened * shards * mib, ..Options::default() };
+            let shards = usize::try_from(shards).unwrap();
+            let budget = ShardBudget::new(&options, shards);
+            assert_eq!(budget.with_memory(options.memory_bytes, shards).unwrap(), budget, "the same again");
+            for memory in [4, 5, 7, 16, 64, 300, 5_000] {
+                let memory_bytes = memory * mib * shards as u64;
+                match budget.with_memory(memory_bytes, shards) {
+                    Ok(next) => {
+                        assert!(sum(&next) <= memory * mib && next.cache_bytes as u64 >= memory * mib / 4);
+                        assert_eq!(next.buffer_bytes, budget.buffer_bytes);
+                        // And back: nothing is left of it.
+                        assert_eq!(next.with_memory(options.memory_bytes, shards).unwrap(), budget);
+                    }
+                    Err(error) => {
+                        assert!(memory < opened);
+                        let text = error.to_string();
+                        let needed = text.split("at least ").nth(1).unwrap().split(':').next().unwrap();
+                        let needed = needed.parse::<u64>().unwrap();
+                        assert!(
+                            needed > memory_bytes && budget.with_memory(needed, shards).is_ok(),
+                            "{text}"
+                        );
+                        assert!(needed <= options.memory_bytes, "{text}");
+                    }
+                }
             }
         }
     }

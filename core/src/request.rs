@@ -3,6 +3,7 @@
 use crate::answer::{Answer, CompareOutcome};
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
+use crate::options::ShardBudget;
 use crate::shard::Shard;
 use crate::shard::scan::{ScanPage, ScanRequest};
 use crate::stats::ShardStats;
@@ -61,6 +62,16 @@ pub(crate) enum Request {
     /// Empties the memory tier of the cache.
     ForgetMemory {
         reply: oneshot::Sender<()>,
+    },
+    /// Goes on with its share of another memory budget, which is known to be enough.
+    SetMemory {
+        budget: Box<ShardBudget>,
+        reply: ReplyTo<()>,
+    },
+    /// Goes on with another budget for the SSD tier: this shard's share.
+    SetDisk {
+        disk_bytes: u64,
+        reply: ReplyTo<()>,
     },
     Run(Job),
 }

@@ -50,6 +50,13 @@ pub struct ShardStats {
     pub compaction_errors: u64,
     /// What was fetched because it was in use before the restore.
     pub warm_up: WarmUpStats,
+    /// With a pinned disk tier ([`crate::SsdMode::Pinned`]): stored bytes that are to be local.
+    pub pinned_bytes: u64,
+    /// Those of them that are not, because the disk budget is too small by now or the tier was switched off
+    /// ([`aquifer_cache::SsdStats::off_reason`]): they are read from the DFS. For a moment also those of a segment that another process merged.
+    pub not_local_bytes: u64,
+    /// With a pinned disk tier: every block of the state is on the SSD.
+    pub is_all_local: bool,
     /// The cache.
     pub cache: CacheStats,
     /// File operations of the shard's thread.
@@ -64,6 +71,11 @@ pub struct EngineStats {
 }
 
 impl EngineStats {
+    /// Whether every block of the state is on the SSD: only ever so with a pinned disk tier.
+    pub fn is_all_local(&self) -> bool {
+        self.shards.iter().all(|shard| shard.is_all_local)
+    }
+
     /// The sum over all shards of what `of` reads off each.
     pub fn sum(&self, of: impl Fn(&ShardStats) -> u64) -> u64 {
         self.shards.iter().map(of).sum()

@@ -14,6 +14,10 @@ use peak_alloc::PeakAlloc;
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const MEMORY_BYTES: u64 = 48 << 20;
+/// What it is made while the engine runs.
+const SMALLER_BYTES: u64 = 24 << 20;
+/// Of the test itself and its calls in flight, of the process and its HTTP client.
+const BESIDE_BYTES: u64 = 8 << 20;
 const DISK_BYTES: u64 = 64 << 20;
 const KEYS: u64 = 400_000;
 /// Keys and values together are several times the budget.
@@ -36,8 +40,13 @@ fn value(n: u64, version: u8) -> Vec<u8> {
 
 /// The most that was taken since the last call, and what is allowed.
 fn check(phase: &str, before_bytes: usize) {
+    check_within(phase, before_bytes, MEMORY_BYTES, 32 << 20);
+}
+
+/// The same with another budget; `beside` is what the test and the process take themselves.
+fn check_within(phase: &str, before_bytes: usize, memory_bytes: u64, beside: u64) {
     let peak = ALLOCATOR.peak_usage().saturating_sub(before_bytes);
-    let most = usize::try_from(MEMORY_BYTES / 20 * 21 + (32 << 20)).expect("a small number");
+    let most = usize::try_from(memory_bytes / 20 * 21 + beside).expect("a small number");
     println!("{phase}: {:.1} MiB at most, of {:.1} MiB", peak as f64 / 1048576.0, most as f64 / 1048576.0);
     assert!(peak <= most, "{phase}: {peak} bytes, {most} are allowed");
     ALLOCATOR.reset_peak_usage();
@@ -104,6 +113,24 @@ fn main() {
         }
         assert_eq!(entries, KEYS);
         check("scan of everything", before_bytes);
+        // Less memory while all of it is in use: from the answer on nothing takes more than that.
+        engine.set_memory_bytes(SMALLER_BYTES).await.expect("less memory");
+        ALLOCATOR.reset_peak_usage();
+        put_all(&client, 3).await;
+        check_within("overwrite with less memory", before_bytes, SMALLER_BYTES, BESIDE_BYTES);
+        for _ in 0..100 {
+            let numbers: Vec<u64> = (0..256).map(|_| random.u64(..KEYS)).collect();
+            let gets = join_all(numbers.iter().map(|n| client.get(&key(*n)))).await;
+            for (n, got) in numbers.iter().zip(gets) {
+                assert_eq!(got.expect("get").as_deref(), Some(&*value(*n, 3)), "key {n}");
+            }
+        }
+        check_within("gets with less memory", before_bytes, SMALLER_BYTES, BESIDE_BYTES);
+        client.checkpoint(Vec::new()).await.expect("checkpoint");
+        check_within("checkpoint with less memory", before_bytes, SMALLER_BYTES, BESIDE_BYTES);
+        engine.set_memory_bytes(MEMORY_BYTES).await.expect("more memory");
+        put_all(&client, 4).await;
+        check("overwrite with all memory again", before_bytes);
         engine.close().await.expect("close");
     });
 }

@@ -202,6 +202,12 @@ impl<V> Memory<V> {
         self.count_evictions(evicted, before);
     }
 
+    /// Changes the part of the budget that Meta may take; takes effect before this returns.
+    pub(crate) fn set_meta_bytes_max(&mut self, meta_bytes_max: usize, evicted: &mut EvictedOf<V>) {
+        self.meta_bytes_max = meta_bytes_max;
+        self.set_bytes_max(self.bytes_max, evicted);
+    }
+
     pub(crate) fn remove(&mut self, key: &CacheKey) {
         self.data.remove(key);
         self.meta.remove(key);

@@ -164,6 +164,13 @@ impl Index {
         Some(heat)
     }
 
+    /// Forgets all hits of the entries of one table.
+    pub(crate) fn cool(&mut self, table: usize) {
+        if let Some(table) = self.tables.get_mut(table) {
+            table.slots.iter_mut().for_each(|slot| slot.bits &= !HEAT_MASK);
+        }
+    }
+
     /// The place it had before, if the hash was there.
     pub(crate) fn insert(&mut self, hash: u64, spot: Spot) -> Option<Spot> {
         debug_assert!(spot.sectors > 0);

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`tier`] decides what is where, [`admission`] what is worth a write; [`format`], [`directory`] and [`snapshot`] know the bytes, [`index`]
-//! finds a key. I/O is in [`read`], [`writer`], [`emptier`], [`open`], [`resize`] and [`close`].
+//! finds a key. [`pinned`] says what pinned blocks take. I/O is in [`read`], [`writer`], [`emptier`], [`open`], [`resize`] and [`close`].
 //!
 //! Invariants:
 //! * Offers never wait. What the writer cannot take now is rejected; only pinned blocks are waited for ([`Ssd::admit`]).
@@ -24,6 +24,7 @@ mod index;
 mod layout;
 mod open;
 mod origin;
+mod pinned;
 mod place;
 mod progress;
 mod read;
@@ -47,7 +48,9 @@ use crate::options::CacheOptions;
 use crate::stats::{SsdRejections, SsdStats, TierStats};
 use admission::{Admission, Candidate};
 use aquifer_io::{File, Task};
+pub(crate) use layout::Layout;
 pub(crate) use origin::Origin;
+pub use pinned::PinSize;
 pub(crate) use place::Place;
 use progress::Progress;
 use std::cell::{Cell, RefCell};

@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::open::{write_buffer_bytes, write_superblock};
 use super::tier::Region;
 use super::{Shared, Ssd};
-use aquifer_io::{File, IoError, IoErrorKind};
+use aquifer_io::{File, IoError, IoErrorKind, OpenOptions};
 use std::rc::Rc;
 
 impl Ssd {
@@ -25,7 +25,7 @@ impl Ssd {
         let shared = &self.shared;
         if shared.running.borrow().is_none() {
             shared.open(disk_bytes).await;
-            return Ok(());
+            return shared.cut_left_behind(disk_bytes).await;
         }
         let Some(()) = shared.pause().await else { return Ok(()) };
         let resized = shared.resize(disk_bytes).await;
@@ -38,6 +38,18 @@ impl Ssd {
 }
 
 impl Shared {
+    /// A tier that an error had switched off left its file as it was.
+    async fn cut_left_behind(&self, disk_bytes: u64) -> Result<(), IoError> {
+        let was_there = self.off_reason.borrow().is_some() && self.running.borrow().is_none();
+        let Some(path) = self.options.disk_path.as_ref().filter(|_| was_there) else { return Ok(()) };
+        let file = match File::open(path, OpenOptions { write: true, ..OpenOptions::default() }).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if file.bytes().await? > disk_bytes { file.truncate(0).await } else { Ok(()) }
+    }
+
     async fn resize(self: &Rc<Self>, disk_bytes: u64) -> Result<(), IoError> {
         let next = {
             let running = self.running.borrow();

@@ -225,7 +225,8 @@ impl Tier {
 
     /// Moves an entry to the current region, out of one that is being emptied. It needs new hits to be kept again.
     pub(super) fn keep(&mut self, key: &CacheKey, data: &[u8], spot: Spot) -> Result<(), Rejection> {
-        let heat = spot.heat / 2;
+        // Pinned, it only says what is still needed: see `pinned.rs`.
+        let heat = if self.is_pinned() { spot.heat } else { spot.heat / 2 };
         self.append(key, data, Spot { heat, ..spot }, true)
     }
 
@@ -260,6 +261,14 @@ impl Tier {
         let removed = self.index.remove(hash, sector)?;
         self.uncount(removed);
         Some(removed)
+    }
+
+    /// Takes the entry out wherever it is, and writes that down nowhere.
+    pub(super) fn remove_unwritten(&mut self, key: &CacheKey) {
+        let hash = key.hash64();
+        if let Some(spot) = self.index.find(hash) {
+            self.remove(hash, spot.sector);
+        }
     }
 
     /// Takes the entry out wherever it is.
@@ -457,8 +466,17 @@ impl Tier {
     /// Takes all entries of some regions out of one table of the index: for a region whose directory is lost, or that is given up.
     pub(super) fn sweep(&mut self, table: usize, is_swept: impl Fn(u32) -> bool) {
         let layout = self.layout;
+        self.sweep_spots(table, |spot| is_swept(layout.region_of(spot.sector)));
+    }
+
+    /// Takes all entries that nobody hit out of one table of the index.
+    pub(super) fn sweep_cold(&mut self, table: usize) {
+        self.sweep_spots(table, |spot| spot.heat == 0);
+    }
+
+    fn sweep_spots(&mut self, table: usize, is_swept: impl Fn(Spot) -> bool) {
         let mut gone = Vec::new();
-        self.index.retain(table, |spot| !is_swept(layout.region_of(spot.sector)), |spot| gone.push(spot));
+        self.index.retain(table, |spot| !is_swept(spot), |spot| gone.push(spot));
         for spot in gone {
             self.uncount(spot);
             self.stats.class_mut(spot.class).evictions += 1;

@@ -1,7 +1,10 @@
 //! Writes chunks in the order they were begun, one at a time, within the budget of bytes a second.
 
+use super::chunk::Chunk;
+use super::directory::Trailer;
+use super::layout::Layout;
 use super::{Running, Shared};
-use aquifer_io::Buffer;
+use aquifer_io::{Buffer, IoError};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -78,11 +81,31 @@ impl Shared {
         };
         let (result, buffer) = file.write_at(offset, buffer).await;
         drop(buffer);
+        self.has_worked(result)
+    }
+
+    /// Waits until all that was written is on the disk for good; an error switches the tier off. `false` if there is no tier any more.
+    async fn sync(&self) -> bool {
+        let file = match self.running.borrow().as_ref() {
+            Some(running) => Rc::clone(&running.file),
+            None => return false,
+        };
+        self.has_worked(file.sync_data().await)
+    }
+
+    fn has_worked(&self, result: Result<(), IoError>) -> bool {
         if let Err(error) = &result {
             self.switch_off(&format!("write failed: {error}"));
         }
         result.is_ok()
     }
+}
+
+/// Whether a chunk is the directory of a region that is full.
+fn ends_region(layout: &Layout, chunk: &Chunk) -> bool {
+    let end = layout.region_offset(chunk.region) + layout.region_bytes;
+    chunk.offset + chunk.write_bytes() as u64 == end
+        && Trailer::parse(&chunk.data).is_some_and(|trailer| trailer.is_sealed())
 }
 
 /// Writes a chunk that did not fill in time: its memory comes free, and the file holds what the tier says it holds.
@@ -102,15 +125,19 @@ async fn write_chunks(shared: Rc<Shared>) {
             let mut running = shared.running.borrow_mut();
             let Some(running) = running.as_mut() else { return };
             match running.tier.buffer.oldest() {
-                Some(chunk) => (chunk.offset, chunk.write_bytes()),
+                Some(chunk) => {
+                    // What is pinned is fetched by nobody: a directory must not speak of entries that a power loss takes.
+                    let syncs = running.tier.is_pinned() && ends_region(&running.tier.layout, chunk);
+                    (chunk.offset, chunk.write_bytes(), syncs)
+                }
                 None => {
                     running.writing = false;
                     return;
                 }
             }
         };
-        let (offset, bytes) = next;
-        if !shared.take_turn(bytes).await {
+        let (offset, bytes, syncs) = next;
+        if syncs && !shared.sync().await || !shared.take_turn(bytes).await {
             return;
         }
         let mut buffer = match aquifer_io::acquire_buffer(bytes).await {

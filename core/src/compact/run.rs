@@ -269,8 +269,10 @@ async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
         now_ms: expiry_now_ms(core, job),
         check: &check,
     };
-    let outcome = work::carry_out(core, &mandate).await?;
-    install(core, job, outcome)
+    core.merge_begins();
+    let outcome = work::carry_out(core, &mandate).await;
+    core.merge_ended();
+    install(core, job, outcome?)
 }
 
 /// Makes the change of a job that is done.

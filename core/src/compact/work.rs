@@ -84,7 +84,7 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
         group: None,
         cuts: mandate.job.cuts(),
         copies: mandate.job.segments().all(|segment| segment.facts.range_deletions == 0),
-        output_bytes_max: core.budget.compaction_bytes / 2,
+        output_bytes_max: core.budget().compaction_bytes / 2,
         outcome: Outcome::default(),
     };
     let mut merge = Merge::new(open_inputs(core, mandate.job).await?, false);
@@ -133,7 +133,7 @@ async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
 }
 
 async fn open_inputs(core: &ShardCore, job: &Job) -> Result<Vec<Run>> {
-    let share = core.budget.compaction_bytes / 2 / job.inputs.len().max(1);
+    let share = core.budget().compaction_bytes / 2 / job.inputs.len().max(1);
     let window_bytes = share.clamp(COMPACTION_WINDOW_BYTES.0, COMPACTION_WINDOW_BYTES.1);
     let (from, to) = (group_prefix(job.groups.start), group_prefix(job.groups.end));
     let mut inputs = Vec::with_capacity(job.inputs.len());

@@ -3,7 +3,7 @@
 use super::lookup::Now;
 use super::multi_get;
 use super::pressure::{self, Debt, Term};
-use super::{ShardCore, add};
+use super::{Freeze, ShardCore, add};
 use crate::answer::CompareOutcome;
 use crate::compact;
 use crate::entry::{Entry, Op};
@@ -153,11 +153,11 @@ impl ShardCore {
             bytes += self.check_size(key, write)?;
         }
         self.check_merges(writes, bytes)?;
-        if bytes > self.budget.memtable_bytes_max {
+        if bytes > self.budget().memtable_bytes_max {
             return Err(Error::invalid(format!(
                 "the writes of a batch for one shard take {bytes} bytes, more than its memtable of {}: make smaller batches, or raise \
                  memory_bytes",
-                self.budget.memtable_bytes_max
+                self.budget().memtable_bytes_max
             )));
         }
         for (key, write) in writes {
@@ -193,10 +193,10 @@ impl ShardCore {
 
     fn check_size(&self, key: &[u8], write: &Write) -> Result<usize> {
         let bytes = key.len() + write.bytes();
-        if bytes > self.budget.memtable_bytes_max {
+        if bytes > self.budget().memtable_bytes_max {
             return Err(Error::invalid(format!(
                 "a key and value of {bytes} bytes do not fit the memtable of {} bytes: raise memory_bytes or use fewer shards",
-                self.budget.memtable_bytes_max
+                self.budget().memtable_bytes_max
             )));
         }
         Ok(bytes)
@@ -231,14 +231,14 @@ impl ShardCore {
     }
 
     fn freeze_if_full(&self) {
-        if self.memtable.borrow().bytes() >= self.budget.memtable_bytes_max {
-            self.freeze_for_flush();
+        if self.memtable.borrow().bytes() >= self.budget().memtable_bytes_max {
+            self.freeze_for_flush(Freeze::Fullest);
         }
     }
 
     /// Memtables together have a limit; the rest of the write budget is the segment under upload, and compaction.
     pub(crate) fn has_room(&self) -> bool {
-        self.memtable.borrow().bytes() + self.frozen_bytes.get() < self.budget.memtables_bytes_max
+        self.memtable.borrow().bytes() + self.frozen_bytes.get() < self.budget().memtables_bytes_max
     }
 
     /// Whether a write need not wait: there is room, and nothing is behind.
@@ -262,7 +262,8 @@ impl ShardCore {
     fn debt(&self) -> Debt {
         let frozen = self.frozen_bytes.get() as u64;
         let memtables = self.memtable.borrow().bytes() as u64 + frozen;
-        let (full, most) = (self.budget.memtable_bytes_max as u64, self.budget.memtables_bytes_max as u64);
+        let (full, most) =
+            (self.budget().memtable_bytes_max as u64, self.budget().memtables_bytes_max as u64);
         Debt {
             memtables: Term { amount: memtables, soft: full + most.saturating_sub(full) * 3 / 5, hard: most },
             ..self.version_debt.get()

@@ -96,7 +96,7 @@ pub(crate) fn head_key(segment: &Segment) -> CacheKey {
 }
 
 /// Identity of an extent of a segment in the cache.
-fn extent_key(segment: &Segment, offset: u32, bytes: u32) -> CacheKey {
+pub(super) fn extent_key(segment: &Segment, offset: u32, bytes: u32) -> CacheKey {
     CacheKey { object: segment.object_id, offset: segment.entry.offset + u64::from(offset), bytes }
 }
 
@@ -301,6 +301,9 @@ impl ShardCore {
         encoded: EncodedSegment,
         written: impl Fn(u32) -> Option<Written>,
     ) {
+        if self.keeper.is_some() {
+            return self.pin_written(segment, encoded).await;
+        }
         let mut slice = 0;
         for extent in &encoded.extents {
             slice += 1;

@@ -44,9 +44,9 @@ impl FlushQueue {
 }
 
 impl ShardCore {
-    /// Freezes the fullest part of a memtable that is full.
-    pub(crate) fn freeze_for_flush(&self) {
-        if let Some(frozen) = self.freeze(Freeze::Fullest) {
+    /// Freezes a memtable that is full, or its fullest part, and has it flushed.
+    pub(crate) fn freeze_for_flush(&self, which: Freeze) {
+        if let Some(frozen) = self.freeze(which) {
             self.flushes.push(Item::Full(frozen));
         }
     }

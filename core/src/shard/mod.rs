@@ -11,14 +11,17 @@
 
 mod apply;
 pub(crate) mod blocks;
+mod budget;
 mod flush;
 mod heat;
 mod hot;
+pub(crate) mod keeper;
 mod local;
 mod lookup;
 pub(crate) mod merge;
 mod multi_get;
 mod order;
+mod pinned;
 mod point_index;
 pub(crate) mod pressure;
 mod read_ahead;
@@ -42,15 +45,20 @@ use crate::manifest::hot::HotSegments;
 use crate::memtable::Memtables;
 use crate::name;
 use crate::notify::LocalNotify;
+use crate::opening::ShardOpening;
 use crate::options::{Options, ShardBudget};
 use crate::request::Request;
 use crate::stats::ShardStats;
 use crate::version::{Frozen, SegmentId, SortedRun, Version};
-use aquifer_cache::{Cache, CacheOptions};
+use aquifer_cache::{Cache, CacheOptions, SsdMode};
 use blocks::CachedBlock;
+use budget::Resizes;
 use flush::FlushQueue;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
 use heat::Heat;
 use hot::Gathered;
+use keeper::Keeper;
 pub use local::Shard;
 pub(crate) use local::check_keys;
 use order::Waiting;
@@ -72,8 +80,10 @@ pub(crate) struct ShardCore {
     pub(crate) id: usize,
     pub(crate) groups: Range<u16>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) budget: ShardBudget,
+    budget: Cell<ShardBudget>,
     pub(crate) cache: Cache<CachedBlock>,
+    /// Of a disk tier that is pinned.
+    pub(crate) keeper: Option<Keeper>,
     pub(crate) memtable: RefCell<Memtables>,
     pub(crate) points: RefCell<PointIndex>,
     /// Of the last write.
@@ -107,6 +117,9 @@ pub(crate) struct ShardCore {
     lists_hot: bool,
     /// What the memory tier of the cache has now: its part of the budget less the SSD tier's index.
     cache_share: Cell<usize>,
+    /// What the merge under way may take; 0 if there is none.
+    merge_bytes: Cell<usize>,
+    resizes: Resizes,
 }
 
 /// What only counts.
@@ -156,6 +169,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         meta_bytes_max: budget.meta_bytes_max,
         disk_bytes: budget.disk_bytes,
         disk_path,
+        mode: options.disk_mode,
         write_buffer_bytes: budget.write_buffer_bytes,
         store: shared.store,
         disk_write_bytes_per_day: budget.disk_write_bytes_per_day,
@@ -172,7 +186,8 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         memtable: RefCell::new(Memtables::new(&groups, budget.memtable_parts)),
         groups,
         shared,
-        budget,
+        budget: Cell::new(budget),
+        keeper: (options.disk_mode == SsdMode::Pinned).then(Keeper::default),
         cache,
         points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
@@ -195,14 +210,49 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         pressure: Pressure::default(),
         version_debt: Cell::default(),
         cache_share: Cell::new(budget.cache_bytes),
+        merge_bytes: Cell::new(0),
+        resizes: Resizes::default(),
     }))
 }
 
+/// A shard's life: it opens, says how that went, and serves its mailbox until that is closed.
+pub(crate) async fn live(
+    start: ShardStart,
+    mailbox: Arc<Mailbox<Request>>,
+    opening: Option<ShardOpening>,
+    ready: oneshot::Sender<Result<()>>,
+) {
+    let core = match open(start).await {
+        Ok(core) => core,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    if let Some(opening) = opening {
+        let outcome = {
+            // Nobody has a client yet: the mailbox only says that the opening was given up.
+            let mut nothing = VecDeque::new();
+            let (pinned, given_up) = (core.open_pinned(opening), mailbox.take_all(&mut nothing));
+            futures_util::pin_mut!(pinned, given_up);
+            match select(pinned, given_up).await {
+                Either::Left((outcome, _)) => outcome,
+                Either::Right(_) => Err(Error::closed()),
+            }
+        };
+        if let Err(error) = outcome {
+            // What is local by now is there for the next to open the store here.
+            core.cache.close().await;
+            return drop(ready.send(Err(error)));
+        }
+    }
+    drop(ready.send(Ok(())));
+    run(core, mailbox).await;
+}
+
 /// Serves the mailbox until it is closed.
-pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
+async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     drop(aquifer_io::spawn_local(flush::run(Rc::clone(&core))));
     drop(aquifer_io::spawn_local(compact::run::run(Rc::clone(&core))));
     drop(aquifer_io::spawn_local(warm_up::run(Rc::clone(&core))));
+    drop(aquifer_io::spawn_local(keeper::run(Rc::clone(&core))));
     let mut batch = VecDeque::new();
     'open: while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
@@ -218,6 +268,7 @@ pub(crate) async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
         }
         aquifer_io::yield_now().await;
     }
+    core.resized().await;
     // What is on the SSD is there for the next to open the store here.
     core.cache.close().await;
 }
@@ -265,6 +316,8 @@ impl ShardCore {
                 self.balance_memory();
                 let _ = reply.send(());
             }
+            Request::SetMemory { budget, reply } => self.set_memory(&budget, reply),
+            Request::SetDisk { disk_bytes, reply } => self.set_disk(disk_bytes, reply),
             Request::Run(job) => job(Shard::new(Rc::clone(self))),
         }
     }
@@ -294,6 +347,10 @@ impl ShardCore {
         if next.frozen.len() < self.version.borrow().frozen.len() {
             self.flushes_seen.set(self.flushes_seen.get() + 1);
         }
+        if let Some(keeper) = &self.keeper {
+            // Before the last version goes: what both have is needed all the time.
+            keeper.adopt_all(&next);
+        }
         self.frozen_bytes.set(next.frozen_bytes());
         *self.version.borrow_mut() = Rc::new(next);
         self.version_debt.set(self.debt_of_version());
@@ -322,25 +379,10 @@ impl ShardCore {
         Some(frozen)
     }
 
-    /// Takes what the indexes have grown by out of the memory tier, and what frozen memtables and their segments take beyond their
-    /// share: that is so while a checkpoint has all of a memtable flushed at once. Called where blocks enter the cache, and where
-    /// memtables are frozen and go.
-    pub(crate) fn balance_memory(&self) {
-        const STEP_BYTES: usize = 64 * 1024;
-        let index_bytes = usize::try_from(self.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
-        let index_bytes = index_bytes.saturating_add(self.points.borrow().bytes() + self.heat.bytes());
-        let borrowed = self.budget.borrowed_bytes(self.frozen_bytes.get());
-        let taken = index_bytes.saturating_add(borrowed).next_multiple_of(STEP_BYTES);
-        let share = self.budget.cache_bytes.saturating_sub(taken);
-        if share != self.cache_share.get() {
-            self.cache_share.set(share);
-            self.cache.set_memory_bytes(share);
-        }
-    }
-
     fn stats(&self) -> ShardStats {
         let version = self.version();
         let counters = &self.counters;
+        let locality = self.locality().unwrap_or_default();
         ShardStats {
             shard: self.id,
             memtable_bytes: self.memtable.borrow().bytes() as u64,
@@ -363,6 +405,9 @@ impl ShardCore {
             copied_bytes: counters.copied_bytes.get(),
             compaction_errors: counters.compaction_errors.get(),
             warm_up: self.warm_up.stats(),
+            pinned_bytes: locality.bytes,
+            not_local_bytes: locality.missing_bytes,
+            is_all_local: locality.is_all,
             cache: self.cache.stats(),
             io: aquifer_io::metrics(),
         }

@@ -171,6 +171,14 @@ impl PointIndex {
         self.forget(hash);
     }
 
+    /// Changes what it may grow to. If it is larger than that, it begins anew.
+    pub(crate) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+        if self.bytes() > bytes_max {
+            *self = Self { era: self.era, ..Self::new(bytes_max) };
+        }
+    }
+
     /// Forgets everything; keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.buckets.fill(EMPTY);

@@ -30,8 +30,10 @@ impl ShardCore {
         encoded: EncodedSegment,
         with_data: bool,
     ) {
-        let hot = match self.budget.disk_bytes {
+        let hot = match self.budget().disk_bytes {
             0 => HashSet::new(),
+            // All of it is kept.
+            _ if self.keeper.is_some() => HashSet::new(),
             _ => self.hot_blocks(job, segment, &encoded).await,
         };
         let written = |offset| match hot.contains(&offset) {

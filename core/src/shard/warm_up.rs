@@ -149,7 +149,7 @@ enum What {
 
 impl<'a> Warming<'a> {
     fn new(core: &'a ShardCore) -> Self {
-        let in_hand = (core.budget.cache_bytes / IN_HAND_PART) as u64;
+        let in_hand = (core.budget().cache_bytes / IN_HAND_PART) as u64;
         Self {
             core,
             gather: Gather::default(),

@@ -20,6 +20,8 @@ use crate::memtable::Memtables;
 use crate::segment::Place;
 use crate::segment::ranges::RangeDeletes;
 use crate::shard::blocks::HeadPin;
+use crate::shard::keeper::Home;
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -94,6 +96,8 @@ pub(crate) struct Segment {
     pub(crate) facts: Facts,
     /// Its head, while the cache has it.
     pub(crate) head: HeadPin,
+    /// Keeps its blocks on the SSD while somebody may read it, if they are pinned there.
+    pub(crate) home: OnceCell<Rc<Home>>,
 }
 
 impl Segment {
@@ -102,7 +106,7 @@ impl Segment {
         let clip = group_prefix(entry.groups.start);
         let from = if *entry.smallest < *clip.as_slice() { Box::from(clip) } else { entry.smallest.clone() };
         let facts = Facts::of(&entry);
-        Self { entry, object_id, from, facts, head: HeadPin::default() }
+        Self { entry, object_id, from, facts, head: HeadPin::default(), home: OnceCell::new() }
     }
 
     pub(crate) fn id(&self) -> SegmentId {
