@@ -160,13 +160,14 @@ fn both_budgets_change_while_a_random_workload_runs() {
                     (model, done)
                 }
             });
-            let mut shrunk = 0;
+            let (mut shrunk, mut hits) = (0, 0);
             for round in 0..24_u64 {
                 sleep(Duration::from_millis(random_u64() % 60)).await;
                 let disk_bytes =
                     [0, 3, 1 + random_u64() % 6, 5][(round % 4) as usize] * MIB + random_u64() % 5_000;
                 let disk_bytes = if round % 4 == 0 { 0 } else { disk_bytes };
                 let before = in_force.disk_bytes.get();
+                hits += client.stats().await.unwrap().sum(|shard| shard.cache.ssd.tier.hits());
                 in_force.disk_bytes.set(before.max(disk_bytes));
                 engine.set_disk_bytes(disk_bytes).await.unwrap();
                 in_force.disk_bytes.set(disk_bytes);
@@ -183,7 +184,6 @@ fn both_budgets_change_while_a_random_workload_runs() {
             watched.await.unwrap();
             check_all(&client, &model).await;
             let stats = client.stats().await.unwrap();
-            let hits = stats.sum(|shard| shard.cache.ssd.tier.hits());
             assert!(
                 operations > 5_000 && shrunk >= 10 && in_force.looks.get() > 500 && hits > 0,
                 "{operations} {shrunk} {} {hits}",

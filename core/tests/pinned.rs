@@ -368,6 +368,15 @@ fn what_was_unpinned_before_a_crash_does_not_stay_for_ever() {
         assert!(!driver.has_ended());
     };
     let image = world.crash();
+    let whole = {
+        let (before, store) = (store.pack_reads(), store.clone());
+        let opened = store.clone();
+        drop(in_world(11, DiskImage::default(), move || async move {
+            let engine = Engine::open(opened.remote(), pinned(DISK_BYTES).0).await.unwrap();
+            engine.close().await.unwrap();
+        }));
+        store.pack_reads() - before
+    };
     drop(in_world(10, image, move || async move {
         let (options, heard) = pinned(DISK_BYTES);
         let before = store.pack_reads();
@@ -381,7 +390,8 @@ fn what_was_unpinned_before_a_crash_does_not_stay_for_ever() {
         let there = stats.sum(|shard| shard.cache.ssd.tier.bytes());
         let pinned = stats.sum(|shard| shard.pinned_bytes);
         assert!(there >= pinned && there < pinned * 3 / 2, "{there} bytes there for {pinned}");
-        assert!(store.pack_reads() - before < 10, "only what the crash took is fetched again");
+        let again = store.pack_reads() - before;
+        assert!(again < whole / 2, "only what the crash took is fetched again: {again} of {whole}");
         let fetched = store.pack_reads();
         check_all(&client, &model).await;
         assert_eq!(store.pack_reads(), fetched);
