@@ -1,5 +1,5 @@
 //! A pinned disk tier under an engine, in simulated worlds: everything is local when it is open, and stays so.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
 mod common;
 

@@ -81,7 +81,7 @@ impl Shared {
         };
         let (result, buffer) = file.write_at(offset, buffer).await;
         drop(buffer);
-        self.has_worked(result)
+        self.has_worked(&result)
     }
 
     /// Waits until all that was written is on the disk for good; an error switches the tier off. `false` if there is no tier any more.
@@ -90,11 +90,11 @@ impl Shared {
             Some(running) => Rc::clone(&running.file),
             None => return false,
         };
-        self.has_worked(file.sync_data().await)
+        self.has_worked(&file.sync_data().await)
     }
 
-    fn has_worked(&self, result: Result<(), IoError>) -> bool {
-        if let Err(error) = &result {
+    fn has_worked(&self, result: &Result<(), IoError>) -> bool {
+        if let Err(error) = result {
             self.switch_off(&format!("write failed: {error}"));
         }
         result.is_ok()

@@ -203,7 +203,8 @@ impl ShardCore {
         }
         let meta = self.meta(segment, head, position, handle).await?;
         let blocks = (0..meta.blocks()).filter_map(|position| meta.block(position, handle.offset));
-        Ok(blocks.fold(true, |whole, block| self.cache.mark(&data_key(segment, &block)) && whole))
+        // Every one is marked, whatever the others are.
+        Ok(blocks.filter(|block| !self.cache.mark(&data_key(segment, block))).count() == 0)
     }
 
     async fn meta(
