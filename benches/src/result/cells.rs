@@ -141,13 +141,13 @@ pub(crate) fn goals(row: &Row) -> Grid {
     let cells = |goal: &Goal| {
         vec![
             Metric::title(&goal.metric),
-            goal.against.clone(),
-            goal.ratio.map_or_else(none, share),
+            if goal.is_of_itself() { "(the number itself)".to_owned() } else { goal.against.clone() },
+            goal.found_text(),
             goal.text(),
             goal.verdict(row.noise.noisy),
         ]
     };
-    let header = vec!["metric", "against", "ratio (min–max)", "goal", "verdict"];
+    let header = vec!["metric", "against", "found (min–max)", "goal", "verdict"];
     Grid { header, rows: row.goals.iter().map(cells).collect() }
 }
 

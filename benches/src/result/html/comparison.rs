@@ -43,7 +43,8 @@ fn goals_table(rows: &[Row]) -> Markup {
 /// Ratios with their goals as lines across.
 fn goal_bars(row: &Row) -> Markup {
     let bar = |goal: &Goal| {
-        let ratio = goal.ratio?;
+        // Numbers that are no ratios have no scale in common; the table has them.
+        let ratio = goal.ratio.filter(|_| !goal.is_of_itself())?;
         Some(Bar {
             name: format!("{} against {}", Metric::title(&goal.metric), goal.against),
             text: format!("{}, goal {}: {}", share(ratio), goal.text(), goal.verdict(row.noise.noisy)),
