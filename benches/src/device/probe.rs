@@ -16,7 +16,9 @@ use crate::measure::tool::ToolError;
 /// Shortest file: room for every length.
 const FILE_BYTES_MIN: u64 = 32 << 20;
 /// Direct reads are of whole sectors.
-pub(crate) const SECTOR_BYTES: u32 = 512;
+const SECTOR_BYTES: u32 = 512;
+/// Longest read: a mebibyte.
+const SECTORS_MAX: u64 = 2048;
 /// Name of the one section of the job file.
 const SECTION: &str = "reads";
 
@@ -32,9 +34,10 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    /// Bytes rounded up to whole sectors.
-    pub(crate) fn whole_sectors(bytes: u32) -> u32 {
-        bytes.max(1).next_multiple_of(SECTOR_BYTES)
+    /// The whole sectors nearest to so many bytes, at least one.
+    pub(crate) fn whole_sectors(bytes: f64) -> u32 {
+        let sectors = crate::run::whole_part((bytes / f64::from(SECTOR_BYTES)).round()).clamp(1, SECTORS_MAX);
+        u32::try_from(sectors).map_or(SECTOR_BYTES, |sectors| sectors * SECTOR_BYTES)
     }
 
     /// A job file in the manner of `fio-profiles/random-read-4k.fio`.
@@ -72,7 +75,9 @@ impl DiskProbe {
 
     /// What reads: fio, or our own backend where there is none.
     pub(crate) fn through(&self) -> String {
-        self.fio.as_ref().map_or_else(|| format!("aquifer-io {}", self.backend), |fio| fio.version().to_owned())
+        self.fio
+            .as_ref()
+            .map_or_else(|| format!("aquifer-io {}", self.backend), |fio| fio.version().to_owned())
     }
 
     /// What reads past the page cache; else the numbers are those of the page cache.
@@ -111,8 +116,9 @@ mod tests {
     fn the_disk_is_read_in_the_very_shape_that_is_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let probe = DiskProbe::new(folder.path(), 1).unwrap();
-        let reads = Reads { bytes: Reads::whole_sectors(3_100), depth: 2, jobs: 2 };
+        let reads = Reads { bytes: Reads::whole_sectors(3_400.0), depth: 2, jobs: 2 };
         assert_eq!(reads.bytes, 3_584);
+        assert_eq!([0.0, 3_300.0, 1e12].map(Reads::whole_sectors), [512, 3_072, 1 << 20]);
         let job = reads.job_file();
         for line in ["bs=3584", "iodepth=2", "numjobs=2", "direct=1", "ioengine=io_uring"] {
             assert!(job.lines().any(|found| found == line), "{line}: {job}");

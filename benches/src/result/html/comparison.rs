@@ -37,7 +37,7 @@ fn goals_table(rows: &[Row]) -> Markup {
     let lines: Vec<Vec<String>> = lines.collect();
     let header: Vec<_> = rows.first().map(|row| goals(row).header).unwrap_or_default();
     let header: Vec<_> = std::iter::once("row").chain(header).collect();
-    html! { @if !lines.is_empty() { (table(&header, 3, &lines)) } }
+    html! { @if !lines.is_empty() { (table(&header, 2, &lines)) } }
 }
 
 /// Ratios with their goals as lines across.

@@ -63,7 +63,7 @@ pub(super) fn measure(stage: &mut Stage<'_>) -> Result<Row, Failure> {
     for _ in 0..ROUNDS_BEFORE_MAX {
         stage.step(name, "writing until the whole file has been reused once");
         let plan = stage.plan(&workload, in_flight, std::time::Duration::ZERO, stage.seconds());
-        stage.gets(None, &plan, 0)?;
+        stage.gets(None, "ssd-writes", &plan, 0)?;
         before = Tiers::of(stage.opened()?)?;
         if before.written - filled.written >= before.file {
             break;
@@ -76,7 +76,7 @@ pub(super) fn measure(stage: &mut Stage<'_>) -> Result<Row, Failure> {
         stage.step(name, &format!("round {number} of {}", stage.spec.args.rounds));
         // No warm-up: all that is written counts, and the round before was one.
         let plan = stage.plan(&workload, in_flight, std::time::Duration::ZERO, stage.seconds());
-        let taken = stage.gets(None, &plan, number)?;
+        let taken = stage.gets(None, &format!("{name} {number}"), &plan, number)?;
         let now = Tiers::of(stage.opened()?)?;
         let mut round = stage.round(&format!("{name} aquifer"), number, &taken, &plan)?;
         let (written, entered) = ((now.written - before.written) as f64, (now.taken - before.taken) as f64);

@@ -49,7 +49,8 @@ pub(super) fn measure(stage: &mut Stage<'_>) -> Result<Row, Failure> {
     other.close()?;
     stage.close()?;
     let goals = vec![Goal::at_least("ops_per_s", WITHOUT, AT_LEAST)];
-    let waiting = arms.iter().flat_map(|arm| &arm.rounds).filter_map(|round| round.values.get("waited_share"));
+    let waiting =
+        arms.iter().flat_map(|arm| &arm.rounds).filter_map(|round| round.values.get("waited_share"));
     let most = waiting.copied().fold(0.0, f64::max);
     let notes = vec![format!(
         "not slower is held at {AT_LEAST}: two equal engines differ by so much; of the gets at most {:.3} % waited for anything",
@@ -67,7 +68,7 @@ fn one(
     number: u32,
 ) -> Result<crate::result::Round, Failure> {
     let plan = stage.plan(workload, 1, stage.spec.args.warmup, stage.seconds());
-    let taken = stage.gets(other, &plan, number)?;
+    let taken = stage.gets(other, &format!("{arm} {number}"), &plan, number)?;
     let mut round = stage.round(&format!("{} {arm}", RowName::GetMemory), number, &taken, &plan)?;
     let counters = taken.counters.unwrap_or_default();
     let (waited, at_once) = (counters.reads_waited as f64, counters.reads_immediate as f64);

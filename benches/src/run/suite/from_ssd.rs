@@ -1,6 +1,6 @@
 //! Rows `get-ssd` and `get-ssd-alone`: gets that the SSD tier answers, beside fio on the same disk.
 //!
-//! fio reads as many bytes a read as ours did on the mean, rounded up to whole sectors, in as many jobs as there are shards, each as deep. Before
+//! fio reads as many bytes a read as ours did on the mean, in whole sectors, in as many jobs as there are shards, each as deep. Before
 //! every round both files are read through past the page cache, as old data is slow on many virtual disks.
 
 use std::sync::Arc;
@@ -48,9 +48,7 @@ pub(super) fn measure(
     let held = opened.stats()?.sum(|shard| shard.cache.ssd.tier.bytes());
     let probe = DiskProbe::new(stage.session.bed.folder(), held)?;
     let workload = Workload::named("readrandom").map_err(Failure::Usage)?;
-    for (name, in_flight) in
-        [(RowName::GetSsd, stage.spec.args.in_flight), (RowName::GetSsdAlone, 1)]
-    {
+    for (name, in_flight) in [(RowName::GetSsd, stage.spec.args.in_flight), (RowName::GetSsdAlone, 1)] {
         if (name == RowName::GetSsd && !deep) || (name == RowName::GetSsdAlone && !alone) {
             continue;
         }
@@ -81,10 +79,9 @@ impl SsdRow<'_, '_> {
         let (first, _) = self.gets(0, self.stage.seconds())?;
         let ssd = first.counters.map(|counters| counters.ssd).unwrap_or_default();
         let mean = quotient(ssd.read_bytes as f64, ssd.reads as f64).unwrap_or(4096.0);
-        let bytes = u32::try_from(crate::run::whole_part(mean.ceil())).unwrap_or(u32::MAX >> 1);
         let shards = u32::try_from(self.stage.opened()?.shards).unwrap_or(1);
         let jobs = if self.is_alone() { 1 } else { shards };
-        let reads = Reads { bytes: Reads::whole_sectors(bytes), depth: self.in_flight, jobs };
+        let reads = Reads { bytes: Reads::whole_sectors(mean), depth: self.in_flight, jobs };
         let through = self.probe.through();
         let fio = format!("{} of {} bytes", through.split(['-', ' ']).next().unwrap_or("disk"), reads.bytes);
         let setup = self.stage.opened()?.setup;
@@ -95,7 +92,8 @@ impl SsdRow<'_, '_> {
             self.probe.read_through()?;
             for turn in 0..2 {
                 let index = (number as usize + turn) % 2;
-                let round = if index == 0 { self.our_round(number)? } else { self.disk_round(number, reads)? };
+                let round =
+                    if index == 0 { self.our_round(number)? } else { self.disk_round(number, reads)? };
                 if let Some(arm) = arms.get_mut(index) {
                     arm.rounds.push(round);
                 }
@@ -115,10 +113,16 @@ impl SsdRow<'_, '_> {
     fn gets(&mut self, number: u32, warm_up: Duration) -> Result<(Taken, Arc<Plan>), Failure> {
         let plan = self.stage.plan(self.workload, self.in_flight, warm_up, self.stage.seconds());
         let is_alone = self.is_alone();
-        let taken = self.stage.on(None, &plan, number, |ours, plan, seed, ticker| match is_alone {
-            true => watch::measure(&OneShard(ours), plan, seed, ticker),
-            false => watch::measure(&ours, plan, seed, ticker),
-        })?;
+        let taken = self.stage.on(
+            None,
+            &format!("{} {number}", self.name),
+            &plan,
+            number,
+            |ours, plan, seed, ticker| match is_alone {
+                true => watch::measure(&OneShard(ours), plan, seed, ticker),
+                false => watch::measure(&ours, plan, seed, ticker),
+            },
+        )?;
         Ok((taken, plan))
     }
 
@@ -154,11 +158,13 @@ impl SsdRow<'_, '_> {
             reads.jobs
         )];
         if !self.probe.is_direct() {
-            notes.push("this file system has no direct I/O: the ceiling is that of the page cache".to_owned());
+            notes
+                .push("this file system has no direct I/O: the ceiling is that of the page cache".to_owned());
         }
         let rounds = || ours.iter().flat_map(|arm| &arm.rounds);
         let hits = |of: fn(&crate::result::Hits) -> f64| {
-            Spread::of(rounds().filter_map(|round| round.hits.as_ref().map(of))).map_or(0.0, |spread| spread.median)
+            Spread::of(rounds().filter_map(|round| round.hits.as_ref().map(of)))
+                .map_or(0.0, |spread| spread.median)
         };
         notes.push(format!(
             "answered from memory {:.1} %, from the SSD {:.1} %, from the DFS {:.2} %",

@@ -59,6 +59,9 @@ pub(super) fn run(spec: &Spec, outputs: &Outputs, header: Header) -> Result<(), 
 
 fn measure(stage: &mut Stage<'_>, wanted: &[RowName], rows: &mut Vec<Row>) -> Result<(), Failure> {
     let wants = |row| wanted.contains(&row);
+    if wants(RowName::Restart) {
+        restart::check_room(stage)?;
+    }
     if wanted.iter().any(|row| *row != RowName::Restart) {
         stage.load()?;
     }
@@ -87,7 +90,7 @@ fn told(mut row: Row) -> Row {
         let against = if goal.is_of_itself() { String::new() } else { format!(" of {}", goal.against) };
         let (found, wanted) = (goal.found_text(), goal.text());
         let (title, verdict) = (crate::result::Metric::title(&goal.metric), goal.verdict(row.noise.noisy));
-        say(&format!("{:<12}{title}{against}: {found}, goal {wanted}: {verdict}", row.name));
+        say(&format!("{:<16}{title}{against}: {found}, goal {wanted}: {verdict}", row.name));
     }
     debug_assert!(row.noise == Noise::worst(row.arms.iter().map(|arm| Noise::of(&arm.rounds))));
     row

@@ -131,9 +131,8 @@ fn burst_round(opened: &Opened, bursts: &[Burst], number: u32) -> Result<Round, 
         times.push(took);
         for (key, (answer, after)) in burst.iter().zip(answers) {
             let value = answer.map_err(Failure::engine("a get failed"))?;
-            let is_right = number_of(key)
-                .zip(value)
-                .is_some_and(|(number, value)| version_of(&value, number).is_some());
+            let is_right =
+                number_of(key).zip(value).is_some_and(|(number, value)| version_of(&value, number).is_some());
             wrong += u64::from(!is_right);
             latencies.record(after);
         }

@@ -37,13 +37,21 @@ pub(super) fn file_bytes(entries: u64) -> u64 {
     entries.saturating_mul(ENTRY_FILE_BYTES) / 20 * 21 + (32 << 20)
 }
 
+fn entries(stage: &Stage<'_>) -> u64 {
+    (stage.spec.keys / 2).max(1)
+}
+
+/// Whether there is room for the file, beside the loaded store: to be known before anything is measured.
+pub(super) fn check_room(stage: &Stage<'_>) -> Result<(), Failure> {
+    let needed = file_bytes(entries(stage)).saturating_add(stage.spec.data_bytes());
+    room::check(stage.session.bed.folder(), needed)
+}
+
 /// Measures the row.
 pub(super) fn measure(stage: &mut Stage<'_>) -> Result<Row, Failure> {
     let name = RowName::Restart;
-    let entries = (stage.spec.keys / 2).max(1);
-    let folder = stage.session.bed.folder().to_owned();
-    room::check(&folder, file_bytes(entries))?;
-    let path = folder.join("restart-tier");
+    let entries = entries(stage);
+    let path = stage.session.bed.folder().join("restart-tier");
     stage.step(name, &format!("writing {} entries", crate::report::count(entries)));
     let (mut process, filled) = Process::start::<u64>("fill", &path, entries)?;
     process.write_and_kill()?;
@@ -154,7 +162,9 @@ impl Process {
         let ended = self.child.wait();
         match ended {
             Ok(status) if status.success() => Ok(()),
-            _ => Err(Failure::Other("the process of row restart did not end well: its message is above".into())),
+            _ => Err(Failure::Other(
+                "the process of row restart did not end well: its message is above".into(),
+            )),
         }
     }
 

@@ -113,7 +113,8 @@ fn content(number: u64) -> Vec<u8> {
 async fn tier(path: &Path, entries: u64) -> Result<Cache<Block>, Failure> {
     let disk_bytes = super::restart::file_bytes(entries);
     let disk_path: Option<PathBuf> = Some(path.to_owned());
-    let options = CacheOptions { memory_bytes: 0, disk_bytes, disk_path, store: 1, ..CacheOptions::default() };
+    let options =
+        CacheOptions { memory_bytes: 0, disk_bytes, disk_path, store: 1, ..CacheOptions::default() };
     Cache::open(options).await.map_err(|error| Failure::Other(error.to_string()))
 }
 

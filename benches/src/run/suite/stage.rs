@@ -103,21 +103,26 @@ impl<'s> Stage<'s> {
     pub(super) fn gets(
         &mut self,
         other: Option<&Bed<'_>>,
+        label: &str,
         plan: &Arc<Plan>,
         round: u32,
     ) -> Result<Taken, Failure> {
-        self.on(other, plan, round, |ours, plan, seed, ticker| watch::measure(&ours, plan, seed, ticker))
+        self.on(other, label, plan, round, |ours, plan, seed, ticker| {
+            watch::measure(&ours, plan, seed, ticker)
+        })
     }
 
     /// The same with what is made of the engine.
     pub(super) fn on(
         &mut self,
         other: Option<&Bed<'_>>,
+        label: &str,
         plan: &Arc<Plan>,
         round: u32,
         run: impl FnOnce(Ours<'_>, &Arc<Plan>, u64, &mut Ticker) -> Result<Taken, Failure>,
     ) -> Result<Taken, Failure> {
         let Session { bed, ticker, .. } = &mut self.session;
+        ticker.begin(label);
         let bed = other.unwrap_or(bed);
         let opened = bed.opened()?;
         let ours = Ours { opened, from: From::Shard, threads: opened.shards as u64, folder: bed.folder() };

@@ -28,6 +28,7 @@ use super::super::workload::Workload;
 use super::RowName;
 use super::stage::{Stage, beside, complete, ours, set};
 use crate::failure::Failure;
+use crate::measure::spread::Spread;
 use crate::policies::{Replay, entry_overhead_bytes, replay_accesses};
 use crate::result::{Goal, Round, Row, Tier, quotient};
 
@@ -79,14 +80,27 @@ pub(super) fn measure(stage: &mut Stage<'_>) -> Result<Row, Failure> {
     stage.close()?;
     stage.step(name, "replaying the same accesses");
     let entry_bytes = layout.memory_bytes + aquifer_io::block_on(entry_overhead_bytes())? as f64;
-    let replay = replay(&layout, &windows, &held, entry_bytes)?;
+    let replay = replay_all(&layout, &windows, &held, entry_bytes)?;
+    let share = setup.memory_bytes / held.len().max(1) as u64;
+    let whole = replay_all(&layout, &windows, &vec![share; held.len()], entry_bytes)?;
     let best = replay.best();
     let them = format!("best policy, {}", best.policy);
     let mut policy = beside(&them, "");
     for (round, (misses, window)) in arm.rounds.iter().zip(best.misses.iter().zip(windows.iter().skip(1))) {
         policy.rounds.push(policy_round(round, *misses, window.accesses()));
     }
-    let notes = notes(&layout, &replay, &windows, &held, entry_bytes);
+    let mut notes = notes(&layout, &replay, &windows, &held, entry_bytes);
+    let (missed, accesses) = (whole.best(), windows.iter().skip(1).map(Window::accesses).sum::<u64>());
+    notes.push(format!(
+        "with the whole memory budget of the engine for blocks, nothing for writes, filters and indexes, the best policy ({}) would miss {:.4}",
+        missed.policy,
+        missed.misses.iter().sum::<u64>() as f64 / accesses.max(1) as f64
+    ));
+    let merged =
+        arm.rounds.iter().filter_map(|round| round.values.get("dfs_foreground_merge_factor").copied());
+    if let Some(merged) = Spread::of(merged) {
+        notes.push(format!("merge factor: {:.3} blocks a GET", merged.median));
+    }
     let row = stage.row(name, &workload, stage.spec.args.in_flight);
     let goals = vec![Goal::at_most(A_GET, &them, 1.05)];
     Ok(complete(Row { tier: Some(Tier::Remote), ..row }, vec![arm, policy], goals, notes))
@@ -99,9 +113,10 @@ fn one(stage: &mut Stage<'_>, workload: &Workload, number: u32) -> Result<(Windo
     let plan = stage.plan(workload, stage.spec.args.in_flight, std::time::Duration::ZERO, time);
     let trace: Trace = Arc::new((0..stage.opened()?.shards).map(|_| Mutex::default()).collect());
     let before = gets(stage.opened()?);
-    let taken = stage.on(None, &plan, number, |ours, plan, seed, ticker| {
-        watch::measure(&Traced { ours, trace: Arc::clone(&trace) }, plan, seed, ticker)
-    })?;
+    let taken =
+        stage.on(None, &format!("zipf-remote {number}"), &plan, number, |ours, plan, seed, ticker| {
+            watch::measure(&Traced { ours, trace: Arc::clone(&trace) }, plan, seed, ticker)
+        })?;
     let gets = gets(stage.opened()?) - before;
     let trace = trace.iter().map(|seen| std::mem::take(&mut *locked(seen))).collect();
     let window = Window { trace, gets };
@@ -160,13 +175,20 @@ impl Layout {
 }
 
 /// All shards' accesses through every policy, each shard with a cache of its own; misses of all shards together.
-fn replay(layout: &Layout, windows: &[Window], held: &[u64], entry_bytes: f64) -> Result<Replay, Failure> {
+fn replay_all(
+    layout: &Layout,
+    windows: &[Window],
+    held: &[u64],
+    entry_bytes: f64,
+) -> Result<Replay, Failure> {
     let mut all = Replay::default();
     for (shard, bytes) in held.iter().enumerate() {
         let entries = crate::run::whole_part(*bytes as f64 / entry_bytes.max(1.0));
         let accesses: Vec<Vec<u32>> = windows
             .iter()
-            .map(|window| window.trace.get(shard).map(|numbers| layout.blocks_of(numbers)).unwrap_or_default())
+            .map(|window| {
+                window.trace.get(shard).map(|numbers| layout.blocks_of(numbers)).unwrap_or_default()
+            })
             .collect();
         let entries = usize::try_from(entries).unwrap_or(usize::MAX);
         all.add(aquifer_io::block_on(replay_accesses(&accesses, entries.max(1)))?);
@@ -187,12 +209,19 @@ fn policy_round(ours: &Round, misses: u64, accesses: u64) -> Round {
     round
 }
 
-fn notes(layout: &Layout, replay: &Replay, windows: &[Window], held: &[u64], entry_bytes: f64) -> Vec<String> {
+fn notes(
+    layout: &Layout,
+    replay: &Replay,
+    windows: &[Window],
+    held: &[u64],
+    entry_bytes: f64,
+) -> Vec<String> {
     let counted = windows.iter().skip(1);
     let accesses: u64 = counted.clone().map(Window::accesses).sum();
     let gets: u64 = counted.map(|window| window.gets).sum();
     let share = |count: u64| format!("{:.4}", count as f64 / accesses.max(1) as f64);
-    let policies = replay.policies.iter().map(|of| format!("{} {}", of.policy, share(of.misses.iter().sum())));
+    let policies =
+        replay.policies.iter().map(|of| format!("{} {}", of.policy, share(of.misses.iter().sum())));
     let held: u64 = held.iter().sum();
     vec![
         format!(
