@@ -14,7 +14,7 @@ const AMPLIFICATION: &str = "ssd_write_amplification";
 /// Of the data on the SSD, where no flag says so.
 const DISK_PERCENT: f64 = 50.0;
 /// Unmeasured rounds at most until the whole file has been written once, so that its regions are being reused.
-const ROUNDS_BEFORE_MAX: u32 = 12;
+const ROUNDS_BEFORE_MAX: u32 = 6;
 
 /// What the tiers of all shards have done.
 #[derive(Clone, Copy, Default)]

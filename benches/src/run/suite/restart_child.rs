@@ -11,10 +11,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use aquifer_cache::{
-    Ask, Cache, CacheKey, CacheOptions, Cached, Class, ObjectRead, ObjectReader, Tier, Written,
-};
-use aquifer_io::{ExecutorOptions, now, sleep, spawn_executor, yield_now};
+use aquifer_cache::{Ask, Cache, CacheKey, CacheOptions, Cached, Class, ObjectRead, ObjectReader, Tier};
+use aquifer_io::{BackendChoice, ExecutorOptions, now, select_backend, sleep, spawn_executor};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +79,12 @@ impl ObjectReader<String> for Nowhere {
 /// Serves the hidden command.
 pub(crate) fn serve(args: &RestartWorkerArgs) -> Result<(), Failure> {
     let RestartWorkerArgs { work, path, entries } = args.clone();
-    let options = ExecutorOptions { buffer_bytes_max: 32 << 20, ..ExecutorOptions::default() };
+    let selected = select_backend(BackendChoice::Auto).map_err(|error| Failure::Other(error.to_string()))?;
+    let options = ExecutorOptions {
+        backend: selected.backend,
+        buffer_bytes_max: 32 << 20,
+        ..ExecutorOptions::default()
+    };
     let (sender, outcome) = std::sync::mpsc::sync_channel(1);
     let failed = |error: aquifer_io::IoError| Failure::Other(format!("cannot start: {error}"));
     let thread = spawn_executor(options, move || async move {
@@ -118,28 +121,18 @@ async fn tier(path: &Path, entries: u64) -> Result<Cache<Block>, Failure> {
     Cache::open(options).await.map_err(|error| Failure::Other(error.to_string()))
 }
 
-async fn offer(cache: &Cache<Block>, numbers: Range<u64>) -> Result<(), Failure> {
+/// Puts entries into the tier, each as soon as its writer has room.
+async fn write(cache: &Cache<Block>, numbers: Range<u64>) -> Result<(), Failure> {
     for number in numbers {
-        let bytes = content(number);
-        loop {
-            let before = cache.stats().ssd.rejections.behind;
-            cache.offer_written(Class::Data, key(number), &bytes, None, Written::Ahead);
-            let stats = cache.stats().ssd;
-            if let Some(why) = stats.off_reason {
-                return Err(Failure::Other(format!("the SSD tier is off: {why}")));
-            }
-            if stats.rejections.behind == before {
-                break;
-            }
-            yield_now().await;
-        }
+        let written = cache.pin(Class::Data, key(number), &content(number)).await;
+        written.map_err(|error| Failure::Other(format!("the SSD tier took no entry: {error}")))?;
     }
     Ok(())
 }
 
 async fn fill(path: &Path, entries: u64) -> Result<(), Failure> {
     let cache = tier(path, entries).await?;
-    offer(&cache, 0..entries).await?;
+    write(&cache, 0..entries).await?;
     sleep(WRITER_PAUSE).await;
     say(&cache.stats().ssd.tier.data.entries)?;
     obey(&cache, entries).await
@@ -201,7 +194,7 @@ async fn obey(cache: &Cache<Block>, entries: u64) -> Result<(), Failure> {
         match (read, line.trim()) {
             (Ok(1..), "write") => {
                 say(&"writing")?;
-                offer(cache, 0..entries / WRITTEN_ON_PART).await?;
+                write(cache, entries..entries + entries / WRITTEN_ON_PART).await?;
             }
             _ => {
                 cache.close().await;

@@ -34,6 +34,8 @@ use crate::result::{Goal, Round, Row, Tier, quotient};
 
 /// GETs, or misses, for each get.
 const A_GET: &str = "dfs_gets_per_get";
+/// Blocks that came from the DFS for each get, filters and indexes included: what it would be if no GET brought several.
+const BLOCKS_A_GET: &str = "dfs_blocks_per_get";
 const OURS: &str = "aquifer";
 /// The warm-up, in rounds.
 const WARM_UP_ROUNDS: u32 = 3;
@@ -126,6 +128,10 @@ fn one(stage: &mut Stage<'_>, workload: &Workload, number: u32) -> Result<(Windo
     let mut round = stage.round(&format!("{} {OURS}", RowName::ZipfRemote), number, &taken, &plan)?;
     if let Some(share) = quotient(window.gets as f64, window.accesses() as f64) {
         set(&mut round, A_GET, share);
+    }
+    let counters = taken.counters.unwrap_or_default();
+    if let Some(blocks) = quotient(counters.remote_hits as f64, taken.meter.operations as f64) {
+        set(&mut round, BLOCKS_A_GET, blocks);
     }
     Ok((window, Some(round)))
 }
