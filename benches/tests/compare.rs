@@ -141,7 +141,7 @@ fn rows_are_measured_on_both_arms_and_published() {
         "--json",
         path.to_str().unwrap(),
         "--rows",
-        "load,get-ssd,open-loop,rmw-zipf,overwrite,get-memory,multiget-memory",
+        "load,get-ssd,open-loop,rmw-zipf,overwrite,get-memory,multiget-memory,rmw-memory",
         "--rate",
         "2000",
     ];

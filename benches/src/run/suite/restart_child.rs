@@ -194,7 +194,9 @@ async fn obey(cache: &Cache<Block>, entries: u64) -> Result<(), Failure> {
         match (read, line.trim()) {
             (Ok(1..), "write") => {
                 say(&"writing")?;
-                write(cache, entries..entries + entries / WRITTEN_ON_PART).await?;
+                // Others than ever before: what is there already is not written again.
+                let first = entries + (aquifer_io::random_u64() >> 16);
+                write(cache, first..first + entries / WRITTEN_ON_PART).await?;
             }
             _ => {
                 cache.close().await;
