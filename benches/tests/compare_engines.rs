@@ -85,6 +85,7 @@ fn the_whole_suite_runs_against_rocksdb() {
         "overwrite",
         "get-memory",
         "multiget-memory",
+        "rmw-memory",
         "remote-rmw",
         "checkpoint",
         "restore",
