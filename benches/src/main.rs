@@ -69,6 +69,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(*args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::CompareWorker) => compare::serve(),
+        Some(Command::RestartWorker(args)) => run::serve_restart(&args),
         Some(Command::Show(args)) => show::show(&args),
         Some(Command::Diff(args)) => diff::diff(&args),
         None => events::events(cli.events),

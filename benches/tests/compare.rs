@@ -141,7 +141,7 @@ fn rows_are_measured_on_both_arms_and_published() {
         "--json",
         path.to_str().unwrap(),
         "--rows",
-        "load,get-ssd,open-loop,rmw-zipf,overwrite,get-memory,multiget-memory",
+        "load,get-ssd,open-loop,rmw-zipf,overwrite,get-memory,multiget-memory,rmw-memory",
         "--rate",
         "2000",
     ];
@@ -149,7 +149,7 @@ fn rows_are_measured_on_both_arms_and_published() {
     let found = json(&place, "compare.json");
     assert_eq!((&found["kind"], &found["header"]["partial"]), (&"compare".into(), &false.into()));
     let rows = found["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 7);
+    assert_eq!(rows.len(), 8);
     for row in rows {
         let arms = row["arms"].as_array().unwrap();
         assert_eq!(arms[0]["name"], "aquifer", "{row}");

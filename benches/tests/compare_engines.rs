@@ -85,6 +85,7 @@ fn the_whole_suite_runs_against_rocksdb() {
         "overwrite",
         "get-memory",
         "multiget-memory",
+        "rmw-memory",
         "remote-rmw",
         "checkpoint",
         "restore",
@@ -175,6 +176,6 @@ fn the_rows_of_fjall_run() {
     let found = compare(&Place::new(), "fjall", &[]);
     assert_eq!(
         names(&found),
-        ["load", "get-ssd", "open-loop", "rmw-zipf", "overwrite", "get-memory", "multiget-memory"]
+        ["load", "get-ssd", "open-loop", "rmw-zipf", "overwrite", "get-memory", "multiget-memory", "rmw-memory"]
     );
 }

@@ -11,6 +11,7 @@ mod micro;
 mod output_args;
 mod policies;
 mod remote;
+mod restart_worker;
 mod run;
 mod show;
 
@@ -27,6 +28,7 @@ pub(crate) use micro::MicroArgs;
 pub(crate) use output_args::OutputArgs;
 pub(crate) use policies::PoliciesArgs;
 pub(crate) use remote::RemoteArgs;
+pub(crate) use restart_worker::{RestartWorkerArgs, RestartWorkerWork};
 pub(crate) use run::{From, Rate, RunArgs};
 pub(crate) use show::ShowArgs;
 
@@ -80,6 +82,9 @@ pub(crate) enum Command {
     /// One arm of `compare`, driven over its standard input.
     #[command(hide = true)]
     CompareWorker,
+    /// A process of row `restart` of `run --suite cache`.
+    #[command(hide = true)]
+    RestartWorker(RestartWorkerArgs),
     /// Show a result of run or compare again: as a table, and as a page.
     Show(ShowArgs),
     /// Hold one result of run or compare against another: what is faster, what is slower, beyond the noise.

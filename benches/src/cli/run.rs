@@ -10,7 +10,7 @@ use aquifer_remote::shape::LatencyProfile;
 
 use super::OutputArgs;
 use super::bytes_arg::parse_bytes;
-use crate::run::{Distribution, Length, Mix, PhaseName};
+use crate::run::{Distribution, Length, Mix, PhaseName, RowName};
 
 /// Flags of `run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,6 +72,12 @@ pub(crate) struct RunArgs {
     /// Measure by tier, with the ceiling of each: memory, ssd, remote, mixed, checkpoint, restore, rescale, or all. See "Phases".
     #[arg(long, value_name = "PHASE,..", value_delimiter = ',', help_heading = ENGINE)]
     pub(crate) phases: Vec<PhaseName>,
+    /// Measure a whole set of rows, each beside its ceiling and its goal: see "Suites". Lanes run on the shards; rounds take turns.
+    #[arg(long, value_enum, conflicts_with_all = ["workloads", "ops", "distribution", "phases", "rate", "rate_sweep", "store", "profile"], help_heading = ENGINE)]
+    pub(crate) suite: Option<RunSuite>,
+    /// Only these rows of the suite.
+    #[arg(long, value_name = "ROW,..", value_delimiter = ',', requires = "suite", help_heading = ENGINE)]
+    pub(crate) rows: Vec<RowName>,
     /// Number of shards; 0: one per core.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_shards, help_heading = ENGINE)]
     pub(crate) shards: usize,
@@ -174,6 +180,13 @@ impl From {
     }
 }
 
+/// A set of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RunSuite {
+    /// What the memory and SSD cache and its read plan are to reach.
+    Cache,
+}
+
 /// How fast operations come.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Rate {
@@ -274,6 +287,11 @@ mod tests {
             &["--compression", "zstd:0"],
             &["--compression", "none:1"],
             &["--batch", "0"],
+            &["--suite", "state"],
+            &["--suite", "cache", "readrandom"],
+            &["--suite", "cache", "--phases", "all"],
+            &["--suite", "cache", "--rows", "get"],
+            &["--rows", "get-ssd"],
         ] {
             let error = parse(flags).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{flags:?}");

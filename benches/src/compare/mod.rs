@@ -34,6 +34,7 @@ pub(crate) use row::{RowName, help};
 pub(crate) use spec::Codec;
 use spec::Engine;
 use suite::Suite;
+pub(crate) use warm::read_through;
 pub(crate) use worker::serve;
 
 /// Runs the command to its end, or to the first failure: what was measured until then is published too.

@@ -16,6 +16,7 @@ pub(crate) enum RowName {
     Overwrite,
     GetMemory,
     MultiGetMemory,
+    RmwMemory,
     RemoteLoad,
     RemoteGet,
     RemoteRmw,
@@ -49,7 +50,7 @@ pub(super) struct Definition {
 use Against::{Fjall, Nothing, Rocksdb, Slatedb};
 
 /// In the order in which they are measured: those that change nothing before those that do.
-pub(super) const ROWS: [Definition; 12] = [
+pub(super) const ROWS: [Definition; 13] = [
     row(
         RowName::Load,
         "load",
@@ -104,6 +105,14 @@ pub(super) const ROWS: [Definition; 12] = [
         Stage::Memory,
         Tier::Memory,
         "uniform get, all in memory, through the client from a foreign thread, 64 keys a call",
+        &[Rocksdb, Fjall, Nothing],
+    ),
+    row(
+        RowName::RmwMemory,
+        "rmw-memory",
+        Stage::Memory,
+        Tier::Memory,
+        "Zipf 0.99 read-modify-write, all in memory",
         &[Rocksdb, Fjall, Nothing],
     ),
     row(
@@ -235,6 +244,6 @@ mod tests {
     #[test]
     fn stages_are_not_entered_twice() {
         assert!(ROWS.iter().map(|row| row.stage).is_sorted());
-        assert_eq!(ROWS.iter().filter(|row| row.is_for(Rocksdb)).count(), 10);
+        assert_eq!(ROWS.iter().filter(|row| row.is_for(Rocksdb)).count(), 11);
     }
 }

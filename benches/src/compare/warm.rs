@@ -12,7 +12,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 const ALIGN_BYTES: usize = 4096;
 
 /// Reads every file below the folder; how many bytes that were.
-pub(super) fn read_through(folder: &Path) -> Result<u64, Failure> {
+pub(crate) fn read_through(folder: &Path) -> Result<u64, Failure> {
     let mut bytes = 0;
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,

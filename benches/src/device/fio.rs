@@ -46,9 +46,20 @@ impl Fio {
 
     /// Runs one shape.
     pub(super) fn measure(&self, shape: &Shape, file: &TestFile, times: Times) -> Result<Sample, ToolError> {
+        self.measure_text(shape, shape.text, file, times)
+    }
+
+    /// Runs the section that the shape names of a job file with this text.
+    pub(super) fn measure_text(
+        &self,
+        shape: &Shape,
+        text: &str,
+        file: &TestFile,
+        times: Times,
+    ) -> Result<Sample, ToolError> {
         let failed = |what: &str, error: std::io::Error| ToolError::Failed(format!("{what}: {error}"));
         let job = file.folder().join("job.fio");
-        let text = if file.is_direct() { shape.text.to_owned() } else { buffered(shape.text) };
+        let text = if file.is_direct() { text.to_owned() } else { buffered(text) };
         std::fs::write(&job, text).map_err(|error| failed("cannot write fio's job file", error))?;
         let complaints = file.folder().join("fio.err");
         let stderr = File::create(&complaints).map_err(|error| failed("cannot keep fio's errors", error))?;

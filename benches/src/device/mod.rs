@@ -13,6 +13,7 @@ mod ceiling;
 mod fio;
 mod fio_json;
 mod idle;
+mod probe;
 mod report;
 mod rounds;
 mod runner;
@@ -26,6 +27,8 @@ use std::time::Duration;
 use aquifer_io::{Backend, BackendChoice, select_backend};
 
 pub(crate) use ceiling::read_ceiling;
+pub(crate) use probe::{DiskProbe, Reads};
+pub(crate) use sample::Sample;
 
 use crate::cli::{DeviceArgs, human_bytes};
 use crate::failure::Failure;

@@ -7,21 +7,21 @@ use crate::measure::meter::Reading;
 
 /// One shape, measured once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub(super) struct Sample {
+pub(crate) struct Sample {
     /// Operations measured.
-    pub(super) operations: u64,
+    pub(crate) operations: u64,
     /// Operations a second.
-    pub(super) iops: f64,
+    pub(crate) iops: f64,
     /// Bytes of these a second.
-    pub(super) bytes_per_s: f64,
+    pub(crate) bytes_per_s: f64,
     /// Median latency, from the call to the result.
-    pub(super) p50_us: f64,
+    pub(crate) p50_us: f64,
     /// 99th percentile.
-    pub(super) p99_us: f64,
+    pub(crate) p99_us: f64,
     /// 99.9th percentile.
-    pub(super) p99_9_us: f64,
+    pub(crate) p99_9_us: f64,
     /// Processor time, user and system, of all threads that took part, per operation.
-    pub(super) cpu_us_per_operation: f64,
+    pub(crate) cpu_us_per_operation: f64,
 }
 
 impl Sample {

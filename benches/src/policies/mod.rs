@@ -9,6 +9,7 @@
 
 mod lru;
 mod ours;
+mod replay;
 mod sieve;
 mod tiny_lfu;
 mod trace;
@@ -23,6 +24,8 @@ use crate::interrupt;
 use crate::measure::thread_cpu::thread_cpu;
 use crate::output::{Output, publish};
 use crate::progress::Progress;
+pub(crate) use ours::entry_overhead_bytes;
+pub(crate) use replay::{Replay, replay_accesses};
 use trace::Trace;
 
 /// Version of the JSON.

@@ -25,14 +25,22 @@ pub(super) struct Ours(Cache<Block>);
 
 impl Ours {
     pub(super) async fn new(entries: usize) -> Result<Self, Failure> {
-        let failed = |error: aquifer_cache::CacheError| Failure::Other(error.to_string());
-        let options = |memory_bytes| CacheOptions { memory_bytes, ..CacheOptions::default() };
-        // What one entry takes, asked of the cache itself: it counts its own overhead.
-        let probe = Cache::open(options(1 << 20)).await.map_err(failed)?;
-        probe.insert(Class::Data, key(0), &[], Some(Block));
-        let entry_bytes = usize::try_from(probe.stats().memory.data.bytes).unwrap_or(VALUE_BYTES);
-        Ok(Self(Cache::open(options(entries * entry_bytes)).await.map_err(failed)?))
+        let entry_bytes = VALUE_BYTES + entry_overhead_bytes().await?;
+        Ok(Self(open(entries.saturating_mul(entry_bytes)).await?))
     }
+}
+
+async fn open(memory_bytes: usize) -> Result<Cache<Block>, Failure> {
+    let options = CacheOptions { memory_bytes, ..CacheOptions::default() };
+    Cache::open(options).await.map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// What an entry takes beside its value, asked of the cache itself: it counts its own overhead.
+pub(crate) async fn entry_overhead_bytes() -> Result<usize, Failure> {
+    let probe = open(1 << 20).await?;
+    probe.insert(Class::Data, key(0), &[], Some(Block));
+    let entry_bytes = usize::try_from(probe.stats().memory.data.bytes).unwrap_or(VALUE_BYTES);
+    Ok(entry_bytes.saturating_sub(VALUE_BYTES))
 }
 
 fn key(number: u32) -> CacheKey {

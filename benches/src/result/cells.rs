@@ -139,15 +139,22 @@ fn arm_cells(row: &Row, arm: &Arm) -> Vec<String> {
 /// The goals of a row.
 pub(crate) fn goals(row: &Row) -> Grid {
     let cells = |goal: &Goal| {
+        let of = |arm: Option<&Arm>| {
+            let found = arm.and_then(|arm| arm.summary.get(&goal.metric));
+            found.map_or_else(none, |spread| Metric::text(&goal.metric, spread.median))
+        };
+        let other = row.arms.iter().find(|arm| arm.name == goal.against);
         vec![
             Metric::title(&goal.metric),
-            goal.against.clone(),
-            goal.ratio.map_or_else(none, share),
+            of(row.arms.first()),
+            if goal.is_of_itself() { "(the number itself)".to_owned() } else { goal.against.clone() },
+            if goal.is_of_itself() { String::new() } else { of(other) },
+            goal.found_text(),
             goal.text(),
             goal.verdict(row.noise.noisy),
         ]
     };
-    let header = vec!["metric", "against", "ratio (min–max)", "goal", "verdict"];
+    let header = vec!["metric", "ours", "against", "theirs", "found (min–max)", "goal", "verdict"];
     Grid { header, rows: row.goals.iter().map(cells).collect() }
 }
 

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::{Kind, SCHEMA};
-use super::metric::{METRICS, number, summary};
+use super::metric::{METRICS, Metric, number, summary};
 use super::{Curve, Header, Noise, Round, Settings, Summary, Tier, Workload, quotient};
 use crate::measure::spread::Spread;
+use crate::report::share;
 
 /// What `compare` found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ pub(crate) struct Ratio {
 pub(crate) struct Goal {
     /// Name of the metric.
     pub(crate) metric: String,
-    /// Name of the other arm.
+    /// Name of the other arm; empty: the number of the first arm itself is held against the goal, and `ratio` is that number.
     pub(crate) against: String,
     /// The median ratio is to be at least this.
     pub(crate) at_least: Option<f64>,
@@ -130,8 +131,14 @@ impl Row {
         let Some((first, others)) = self.arms.split_first() else { return };
         self.ratios = others.iter().map(|other| Ratio::of(first, other)).collect();
         for goal in &mut self.goals {
-            let ratio = self.ratios.iter().find(|ratio| ratio.against == goal.against);
-            goal.judge(ratio);
+            let metrics = match goal.against.as_str() {
+                "" => Some(&first.summary),
+                against => {
+                    let ratio = self.ratios.iter().find(|ratio| ratio.against == against);
+                    ratio.map(|ratio| &ratio.metrics)
+                }
+            };
+            goal.judge(metrics);
         }
     }
 }
@@ -169,10 +176,39 @@ impl Goal {
         Self { metric, against, at_most: Some(ratio), ..Self::default() }
     }
 
+    /// A number of the first arm itself of at most this.
+    pub(crate) fn itself_at_most(metric: &str, most: f64) -> Self {
+        Self::at_most(metric, "", most)
+    }
+
+    /// Whether a number of the first arm is held against the goal, and no ratio.
+    pub(crate) fn is_of_itself(&self) -> bool {
+        self.against.is_empty()
+    }
+
+    /// What was found, with its extremes; a dash without.
+    pub(crate) fn found_text(&self) -> String {
+        match self.ratio {
+            None => "–".to_owned(),
+            Some(found) if self.is_of_itself() => {
+                let [median, min, max] =
+                    [found.median, found.min, found.max].map(|number| Metric::text(&self.metric, number));
+                format!("{median} ({min}–{max})")
+            }
+            Some(found) => share(found),
+        }
+    }
+
     /// What is to be reached, in signs.
     pub(crate) fn text(&self) -> String {
-        let sides =
-            [self.at_least.map(|least| format!("≥ {least}")), self.at_most.map(|most| format!("≤ {most}"))];
+        let number = |bound: f64| match self.is_of_itself() {
+            true => Metric::text(&self.metric, bound),
+            false => bound.to_string(),
+        };
+        let sides = [
+            self.at_least.map(|least| format!("≥ {}", number(least))),
+            self.at_most.map(|most| format!("≤ {}", number(most))),
+        ];
         sides.into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 
@@ -186,8 +222,8 @@ impl Goal {
         }
     }
 
-    fn judge(&mut self, ratio: Option<&Ratio>) {
-        self.ratio = ratio.and_then(|ratio| ratio.metrics.get(&self.metric).copied());
+    fn judge(&mut self, metrics: Option<&Summary>) {
+        self.ratio = metrics.and_then(|metrics| metrics.get(&self.metric).copied());
         self.reached = self.ratio.map(|ratio| {
             self.at_least.is_none_or(|least| ratio.median >= least)
                 && self.at_most.is_none_or(|most| ratio.median <= most)
@@ -219,6 +255,9 @@ mod tests {
                 Goal::at_least("p99_us", "get", 1.0),
                 Goal::at_least("ops_per_s", "multi-get", 1.0),
                 Goal::at_least("ops_per_s", "scan", 1.0),
+                Goal::itself_at_most("ops_per_s", 150.0),
+                Goal::itself_at_most("ops_per_s", 149.0),
+                Goal::itself_at_most("p99_us", 149.0),
             ],
             ..Row::default()
         };
@@ -226,6 +265,8 @@ mod tests {
         assert_eq!(row.ratios[0].metrics["ops_per_s"], Spread { median: 1.75, min: 1.5, max: 2.0 });
         assert_eq!((row.ratios[0].rounds, row.ratios[1].rounds), (2, 1));
         let reached: Vec<_> = row.goals.iter().map(|goal| goal.reached).collect();
-        assert_eq!(reached, [Some(true), Some(false), Some(true), None, None, None]);
+        let of_ratios = [Some(true), Some(false), Some(true), None, None, None];
+        let of_numbers = [Some(true), Some(false), None];
+        assert_eq!(reached, [&of_ratios[..], &of_numbers].concat());
     }
 }

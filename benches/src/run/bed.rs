@@ -77,6 +77,23 @@ impl<'s> Bed<'s> {
     pub(crate) fn new(spec: &'s Spec) -> Result<Self, Failure> {
         let args = &spec.args;
         let made = args.keep.as_deref().map(kept::MadeFolder::new).transpose()?;
+        let from = args.reuse.as_deref().map(kept::dfs_folder);
+        Self::on_links(spec, made, from.as_deref())
+    }
+
+    /// Another bed, on links of what this one's store has now: what is done to one does not touch the other. This one must be closed.
+    pub(crate) fn beside(&self) -> Result<Bed<'s>, Failure> {
+        let mut beside = Self::on_links(self.spec, None, Some(&self.dfs_folder()))?;
+        beside.store = self.store;
+        Ok(beside)
+    }
+
+    fn on_links(
+        spec: &'s Spec,
+        made: Option<kept::MadeFolder>,
+        from: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let args = &spec.args;
         let base = args.keep.as_ref().or(args.reuse.as_ref()).or(args.dir.as_ref());
         let scratch = match base {
             Some(base) => Scratch::new_in(base)?,
@@ -86,8 +103,8 @@ impl<'s> Bed<'s> {
             format!("{}/aquifer-bench-{:016x}", url.trim_end_matches('/'), aquifer_io::random_u64())
         });
         let bed = Self { spec, opened: None, store: 1, local: 0, url, wrote: false, scratch, _made: made };
-        if let Some(folder) = &args.reuse {
-            kept::link_all(&kept::dfs_folder(folder), &bed.dfs_folder())?;
+        if let Some(from) = from {
+            kept::link_all(from, &bed.dfs_folder())?;
         }
         Ok(bed)
     }
@@ -157,6 +174,11 @@ impl<'s> Bed<'s> {
         let options = server.remote_options();
         let url = format!("s3://{}/run-{}", server.bucket(), self.store);
         Ok((Some(server), url, options))
+    }
+
+    /// The folder of the SSD tier of the engine that runs.
+    pub(crate) fn tier_folder(&self) -> PathBuf {
+        self.scratch.path().join(format!("local-{}", self.local))
     }
 
     /// A new, empty folder for the SSD tier; the last one goes.

@@ -33,6 +33,7 @@ mod room;
 mod session;
 mod shape;
 mod spec;
+mod suite;
 mod sweep;
 pub(crate) mod target;
 pub(crate) mod ticker;
@@ -52,6 +53,7 @@ pub(crate) use record::{version_of, write_key, write_value};
 pub(crate) use rng::{Rng, whole_part};
 use session::Session;
 use spec::Spec;
+pub(crate) use suite::{RowName, serve_restart};
 pub(crate) use workload::{Workload, help};
 
 /// Said before and after the numbers of a build that is no measure of anything.
@@ -68,7 +70,11 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     }
     let folder = [&spec.args.keep, &spec.args.reuse, &spec.args.dir].into_iter().flatten().next();
     let folder = folder.cloned().unwrap_or_else(crate::scratch::base);
-    let mut result = RunResult::begin(Header::begin(&folder, spec.settings(), spec.seed));
+    let header = Header::begin(&folder, spec.settings(), spec.seed);
+    if spec.args.suite.is_some() {
+        return suite::run(&spec, &outputs, header);
+    }
+    let mut result = RunResult::begin(header);
     if cfg!(debug_assertions) {
         result.notes.push(DEBUG_WARNING.to_owned());
     }

@@ -160,13 +160,7 @@ impl Arm for Ours<'_> {
             return on_threads(move |_| ThroughClient(client.clone()), self.threads, plan, seed, &outcomes);
         }
         for index in 0..self.opened.shards {
-            let (own, plan, outcomes) = (client.clone(), Arc::clone(plan), outcomes.clone());
-            let seed = seed_of(seed, index as u64);
-            // Nobody waits for the reply: the outcome comes with the others, and if the shard ends early its sender is dropped.
-            drop(client.run_on_shard(index, move |shard| async move {
-                let outcome = lane::run(OnShard { shard, client: own }, plan, seed).await;
-                let _ = outcomes.send(outcome);
-            }));
+            start_on_shard(client, index, plan, seed, &outcomes, |target| target);
         }
         Ok(())
     }
@@ -180,6 +174,24 @@ impl Arm for Ours<'_> {
     fn trouble(&self) -> Option<String> {
         room::full(self.folder)
     }
+}
+
+/// Starts the lanes of one shard on its own thread, on what `target` makes of the shard.
+pub(crate) fn start_on_shard<T: Target>(
+    client: &Client,
+    index: usize,
+    plan: &Arc<Plan>,
+    seed: u64,
+    outcomes: &Sender<Outcome>,
+    target: impl FnOnce(OnShard) -> T + Send + 'static,
+) {
+    let (own, plan, outcomes) = (client.clone(), Arc::clone(plan), outcomes.clone());
+    let seed = seed_of(seed, index as u64);
+    // Nobody waits for the reply: the outcome comes with the others, and if the shard ends early its sender is dropped.
+    drop(client.run_on_shard(index, move |shard| async move {
+        let outcome = lane::run(target(OnShard { shard, client: own }), plan, seed).await;
+        let _ = outcomes.send(outcome);
+    }));
 }
 
 /// What the engine and the DFS's accountant say.

@@ -134,6 +134,8 @@ impl<'s> Session<'s> {
             let per_s = taken.meter.operations as f64 / taken.seconds;
             self.ticker.step("", &format!("{} operations/s; now it settles", count(per_s.round())));
             self.settle()?;
+            // What was merged since the first checkpoint is in no manifest before the second: whoever opens the store would merge it again.
+            self.settle()?;
             if self.spec.args.keep.is_some() {
                 self.bed.close()?;
                 self.bed.keep()?;

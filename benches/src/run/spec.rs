@@ -30,7 +30,10 @@ pub(crate) struct Spec {
 
 impl Spec {
     /// From flags, and from what is kept in the folder of `--reuse`.
-    pub(crate) fn new(args: RunArgs) -> Result<Self, Failure> {
+    pub(crate) fn new(mut args: RunArgs) -> Result<Self, Failure> {
+        if args.suite.is_some() {
+            args.from = From::Shard;
+        }
         let kept = args.reuse.as_deref().map(Kept::read).transpose()?;
         if let (Some(kept), Some(folder)) = (&kept, &args.reuse) {
             kept.check(folder, &args)?;

@@ -145,7 +145,11 @@ Distributions:
 Phases: memory, ssd, mixed, remote measure every workload with the data there; checkpoint takes two while it goes on; restore and
 rescale open the state on empty caches, rescale by twice the shards. Each measures its ceiling beside it.
 
+Suites: cache is what the cache is to reach, each row beside its ceiling, in rounds that take turns; the rows:
+{}
+
 Examples:
+  aquifer-bench run --suite cache --keys 10000000 --rounds 5
   aquifer-bench run fillrandom readrandom --keys 10000000
   aquifer-bench run a b c --distribution zipf:1.1 --memory-percent 10
   aquifer-bench run readrandom --rate 25000             open loop: latency from when each was due
@@ -156,6 +160,7 @@ Exit codes: 0 all answers were right, 1 one was wrong, 2 flags that make no sens
 was measured by then is shown and written, marked as partial).",
         lines.collect::<Vec<_>>().join("\n"),
         kinds.join(", "),
+        super::suite::help(),
     )
 }
 

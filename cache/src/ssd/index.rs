@@ -346,7 +346,8 @@ impl Table {
     }
 
     fn grow(&mut self) {
-        let wanted = (self.homes + self.homes / GROWTH_DIVISOR).max(HOMES_MIN);
+        // By something in any case: a twelfth of few is nothing.
+        let wanted = self.homes + (self.homes / GROWTH_DIVISOR).max(HOMES_MIN);
         let mut next = Self { slots: Vec::new(), homes: wanted, used: self.used };
         next.slots.reserve_exact(wanted + TAIL_SLOTS);
         for slot in self.slots.iter().filter(|slot| !slot.is_empty()) {

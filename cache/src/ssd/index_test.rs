@@ -110,6 +110,19 @@ fn slots_out_of_order_are_left_out() {
     assert_eq!(loaded.slots_after(1, None).count(), 0, "of another table");
 }
 
+/// A table of eight homes was to grow by a twelfth of eight, which is nothing: it kept eight homes for ever, so that with five million entries each
+/// insertion moved thousands of slots and each search passed as many. Such an index takes less than one that is at most nine tenths full.
+#[test]
+fn tables_that_begin_empty_grow_in_homes() {
+    let mut index = Index::new();
+    let mut state = 5;
+    for n in 1..=200_000 {
+        index.insert((next(&mut state) << 32) ^ next(&mut state), spot(n));
+    }
+    let bytes = index.memory_bytes() as f64 / index.entries() as f64;
+    assert!(bytes >= 12.0 * 100.0 / 90.0, "{bytes} bytes an entry: more than nine tenths full");
+}
+
 #[test]
 fn an_entry_costs_at_most_sixteen_bytes_whatever_their_number() {
     let mut index = Index::new();

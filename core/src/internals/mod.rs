@@ -1,5 +1,7 @@
 //! Doors for fuzzers and measurements. No part of the library's interface: nothing here is stable.
 
+#[cfg(feature = "internals")]
+pub mod blocks;
 pub mod decoders;
 #[cfg(test)]
 mod fixtures_test;

@@ -37,13 +37,14 @@ fn goals_table(rows: &[Row]) -> Markup {
     let lines: Vec<Vec<String>> = lines.collect();
     let header: Vec<_> = rows.first().map(|row| goals(row).header).unwrap_or_default();
     let header: Vec<_> = std::iter::once("row").chain(header).collect();
-    html! { @if !lines.is_empty() { (table(&header, 3, &lines)) } }
+    html! { @if !lines.is_empty() { (table(&header, 2, &lines)) } }
 }
 
 /// Ratios with their goals as lines across.
 fn goal_bars(row: &Row) -> Markup {
     let bar = |goal: &Goal| {
-        let ratio = goal.ratio?;
+        // Numbers that are no ratios have no scale in common; the table has them.
+        let ratio = goal.ratio.filter(|_| !goal.is_of_itself())?;
         Some(Bar {
             name: format!("{} against {}", Metric::title(&goal.metric), goal.against),
             text: format!("{}, goal {}: {}", share(ratio), goal.text(), goal.verdict(row.noise.noisy)),

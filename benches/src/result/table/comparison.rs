@@ -18,7 +18,7 @@ pub(super) fn tables(comparison: &Comparison) -> String {
         return "Nothing was compared.\n".to_owned();
     }
     let mut text =
-        format!("{}\n{}\n{LEGEND}", by_row(&comparison.rows, arms, 2), by_row(&comparison.rows, goals, 3));
+        format!("{}\n{}\n{LEGEND}", by_row(&comparison.rows, arms, 2), by_row(&comparison.rows, goals, 2));
     for row in &comparison.rows {
         for note in row.notes.iter().chain(row.arms.iter().flat_map(|arm| &arm.notes)) {
             // Writing to a string cannot fail.
