@@ -50,7 +50,7 @@ impl Written {
         match self {
             Self::Flushed => Source { origin: Origin::Flushed, is_hot: false },
             Self::Compacted { is_hot } => Source { origin: Origin::Compacted, is_hot },
-            Self::Ahead => Source { origin: Origin::Ahead, is_hot: true },
+            Self::Ahead => Source::AHEAD,
         }
     }
 }
@@ -173,9 +173,13 @@ impl<V: Cached> Cache<V> {
         let inner = &self.inner;
         if let Some(flight) = inner.flights.find(&ask.key) {
             inner.count(|loads| loads.shared += 1);
-            if ask.reads < flight.reads.get() && !flight.has_left.get() {
-                // It waits in line behind others of its class: this one is more urgent. Whichever is served first serves both.
+            flight.wants_span(&ask);
+            let is_more_urgent = ask.reads < flight.reads.get();
+            if is_more_urgent {
                 flight.reads.set(ask.reads);
+            }
+            if is_more_urgent && !flight.has_left.get() {
+                // It waits in line behind others of its class. Whichever is served first serves both.
                 let ticket = inner.flights.ticket(Rc::clone(&flight));
                 self.file(ask, object, Box::new(decode), ticket);
             }
@@ -184,7 +188,9 @@ impl<V: Cached> Cache<V> {
         if let Some(raw) = inner.ssd.get_buffered(ask.class, &ask.key) {
             match decode(&raw) {
                 Ok(value) => {
-                    inner.keep(ask.class, ask.key, value.clone());
+                    if ask.reads.is_kept() {
+                        inner.keep(ask.class, ask.key, value.clone());
+                    }
                     return Load::ready(Ok(value), Tier::Ssd);
                 }
                 Err(_) => inner.ssd.remove_bad(&ask.key),
@@ -192,6 +198,7 @@ impl<V: Cached> Cache<V> {
         }
         let ticket = inner.flights.begin(ask.key, ask.reads);
         let flight = Rc::clone(&ticket.flight);
+        flight.wants_span(&ask);
         self.file(ask, object, Box::new(decode), ticket);
         Load::waiting(flight)
     }
@@ -204,7 +211,8 @@ impl<V: Cached> Cache<V> {
         ticket: crate::flight::Ticket<V>,
     ) {
         let filed = self.inner.plan.filing_time();
-        let want = Want { ask, object: Rc::clone(object), decode, ticket, filed, is_alone: false };
+        let want =
+            Want { ask, object: Rc::clone(object), decode, ticket, filed, is_alone: false, span: None };
         plan::file(&self.inner, want);
     }
 
@@ -224,8 +232,12 @@ impl<V: Cached> Cache<V> {
         }
         // A copy: what the cache keeps of it must not hold what it came along with.
         let value = decode(&Bytes::copy_from_slice(stored))?;
-        self.inner.ssd.offer(ask.class, &ask.key, stored, Source::READ);
-        self.inner.keep(ask.class, ask.key, value.clone());
+        if let Some(source) = Source::of_reads(ask.reads) {
+            self.inner.ssd.offer(ask.class, &ask.key, stored, source);
+        }
+        if ask.reads.is_kept() {
+            self.inner.keep(ask.class, ask.key, value.clone());
+        }
         let mut stats = self.inner.plan.stats.borrow_mut();
         let stats = stats.class_mut(Tier::Remote, ask.reads);
         stats.blocks += 1;
@@ -237,6 +249,12 @@ impl<V: Cached> Cache<V> {
     /// two reads and is shorter is cheaper read along, and to keep a tier busy that much must be asked for ahead.
     pub fn request_bytes(&self, tier: Tier) -> u64 {
         self.inner.plan.estimate(tier).request_bytes()
+    }
+
+    /// Bytes around a block that are worth naming as [`Ask::span`] to save one request of one reader: they move no longer than a request to an
+    /// object takes to begin, as measured lately, and leave room for others in what may be in flight.
+    pub fn span_bytes_max(&self) -> u64 {
+        self.inner.plan.span_bytes_max()
     }
 
     /// Takes in a block that was just made (written through): its value into memory if one is given, its raw bytes offered to the
@@ -259,8 +277,7 @@ impl<V: Cached> Cache<V> {
     /// # Errors
     /// [`PinError`]: what the tier cannot take, whatever is waited for.
     pub async fn pin(&self, class: Class, key: CacheKey, raw: &[u8]) -> Result<(), PinError> {
-        let source = Source { origin: Origin::Ahead, is_hot: true };
-        self.inner.ssd.admit(class, &key, raw, source).await.map_err(|rejection| match rejection {
+        self.inner.ssd.admit(class, &key, raw, Source::AHEAD).await.map_err(|rejection| match rejection {
             Rejection::TooLarge => PinError::TooLarge { bytes: raw.len() },
             Rejection::Off => PinError::Off { reason: self.inner.ssd.stats().off_reason },
             _ => PinError::Full { file_bytes: self.inner.ssd.stats().file_bytes },

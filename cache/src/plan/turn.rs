@@ -171,8 +171,9 @@ impl<V: Cached> Turn<V> {
     }
 
     /// The file does not have it: joins a read of the object in flight, or waits for one.
-    fn wants_object(&mut self, want: Want<V>) {
-        let Range { start, end } = want.ask.reads_of_object();
+    fn wants_object(&mut self, mut want: Want<V>) {
+        want.weigh_span(self.inner.plan.estimate(Tier::Remote).request_bytes());
+        let Range { start, end } = want.reads_of_object();
         let object = want.ask.key.object;
         want.ticket.flight.tier.set(Tier::Remote);
         if !want.is_alone {
@@ -327,11 +328,11 @@ impl<V: Cached> Turn<V> {
             amplification_max: REMOTE_AMPLIFICATION_MAX,
             slack_bytes: REMOTE_SLACK_BYTES,
         };
+        // Others may have come to wait for it since.
+        batch.iter_mut().for_each(|waiting| waiting.want.weigh_span(request_bytes));
         let span_of = |waiting: &Waiting<V>| {
-            let ask = &waiting.want.ask;
-            let Range { start, end } =
-                if waiting.want.is_alone { ask.block() } else { ask.reads_of_object() };
-            Span { group: ask.key.object, start, end }
+            let Range { start, end } = waiting.want.reads_of_object();
+            Span { group: waiting.want.ask.key.object, start, end }
         };
         let alone: Vec<_> = batch.extract_if(.., |waiting| waiting.want.is_alone).collect();
         let mut planned = plan(batch, &bounds, span_of);
@@ -457,10 +458,15 @@ impl<V: Cached> Turn<V> {
         }
         match decoded {
             Ok(value) => {
-                if tier == Tier::Remote {
-                    self.inner.ssd.offer(class, &key, &raw, Source::READ);
+                // Whether it is kept is decided for the most urgent of those who wait.
+                let reads = want.ticket.flight.reads.get();
+                let source = Source::of_reads(want.ask.reads).or(Source::of_reads(reads));
+                if let Some(source) = source.filter(|_| tier == Tier::Remote) {
+                    self.inner.ssd.offer(class, &key, &raw, source);
                 }
-                self.inner.keep(class, key, value.clone());
+                if reads.is_kept() {
+                    self.inner.keep(class, key, value.clone());
+                }
                 want.ticket.land(Ok(value), tier, along);
             }
             Err(_) if tier == Tier::Ssd => {
@@ -482,7 +488,7 @@ impl<V: Cached> Landing<V> {
             bytes.slice(at(range.start)..at(range.end))
         };
         let raw = piece(want.ask.block());
-        let along = if want.ask.span.is_some() { piece(want.ask.reads_of_object()) } else { Bytes::new() };
+        let along = want.span.clone().map(piece).unwrap_or_default();
         // A copy: what the cache keeps of it must not hold the whole extent.
         let raw = if raw.len() < bytes.len() { Bytes::copy_from_slice(&raw) } else { raw };
         Self { want, raw, along, tier: Tier::Remote }

@@ -1,7 +1,7 @@
 //! Where a cursor gets partitions and their blocks from.
 
 use super::ShardCore;
-use super::blocks::{PartitionData, decode_data, decode_partition};
+use super::blocks::{Along, decode_data, decode_partition};
 use super::read_ahead::{Opened, ReadAhead, Under};
 use crate::error::Result;
 use crate::segment::block::{self, Expected, Kind};
@@ -42,7 +42,7 @@ pub(crate) struct Partition {
     /// Data and meta as they are stored, if they came in a window.
     stored: Option<Bytes>,
     /// Its data as it is stored, if that came along with its meta.
-    along: PartitionData,
+    along: Along,
 }
 
 impl Partition {
@@ -114,7 +114,7 @@ impl BlockSource {
                 let stored = windows.partition(core, segment, head, position, &handle).await?;
                 let meta = stored.slice((handle.data_bytes as usize).min(stored.len())..);
                 let meta = Rc::new(decode_partition(segment, &handle, &meta)?);
-                let along = PartitionData::default();
+                let along = Along::default();
                 Ok(Some(Partition { position, handle, meta, stored: Some(stored), along }))
             }
         }
