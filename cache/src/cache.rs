@@ -2,7 +2,7 @@
 
 use crate::error::{CacheError, PinError};
 use crate::flight::{Flights, Load};
-use crate::key::{CacheKey, Class, Tier};
+use crate::key::{CacheKey, Class, ReadClass, Tier};
 use crate::memory::{EvictedOf, Memory};
 use crate::options::CacheOptions;
 use crate::place::Place;
@@ -185,7 +185,7 @@ impl<V: Cached> Cache<V> {
             }
             return Load::waiting(flight);
         }
-        if let Some(raw) = inner.ssd.get_buffered(ask.class, &ask.key) {
+        if let Some(raw) = inner.ssd.get_buffered(ask.class, &ask.key, ask.reads) {
             match decode(&raw) {
                 Ok(value) => {
                     if ask.reads.is_kept() {
@@ -199,6 +199,29 @@ impl<V: Cached> Cache<V> {
         let ticket = inner.flights.begin(ask.key, ask.reads);
         let flight = Rc::clone(&ticket.flight);
         flight.wants_span(&ask);
+        self.file(ask, object, Box::new(decode), ticket);
+        Load::waiting(flight)
+    }
+
+    /// Bytes of an object as they are stored, of one block or many, for a merge of what is about to be gone: from the SSD if they are there under
+    /// this key, else from `object`. Planned as all reads are, under [`ReadClass::Compaction`], but asked for by nobody else, not counted as
+    /// use of what is cached, and not kept. `decode` wraps the bytes.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_load`].
+    pub fn load_apart(
+        &self,
+        ask: Ask,
+        object: &Rc<dyn ObjectReader<V::Error>>,
+        decode: impl Fn(&Bytes) -> Result<V, V::Error> + 'static,
+    ) -> Load<V> {
+        let ask = Ask { reads: ReadClass::Compaction, span: None, ..ask };
+        let buffered = self.inner.ssd.get_buffered(ask.class, &ask.key, ask.reads);
+        if let Some(Ok(value)) = buffered.map(|raw| decode(&raw)) {
+            return Load::ready(Ok(value), Tier::Ssd);
+        }
+        let ticket = self.inner.flights.begin_apart(ask.key, ask.reads);
+        let flight = Rc::clone(&ticket.flight);
         self.file(ask, object, Box::new(decode), ticket);
         Load::waiting(flight)
     }

@@ -194,6 +194,11 @@ impl<V: Cached> Flights<V> {
         self.ticket(flight)
     }
 
+    /// The same, of a flight that nobody else finds.
+    pub(crate) fn begin_apart(self: &Rc<Self>, key: CacheKey, reads: ReadClass) -> Ticket<V> {
+        self.ticket(Flight::new(key, reads))
+    }
+
     /// One more leave to carry a flight out.
     pub(crate) fn ticket(self: &Rc<Self>, flight: Rc<Flight<V>>) -> Ticket<V> {
         flight.tickets.set(flight.tickets.get() + 1);

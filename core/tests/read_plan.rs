@@ -181,11 +181,9 @@ fn neighbours_at_once_take_two_requests_of_each_large_run() {
             assert_eq!(found.requests, 2 * runs - whole, "{found:?}");
             assert!(found.remote().merge_factor().unwrap() > 3.0, "{found:?}");
         }
-        assert!(
-            median_took(&found) <= ROUND_TRIP * 5 / 2,
-            "{runs} runs: {:?} {found:?}",
-            median_took(&found)
-        );
+        // Of four requests at once the slowest is slower than the median, and that twice.
+        let bound = if runs == 1 { ROUND_TRIP * 5 / 2 } else { ROUND_TRIP * 3 };
+        assert!(median_took(&found) <= bound, "{runs} runs: {found:?}");
     }
 }
 

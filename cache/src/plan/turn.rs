@@ -2,7 +2,7 @@
 
 use super::extents::{Bounds, Span, merge};
 use super::queue::{Queue, Waiting};
-use super::want::Want;
+use super::want::{Ask, Want};
 use crate::cache::{Cached, Inner};
 use crate::error::LoadError;
 use crate::key::{ReadClass, Tier};
@@ -159,7 +159,7 @@ impl<V: Cached> Turn<V> {
         let filed = std::mem::take(&mut *self.inner.plan.filed.borrow_mut());
         for want in filed {
             let reads = want.ask.reads;
-            match self.inner.ssd.locate(want.ask.class, &want.ask.key) {
+            match self.inner.ssd.locate(want.ask.class, &want.ask.key, reads) {
                 Some(place) => {
                     let queue = self.queue(Tier::Ssd, reads);
                     let place = (queue.waiting() < PLACES_MAX).then_some(place);
@@ -242,7 +242,8 @@ impl<V: Cached> Turn<V> {
 
     fn find_place(&self, waiting: &mut Waiting<V>) -> bool {
         if waiting.place.is_none() {
-            waiting.place = self.inner.ssd.locate(waiting.want.ask.class, &waiting.want.ask.key);
+            let Ask { class, key, reads, .. } = &waiting.want.ask;
+            waiting.place = self.inner.ssd.locate(*class, key, *reads);
         }
         waiting.place.is_some()
     }
@@ -379,7 +380,7 @@ impl<V: Cached> Turn<V> {
                     let from =
                         usize::try_from(place.offset().saturating_sub(span.start)).unwrap_or(usize::MAX);
                     let found = buffer.as_deref().and_then(|bytes| bytes.get(from..)).unwrap_or_default();
-                    match self.inner.ssd.complete(place, found) {
+                    match self.inner.ssd.complete(place, found, want.ask.reads) {
                         Some(raw) => {
                             self.has_come(Landing { want, raw, along: Bytes::new(), tier: Tier::Ssd });
                         }
@@ -449,7 +450,7 @@ impl<V: Cached> Turn<V> {
             Err(payload) => return report(payload),
         };
         let (class, key) = (want.ask.class, want.ask.key);
-        if tier == Tier::Remote {
+        if tier == Tier::Remote && want.ask.reads.is_kept() {
             self.inner.count(|loads| {
                 loads.fetches += 1;
                 loads.fetched_bytes += raw.len() as u64;

@@ -29,6 +29,8 @@ pub(crate) enum CachedBlock {
     Data(Rc<DataBlock>),
     Partition(Rc<PartitionMeta>),
     Head(Rc<SegmentHead>),
+    /// Bytes as they are stored, not verified yet, for a merge: never kept.
+    Stored(Bytes),
 }
 
 impl Cached for CachedBlock {
@@ -39,6 +41,7 @@ impl Cached for CachedBlock {
             Self::Data(block) => block.memory_bytes(),
             Self::Partition(meta) => meta.memory_bytes(),
             Self::Head(head) => head.memory_bytes(),
+            Self::Stored(stored) => stored.len(),
         }
     }
 }
@@ -204,10 +207,19 @@ impl ShardCore {
 
     /// A segment's head: one read of its tail if it is not in memory.
     pub(crate) async fn head(&self, segment: &Rc<Segment>) -> Result<(Rc<SegmentHead>, Tier)> {
+        self.head_for(segment, ReadClass::Foreground).await
+    }
+
+    /// The same, saying who reads.
+    pub(crate) async fn head_for(
+        &self,
+        segment: &Rc<Segment>,
+        reads: ReadClass,
+    ) -> Result<(Rc<SegmentHead>, Tier)> {
         if let Some(head) = self.head_now(segment) {
             return Ok((head, Tier::Memory));
         }
-        let (block, tier, _) = loaded(self.ask_head(segment, false, Asking::default())).await?;
+        let (block, tier, _) = loaded(self.ask_head(segment, false, Asking { reads, in_batch: 0 })).await?;
         Ok((self.take_head(segment, block)?, tier))
     }
 
@@ -260,6 +272,19 @@ impl ShardCore {
             Ok(CachedBlock::Data(Rc::new(block)))
         };
         self.cache.load(asking.ask(Class::Data, data_key(segment, &handle)), self.object(segment), decode)
+    }
+
+    /// Asks for bytes of a segment as they are stored, for a merge: a window of it, or one block that may be on the SSD.
+    pub(crate) fn ask_stored(
+        &self,
+        segment: &Segment,
+        (offset, bytes): (u32, u32),
+        class: Class,
+        in_batch: u32,
+    ) -> Load<CachedBlock> {
+        let ask = Ask { in_batch, ..Ask::new(class, extent_key(segment, offset, bytes)) };
+        let stored = |stored: &Bytes| Ok(CachedBlock::Stored(stored.clone()));
+        self.cache.load_apart(ask, self.object(segment), stored)
     }
 
     /// A partition's meta that came along with its segment's head; `None` if it did not.
@@ -384,6 +409,12 @@ pub(crate) fn not_loaded(error: LoadError<Error>) -> Error {
 pub(crate) fn take_partition(segment: &Segment, block: CachedBlock) -> Result<Rc<PartitionMeta>> {
     let CachedBlock::Partition(meta) = block else { return Err(mixed_up(segment)) };
     Ok(meta)
+}
+
+/// What was loaded as stored bytes.
+pub(crate) fn take_stored(segment: &Segment, block: CachedBlock) -> Result<Bytes> {
+    let CachedBlock::Stored(stored) = block else { return Err(mixed_up(segment)) };
+    Ok(stored)
 }
 
 /// What was loaded as a data block.

@@ -27,6 +27,7 @@ mod search;
 mod segment_cursor;
 mod snapshot;
 pub(crate) mod source;
+mod windows;
 
 use crate::compact;
 use crate::compact::run::CompactionState;
