@@ -173,23 +173,25 @@ impl<V: Cached> Cache<V> {
         let inner = &self.inner;
         if let Some(flight) = inner.flights.find(&ask.key) {
             inner.count(|loads| loads.shared += 1);
-            if ask.reads != ReadClass::WarmUp {
-                flight.is_wanted.set(true);
-            }
-            if ask.reads < flight.reads.get() && !flight.has_left.get() {
-                // It waits in line behind others of its class: this one is more urgent. Whichever is served first serves both.
+            flight.wants_span(&ask);
+            let is_more_urgent = ask.reads < flight.reads.get();
+            if is_more_urgent {
                 flight.reads.set(ask.reads);
+            }
+            if is_more_urgent && !flight.has_left.get() {
+                // It waits in line behind others of its class. Whichever is served first serves both.
                 let ticket = inner.flights.ticket(Rc::clone(&flight));
                 self.file(ask, object, Box::new(decode), ticket);
             }
             return Load::waiting(flight);
         }
-        if let Some(raw) = inner.ssd.get_buffered(ask.class, &ask.key) {
+        if let Some(raw) = inner.ssd.get_buffered(ask.class, &ask.key, ask.reads) {
             match decode(&raw) {
                 Ok(value) => {
                     match ask.reads {
                         ReadClass::WarmUp => drop(inner.keep_ahead(ask.class, ask.key, value.clone())),
-                        _ => inner.keep(ask.class, ask.key, value.clone()),
+                        reads if reads.is_kept() => inner.keep(ask.class, ask.key, value.clone()),
+                        _ => {}
                     }
                     return Load::ready(Ok(value), Tier::Ssd);
                 }
@@ -197,6 +199,30 @@ impl<V: Cached> Cache<V> {
             }
         }
         let ticket = inner.flights.begin(ask.key, ask.reads);
+        let flight = Rc::clone(&ticket.flight);
+        flight.wants_span(&ask);
+        self.file(ask, object, Box::new(decode), ticket);
+        Load::waiting(flight)
+    }
+
+    /// Bytes of an object as they are stored, of one block or many, for a merge of what is about to be gone: from the SSD if they are there under
+    /// this key, else from `object`. Planned as all reads are, under [`ReadClass::Compaction`], but asked for by nobody else, not counted as
+    /// use of what is cached, and not kept. `decode` wraps the bytes.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_load`].
+    pub fn load_apart(
+        &self,
+        ask: Ask,
+        object: &Rc<dyn ObjectReader<V::Error>>,
+        decode: impl Fn(&Bytes) -> Result<V, V::Error> + 'static,
+    ) -> Load<V> {
+        let ask = Ask { reads: ReadClass::Compaction, span: None, ..ask };
+        let buffered = self.inner.ssd.get_buffered(ask.class, &ask.key, ask.reads);
+        if let Some(Ok(value)) = buffered.map(|raw| decode(&raw)) {
+            return Load::ready(Ok(value), Tier::Ssd);
+        }
+        let ticket = self.inner.flights.begin_apart(ask.key, ask.reads);
         let flight = Rc::clone(&ticket.flight);
         self.file(ask, object, Box::new(decode), ticket);
         Load::waiting(flight)
@@ -210,7 +236,8 @@ impl<V: Cached> Cache<V> {
         ticket: crate::flight::Ticket<V>,
     ) {
         let filed = self.inner.plan.filing_time();
-        let want = Want { ask, object: Rc::clone(object), decode, ticket, filed, is_alone: false };
+        let want =
+            Want { ask, object: Rc::clone(object), decode, ticket, filed, is_alone: false, span: None };
         plan::file(&self.inner, want);
     }
 
@@ -230,8 +257,12 @@ impl<V: Cached> Cache<V> {
         }
         // A copy: what the cache keeps of it must not hold what it came along with.
         let value = decode(&Bytes::copy_from_slice(stored))?;
-        self.inner.ssd.offer(ask.class, &ask.key, stored, Source::READ);
-        self.inner.keep(ask.class, ask.key, value.clone());
+        if let Some(source) = Source::of_reads(ask.reads) {
+            self.inner.ssd.offer(ask.class, &ask.key, stored, source);
+        }
+        if ask.reads.is_kept() {
+            self.inner.keep(ask.class, ask.key, value.clone());
+        }
         let mut stats = self.inner.plan.stats.borrow_mut();
         let stats = stats.class_mut(Tier::Remote, ask.reads);
         stats.blocks += 1;
@@ -243,6 +274,12 @@ impl<V: Cached> Cache<V> {
     /// two reads and is shorter is cheaper read along, and to keep a tier busy that much must be asked for ahead.
     pub fn request_bytes(&self, tier: Tier) -> u64 {
         self.inner.plan.estimate(tier).request_bytes()
+    }
+
+    /// Bytes around a block that are worth naming as [`Ask::span`] to save one request of one reader: they move no longer than a request to an
+    /// object takes to begin, as measured lately, and leave room for others in what may be in flight.
+    pub fn span_bytes_max(&self) -> u64 {
+        self.inner.plan.span_bytes_max()
     }
 
     /// Takes in a block that was just made (written through): its value into memory if one is given, its raw bytes offered to the

@@ -13,11 +13,13 @@ use crate::cache::Cached;
 use crate::error::LoadError;
 use crate::gather::Ready;
 use crate::key::{CacheKey, ReadClass, Tier};
+use crate::plan::Ask;
 use bytes::Bytes;
 use hashbrown::HashTable;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -33,10 +35,11 @@ pub(crate) struct Flight<V: Cached> {
     pub(crate) tier: Cell<Tier>,
     /// The most urgent of those who wait.
     pub(crate) reads: Cell<ReadClass>,
-    /// Somebody wants the block now: it was not fetched only because it was in use elsewhere.
-    pub(crate) is_wanted: Cell<bool>,
     /// It has left the plan's queues.
     pub(crate) has_left: Cell<bool>,
+    /// What is of use beside the block, and to how many requests of those who wait it would come.
+    span: RefCell<Option<Range<u64>>>,
+    span_uses: Cell<u32>,
     /// Wants that may still carry it out.
     tickets: Cell<u32>,
 }
@@ -72,13 +75,30 @@ impl<V: Cached> Flight<V> {
             state: RefCell::new(state),
             tier: Cell::new(Tier::Ssd),
             reads: Cell::new(reads),
-            is_wanted: Cell::new(reads != ReadClass::WarmUp),
             has_left: Cell::new(false),
+            span: RefCell::default(),
+            span_uses: Cell::new(0),
             tickets: Cell::new(0),
         })
     }
 
-    /// Whether somebody waits, or may come to.
+    /// Somebody who waits could use what lies around the block as well.
+    pub(crate) fn wants_span(&self, ask: &Ask) {
+        let Some(span) = &ask.span else { return };
+        self.span_uses.set(self.span_uses.get().saturating_add(ask.span_uses));
+        let mut known = self.span.borrow_mut();
+        debug_assert!(known.as_ref().is_none_or(|known| known == span), "a block has one span around it");
+        if known.is_none() {
+            *known = Some(span.clone());
+        }
+    }
+
+    /// What is of use beside the block, and how many requests it saves.
+    pub(crate) fn span(&self) -> Option<(Range<u64>, u32)> {
+        self.span.borrow().clone().map(|span| (span, self.span_uses.get()))
+    }
+
+    /// Whether the result is there.
     pub(crate) fn is_done(&self) -> bool {
         self.state.borrow().result.is_some()
     }
@@ -174,6 +194,11 @@ impl<V: Cached> Flights<V> {
         self.ticket(flight)
     }
 
+    /// The same, of a flight that nobody else finds.
+    pub(crate) fn begin_apart(self: &Rc<Self>, key: CacheKey, reads: ReadClass) -> Ticket<V> {
+        self.ticket(Flight::new(key, reads))
+    }
+
     /// One more leave to carry a flight out.
     pub(crate) fn ticket(self: &Rc<Self>, flight: Rc<Flight<V>>) -> Ticket<V> {
         flight.tickets.set(flight.tickets.get() + 1);
@@ -255,8 +280,8 @@ impl<V: Cached> Load<V> {
         }
     }
 
-    /// The bytes of [`Ask::span`](crate::Ask::span), if a read of the object brought them with the block; empty if the block came from
-    /// elsewhere. Known once the load is done.
+    /// The bytes of [`Ask::span`](crate::Ask::span) that anybody named for the block, if a read of the object brought them with it; else
+    /// empty. Known once the load is done.
     pub fn take_along(&mut self) -> Bytes {
         std::mem::take(&mut self.along)
     }

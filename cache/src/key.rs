@@ -58,6 +58,11 @@ impl ReadClass {
     /// Every class, the most urgent first.
     pub const ALL: [Self; 4] = [Self::Foreground, Self::ReadAhead, Self::WarmUp, Self::Compaction];
 
+    /// Whether what it reads is kept in memory and counts as used there and on the SSD. A merge reads what is about to be gone.
+    pub(crate) const fn is_kept(self) -> bool {
+        !matches!(self, Self::Compaction)
+    }
+
     /// As it is written in reports.
     pub const fn name(self) -> &'static str {
         match self {

@@ -58,7 +58,7 @@ impl TierStats {
 pub struct LoadStats {
     /// Callers that waited for a load somebody else had begun.
     pub shared: u64,
-    /// Blocks that came from their object, or should have.
+    /// Blocks that came from their object, or should have. Without what merges read.
     pub fetches: u64,
     /// Those of them that could not be read, or did not decode.
     pub fetch_errors: u64,

@@ -9,7 +9,7 @@
 
 mod common;
 
-use aquifer_cache::{Cache, CacheOptions, Class, PinError, SsdMode, SsdStats, Written};
+use aquifer_cache::{Ask, Cache, CacheOptions, Class, PinError, ReadClass, SsdMode, SsdStats, Written};
 use aquifer_io::simulated::{
     DiskImage, DiskOperation, Effect, Fault, FaultRates, RunEnd, World, WorldOptions,
 };
@@ -426,6 +426,50 @@ fn a_scan_of_everything_leaves_the_hot_set() {
         }
         let after = hits_of_hot().await;
         assert!(after * 10 >= before * 9, "{after} of {before}: {:?}", cache.stats().ssd);
+    });
+}
+
+/// Of a tier that is full: what a warm-up fetches is taken in at once, what is read ahead only when it is wanted again, and what a merge
+/// reads in neither tier.
+#[test]
+fn what_is_taken_in_depends_on_who_reads() {
+    in_world(2, WorldOptions::default(), || async {
+        let chosen = CacheOptions { memory_bytes: 1 << 20, ..options(4 << 20) };
+        let cache = Cache::open(chosen).await.unwrap();
+        let fetches = Counter::default();
+        for n in 10_000..11_500 {
+            put(&cache, n).await;
+        }
+        let read = async |n: u64, reads| {
+            loop {
+                let ask = Ask { reads, ..Ask::new(Class::Data, key(n)) };
+                let behind = cache.stats().ssd.rejections.behind;
+                cache.get_or_load(ask, &common::object(n, &fetches), common::decode(n)).await.unwrap();
+                if cache.stats().ssd.rejections.behind == behind {
+                    return (cache.holds(Class::Data, &key(n)), cache.ssd_heat(&key(n)).is_some());
+                }
+                // The writer was behind: that is not what is asked here.
+                cache.remove(&key(n));
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        for n in 0..20 {
+            assert_eq!(read(n, ReadClass::WarmUp).await, (true, true), "block {n}");
+            assert_eq!(read(100 + n, ReadClass::ReadAhead).await, (true, false), "block {n}");
+            assert_eq!(read(200 + n, ReadClass::Compaction).await, (false, false), "block {n}");
+            assert_eq!(read(200 + n, ReadClass::Compaction).await, (false, false), "however often");
+        }
+        cache.remove(&key(100));
+        assert_eq!(read(100, ReadClass::ReadAhead).await, (true, true), "it is wanted again");
+        // Somebody waits for what a merge is reading: it is kept for them.
+        let ask = Ask { reads: ReadClass::Compaction, ..Ask::new(Class::Data, key(300)) };
+        let merge = cache.get_or_load(ask, &common::object(300, &fetches), common::decode(300));
+        for _ in 0..2 {
+            yield_now().await;
+        }
+        check(&cache, 300, &fetches).await;
+        merge.await.unwrap();
+        assert!(cache.holds(Class::Data, &key(300)));
     });
 }
 

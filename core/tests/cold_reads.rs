@@ -11,7 +11,8 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use std::sync::Arc;
 
-const KEYS: u32 = 5_000;
+/// More than comes whole with a segment's head.
+const KEYS: u32 = 20_000;
 
 fn key(n: u32) -> Vec<u8> {
     format!("key-{n:05}").into_bytes()
@@ -27,8 +28,9 @@ fn value(n: u32) -> Vec<u8> {
 async fn fill(remote: Arc<dyn Remote>) {
     let options = aquifer::Options { memory_bytes: 64 << 20, ..common::small(1) };
     let engine = Engine::open(remote, options).await.unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
     for n in 0..KEYS {
-        engine.client().put(&key(n), &[b'v'; 100]).await.unwrap();
+        engine.client().put(&key(n), &std::array::from_fn::<u8, 100, _>(|_| random.u8(..))).await.unwrap();
     }
     let checkpoint = engine.client().checkpoint(Vec::new()).await.unwrap();
     assert_eq!(checkpoint.segments, 1);

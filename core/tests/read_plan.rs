@@ -39,7 +39,36 @@ fn beside(key: &[u8]) -> Key<'_> {
 }
 
 fn value(n: u64) -> Vec<u8> {
-    n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes().repeat(12)
+    Shape::default().value(n)
+}
+
+/// What lies in the store.
+#[derive(Clone, Debug)]
+struct Shape {
+    /// Keys of each sorted run, the oldest first.
+    runs: Vec<Vec<u64>>,
+    value_bytes: usize,
+    compresses: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { runs: vec![(0..KEYS).collect()], value_bytes: 96, compresses: false }
+    }
+}
+
+impl Shape {
+    fn value(&self, n: u64) -> Vec<u8> {
+        let mut random = fastrand::Rng::with_seed(n);
+        let word: [u8; 8] = std::array::from_fn(|_| random.u8(..));
+        let byte = |at| if self.compresses { word[at % 8] } else { random.u8(..) };
+        (0..self.value_bytes).map(byte).collect()
+    }
+
+    async fn check(&self, client: &Client, n: u64) {
+        let found = client.get(beside(&key(n))).await.unwrap();
+        assert_eq!(found.as_deref(), Some(self.value(n).as_slice()), "key {n}");
+    }
 }
 
 /// What a test found.
@@ -61,6 +90,23 @@ fn cold<Fut>(seed: u64, runs: u64, test: impl FnOnce(Client) -> Fut + Send + 'st
 where
     Fut: Future<Output = ()> + 'static,
 {
+    cold_of(seed, Shape { runs: overlapping(runs), ..Shape::default() }, LatencyProfile::S3, test)
+}
+
+fn overlapping(runs: u64) -> Vec<Vec<u64>> {
+    (0..runs).map(|run| (0..KEYS).filter(|n| n % runs >= run).collect()).collect()
+}
+
+/// Fills a store and lets `test` loose on it with cold caches.
+fn cold_of<Fut>(
+    seed: u64,
+    filling: Shape,
+    latency: LatencyProfile,
+    test: impl FnOnce(Client) -> Fut + Send + 'static,
+) -> Found
+where
+    Fut: Future<Output = ()> + 'static,
+{
     let shape = ShapeOptions { bandwidth_bytes_per_s: 200 << 20, ..ShapeOptions::default() };
     let dfs = SimulatedDfs::new(seed, &shape);
     let found = Arc::new(Mutex::new(Found::default()));
@@ -69,9 +115,9 @@ where
     let driver =
         world.spawn_executor(ExecutorOptions { seed, ..ExecutorOptions::default() }, move || async move {
             let engine = Engine::open(store.remote(), options(seed)).await.unwrap();
-            for run in 0..runs {
-                for n in (0..KEYS).filter(|n| n % runs >= run) {
-                    engine.client().put(beside(&key(n)), &value(n)).await.unwrap();
+            for run in &filling.runs {
+                for &n in run {
+                    engine.client().put(beside(&key(n)), &filling.value(n)).await.unwrap();
                 }
                 engine.client().checkpoint(Vec::new()).await.unwrap();
             }
@@ -79,8 +125,9 @@ where
             let engine = Engine::open(store.remote(), options(seed + 1)).await.unwrap();
             let client = engine.client();
             let shards = client.stats().await.unwrap();
+            let runs = filling.runs.len() as u64;
             assert_eq!(shards.sum(|shard| shard.runs), runs, "nothing was merged");
-            store.set_latency(LatencyProfile::S3);
+            store.set_latency(latency);
             let (requests, began) = (store.requests(), now());
             test(client.clone()).await;
             let took = now().duration_since(began);
@@ -107,8 +154,7 @@ fn median_took(found: &[Found]) -> Duration {
 }
 
 async fn check(client: &Client, n: u64) {
-    let found = client.get(beside(&key(n))).await.unwrap();
-    assert_eq!(found.as_deref(), Some(value(n).as_slice()), "key {n}");
+    Shape::default().check(client, n).await;
 }
 
 #[test]
@@ -126,9 +172,9 @@ fn the_first_get_of_a_cold_segment_takes_two_requests() {
 }
 
 #[test]
-fn neighbours_at_once_take_few_requests_and_two_and_a_half_round_trips() {
+fn neighbours_at_once_take_two_requests_of_each_large_run() {
     for runs in [1, 4] {
-        let found: Vec<_> = (0..7)
+        let found: Vec<_> = (0..11)
             .map(|seed| {
                 cold(seed, runs, |client| async move {
                     join_all((5_000..5_256).map(|n| check(&client, n))).await;
@@ -137,23 +183,85 @@ fn neighbours_at_once_take_few_requests_and_two_and_a_half_round_trips() {
             .collect();
         for found in &found {
             assert!(found.requests <= 8, "{found:?}");
-            // A head and a partition of each run; of the partitions come the blocks.
-            assert_eq!(found.requests, 2 * runs, "{found:?}");
+            // A head and a partition of each run, with its blocks; a run that is small comes whole.
+            let whole = u64::from(runs == 4);
+            assert_eq!(found.requests, 2 * runs - whole, "{found:?}");
             assert!(found.remote().merge_factor().unwrap() > 3.0, "{found:?}");
         }
-        assert!(median_took(&found) <= ROUND_TRIP * 5 / 2, "{runs} runs: {found:?}");
+        // Of four requests at once the slowest is slower than the median, and that twice.
+        let bound = if runs == 1 { ROUND_TRIP * 5 / 2 } else { ROUND_TRIP * 3 };
+        assert!(median_took(&found) <= bound, "{runs} runs: {found:?}");
+    }
+}
+
+/// The goal of the read plan, over what a store may look like: one run or five that overlap, one partition or several, blocks compressed or
+/// not, small values and large ones.
+#[test]
+fn neighbours_at_once_meet_the_goal_whatever_the_shape() {
+    // As much as one memtable holds. Five runs: what a store mostly looks like, much at the bottom and little of what was written since.
+    let one = |bytes: usize| vec![(4_000..4_000 + 2_000_000 / bytes as u64).collect::<Vec<_>>()];
+    let newer = (0..4u64).map(|run| (5_000..5_256).filter(|n| n % 8 == run).collect());
+    let mut shapes = Vec::new();
+    for (value_bytes, compresses) in [(100, false), (1_000, false), (100, true), (1_000, true)] {
+        let mut runs = one(value_bytes);
+        shapes.push(Shape { runs: runs.clone(), value_bytes, compresses });
+        runs.extend(newer.clone());
+        shapes.push(Shape { runs, value_bytes, compresses });
+    }
+    // Neighbours, of which 1,000-byte values are four partitions; and 100-byte values over three.
+    for (step, shape) in shapes.iter().map(|shape| (1, shape)).chain([(5, &shapes[0]), (5, &shapes[1])]) {
+        let found: Vec<_> = (0..5)
+            .map(|seed| {
+                let asked = shape.clone();
+                cold_of(seed, shape.clone(), LatencyProfile::S3, move |client| async move {
+                    let keys = (0..256).map(|n| 5_000 + n * step);
+                    join_all(keys.map(|n| asked.check(&client, n))).await;
+                })
+            })
+            .collect();
+        let what = format!("{} runs of {} bytes, step {step}", shape.runs.len(), shape.value_bytes);
+        assert!(found.iter().all(|found| found.requests <= 8), "{what}: {found:?}");
+        assert!(median_took(&found) <= ROUND_TRIP * 5 / 2, "{what}: {found:?}");
+    }
+}
+
+/// Keys of one batch, or of as many callers, that are spread over nine partitions: the first one of a partition alone would not ask for
+/// its data, as a request costs little here; but all of them together do.
+#[test]
+fn keys_of_a_few_partitions_take_a_few_requests_where_requests_are_cheap() {
+    let keys = || (0..100).map(|n| 5_000 + n * 45);
+    for at_once in [true, false] {
+        let found = cold_of(1, Shape::default(), LatencyProfile::Nvme, move |client| async move {
+            if at_once {
+                let keys: Vec<_> = keys().map(key).collect();
+                let keys = keys.iter().map(|key| beside(key));
+                let answers = client.multi_get(keys, &MultiGetOptions::default()).await.unwrap();
+                assert!(answers.iter().all(|answer| answer.as_ref().unwrap().value.is_some()));
+            } else {
+                join_all(keys().map(|n| check(&client, n))).await;
+            }
+        });
+        assert!(found.requests <= 10, "a head and nine partitions at most: {found:?}");
+        // Somebody alone does not move sixty kilobytes to save a request that costs less.
+        let alone = cold_of(1, Shape::default(), LatencyProfile::Nvme, |client| async move {
+            check(&client, 5_000).await;
+        });
+        assert_eq!(alone.requests, 3, "head, meta, block: {alone:?}");
+        assert!(alone.remote().read_bytes < 20_000, "{alone:?}");
     }
 }
 
 #[test]
 fn a_batch_asks_for_the_blocks_of_all_runs_at_once() {
-    let found = cold(3, 4, |client| async move {
+    let shape = Shape { runs: overlapping(4), compresses: true, ..Shape::default() };
+    let asked = shape.clone();
+    let found = cold_of(3, shape, LatencyProfile::S3, move |client| async move {
         let keys: Vec<_> = (0..512).map(|n| key(n * 39)).collect();
         let keys = keys.iter().map(|key| beside(key));
         let answers = client.multi_get(keys, &MultiGetOptions::default()).await.unwrap();
         for (n, answer) in (0..).zip(answers) {
             let answer = answer.unwrap();
-            assert_eq!(answer.value.as_deref(), Some(value(n * 39).as_slice()), "key {n}");
+            assert_eq!(answer.value.as_deref(), Some(asked.value(n * 39).as_slice()), "key {n}");
             assert_eq!(answer.source, Source::Remote);
         }
     });

@@ -34,7 +34,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use turn::Turn;
 pub use want::{Ask, ObjectRead, ObjectReader};
-pub(crate) use want::{Decode, Want};
+pub(crate) use want::{Decode, SPAN_BYTES_MAX, Want};
 
 /// Requests in flight of each class, in the order of [`ReadClass::ALL`]: reads of the file, and of objects. What a foreground read may
 /// find before it on the device or on the wire is the sum of the others.
@@ -142,6 +142,11 @@ impl<V: Cached> Plan<V> {
             remote_request_bytes: remote.request_bytes(),
             ..*self.stats.borrow()
         }
+    }
+
+    pub(crate) fn span_bytes_max(&self) -> u64 {
+        let in_flight = self.limit(Tier::Remote, ReadClass::Foreground).bytes_max;
+        self.remote.get().request_bytes().min(in_flight / 2).min(SPAN_BYTES_MAX)
     }
 
     fn limit(&self, tier: Tier, reads: ReadClass) -> Limit {

@@ -2,7 +2,7 @@
 
 use super::extents::{Bounds, Span, merge};
 use super::queue::{Queue, Waiting};
-use super::want::Want;
+use super::want::{Ask, Want};
 use crate::cache::{Cached, Inner};
 use crate::error::LoadError;
 use crate::key::{ReadClass, Tier};
@@ -159,7 +159,7 @@ impl<V: Cached> Turn<V> {
         let filed = std::mem::take(&mut *self.inner.plan.filed.borrow_mut());
         for want in filed {
             let reads = want.ask.reads;
-            match self.inner.ssd.locate(want.ask.class, &want.ask.key) {
+            match self.inner.ssd.locate(want.ask.class, &want.ask.key, reads) {
                 Some(place) => {
                     let queue = self.queue(Tier::Ssd, reads);
                     let place = (queue.waiting() < PLACES_MAX).then_some(place);
@@ -171,8 +171,9 @@ impl<V: Cached> Turn<V> {
     }
 
     /// The file does not have it: joins a read of the object in flight, or waits for one.
-    fn wants_object(&mut self, want: Want<V>) {
-        let Range { start, end } = want.ask.reads_of_object();
+    fn wants_object(&mut self, mut want: Want<V>) {
+        want.weigh_span(self.inner.plan.estimate(Tier::Remote).request_bytes());
+        let Range { start, end } = want.reads_of_object();
         let object = want.ask.key.object;
         want.ticket.flight.tier.set(Tier::Remote);
         if !want.is_alone {
@@ -241,7 +242,8 @@ impl<V: Cached> Turn<V> {
 
     fn find_place(&self, waiting: &mut Waiting<V>) -> bool {
         if waiting.place.is_none() {
-            waiting.place = self.inner.ssd.locate(waiting.want.ask.class, &waiting.want.ask.key);
+            let Ask { class, key, reads, .. } = &waiting.want.ask;
+            waiting.place = self.inner.ssd.locate(*class, key, *reads);
         }
         waiting.place.is_some()
     }
@@ -327,11 +329,11 @@ impl<V: Cached> Turn<V> {
             amplification_max: REMOTE_AMPLIFICATION_MAX,
             slack_bytes: REMOTE_SLACK_BYTES,
         };
+        // Others may have come to wait for it since.
+        batch.iter_mut().for_each(|waiting| waiting.want.weigh_span(request_bytes));
         let span_of = |waiting: &Waiting<V>| {
-            let ask = &waiting.want.ask;
-            let Range { start, end } =
-                if waiting.want.is_alone { ask.block() } else { ask.reads_of_object() };
-            Span { group: ask.key.object, start, end }
+            let Range { start, end } = waiting.want.reads_of_object();
+            Span { group: waiting.want.ask.key.object, start, end }
         };
         let alone: Vec<_> = batch.extract_if(.., |waiting| waiting.want.is_alone).collect();
         let mut planned = plan(batch, &bounds, span_of);
@@ -378,7 +380,7 @@ impl<V: Cached> Turn<V> {
                     let from =
                         usize::try_from(place.offset().saturating_sub(span.start)).unwrap_or(usize::MAX);
                     let found = buffer.as_deref().and_then(|bytes| bytes.get(from..)).unwrap_or_default();
-                    match self.inner.ssd.complete(place, found) {
+                    match self.inner.ssd.complete(place, found, want.ask.reads) {
                         Some(raw) => {
                             self.has_come(Landing { want, raw, along: Bytes::new(), tier: Tier::Ssd });
                         }
@@ -448,7 +450,7 @@ impl<V: Cached> Turn<V> {
             Err(payload) => return report(payload),
         };
         let (class, key) = (want.ask.class, want.ask.key);
-        if tier == Tier::Remote {
+        if tier == Tier::Remote && want.ask.reads.is_kept() {
             self.inner.count(|loads| {
                 loads.fetches += 1;
                 loads.fetched_bytes += raw.len() as u64;
@@ -457,15 +459,15 @@ impl<V: Cached> Turn<V> {
         }
         match decoded {
             Ok(value) => {
-                let is_wanted = want.ticket.flight.is_wanted.get();
-                if tier == Tier::Remote {
-                    let source = if is_wanted { Source::READ } else { Source::AHEAD };
+                // Whether it is kept is decided for the most urgent of those who wait.
+                let reads = want.ticket.flight.reads.get();
+                if let Some(source) = Source::of_reads(reads).filter(|_| tier == Tier::Remote) {
                     self.inner.ssd.offer(class, &key, &raw, source);
                 }
-                if is_wanted {
-                    self.inner.keep(class, key, value.clone());
-                } else {
-                    self.inner.keep_ahead(class, key, value.clone());
+                match reads {
+                    ReadClass::WarmUp => drop(self.inner.keep_ahead(class, key, value.clone())),
+                    reads if reads.is_kept() => self.inner.keep(class, key, value.clone()),
+                    _ => {}
                 }
                 want.ticket.land(Ok(value), tier, along);
             }
@@ -488,7 +490,7 @@ impl<V: Cached> Landing<V> {
             bytes.slice(at(range.start)..at(range.end))
         };
         let raw = piece(want.ask.block());
-        let along = if want.ask.span.is_some() { piece(want.ask.reads_of_object()) } else { Bytes::new() };
+        let along = want.span.clone().map(piece).unwrap_or_default();
         // A copy: what the cache keeps of it must not hold the whole extent.
         let raw = if raw.len() < bytes.len() { Bytes::copy_from_slice(&raw) } else { raw };
         Self { want, raw, along, tier: Tier::Remote }

@@ -38,9 +38,12 @@ pub struct Ask {
     pub class: Class,
     /// Who reads.
     pub reads: ReadClass,
-    /// What to read of the object if the block comes from there: the block and what is of use beside it
-    /// ([`Load::take_along`](crate::Load::take_along)). `None`: the block alone.
+    /// What is of use around the block: if it comes from the object, this is read with it if moving that costs less than the requests
+    /// which it saves to all who wait ([`Load::take_along`](crate::Load::take_along)). Whoever names one for a block names the same, and the
+    /// block lies in it. `None`: the block alone is enough.
     pub span: Option<Range<u64>>,
+    /// Requests that the span saves to this asker.
+    pub span_uses: u32,
     /// Number of the block in a batch of one caller, 0 for a single one. The later ones let what others ask for meanwhile pass.
     pub in_batch: u32,
 }
@@ -48,23 +51,17 @@ pub struct Ask {
 impl Ask {
     /// The block alone, because somebody waits for it.
     pub const fn new(class: Class, key: CacheKey) -> Self {
-        Self { key, class, reads: ReadClass::Foreground, span: None, in_batch: 0 }
+        Self { key, class, reads: ReadClass::Foreground, span: None, span_uses: 1, in_batch: 0 }
     }
 
     /// Where the block lies in its object.
     pub fn block(&self) -> Range<u64> {
         self.key.offset..self.key.offset.saturating_add(u64::from(self.key.bytes))
     }
-
-    /// What is read of the object for it.
-    pub(crate) fn reads_of_object(&self) -> Range<u64> {
-        let block = self.block();
-        match &self.span {
-            None => block,
-            Some(span) => span.start.min(block.start)..span.end.max(block.end),
-        }
-    }
 }
+
+/// Most that is read around a block.
+pub(crate) const SPAN_BYTES_MAX: u64 = 4 << 20;
 
 /// A block that somebody waits for.
 pub(crate) struct Want<V: Cached> {
@@ -75,4 +72,25 @@ pub(crate) struct Want<V: Cached> {
     pub(crate) filed: Instant,
     /// It was part of a read that failed: read alone now.
     pub(crate) is_alone: bool,
+    /// The span that is read with it, if the plan has found that this pays.
+    pub(crate) span: Option<Range<u64>>,
+}
+
+impl<V: Cached> Want<V> {
+    /// Decides whether the span around the block is read with it, now that others may wait for it as well. A request costs as much as moving
+    /// `request_bytes`.
+    pub(crate) fn weigh_span(&mut self, request_bytes: u64) {
+        let block = self.ask.block();
+        self.span = self.ticket.flight.span().filter(|_| !self.is_alone).and_then(|(span, uses)| {
+            let covers = span.start <= block.start && block.end <= span.end;
+            let more_bytes = (span.end - span.start).saturating_sub(u64::from(self.ask.key.bytes));
+            let pays = more_bytes <= request_bytes.saturating_mul(u64::from(uses)).min(SPAN_BYTES_MAX);
+            (covers && pays).then_some(span)
+        });
+    }
+
+    /// What is read of the object for it.
+    pub(crate) fn reads_of_object(&self) -> Range<u64> {
+        self.span.clone().unwrap_or_else(|| self.ask.block())
+    }
 }

@@ -43,7 +43,7 @@ mod ssd_test;
 #[expect(clippy::cast_possible_truncation, reason = "numbers of a test are small")]
 mod tier_test;
 
-use crate::key::{CacheKey, Class};
+use crate::key::{CacheKey, Class, ReadClass};
 use crate::options::CacheOptions;
 use crate::stats::{SsdRejections, SsdStats, TierStats};
 use admission::{Admission, Candidate};
@@ -137,8 +137,19 @@ pub(crate) struct Source {
 impl Source {
     /// Fetched for a reader.
     pub(crate) const READ: Self = Self { origin: Origin::Read, is_hot: false };
-    /// Fetched before anybody asked for it.
+    /// Fetched before anybody asked for it, because it was in use elsewhere.
     pub(crate) const AHEAD: Self = Self { origin: Origin::Ahead, is_hot: true };
+
+    /// What was fetched for a class of readers; `None`: it is not offered.
+    pub(crate) const fn of_reads(reads: ReadClass) -> Option<Self> {
+        match reads {
+            // A scan is no sign of use, and frequency tells: a block that is read ahead once is not taken in by a tier that is full.
+            ReadClass::Foreground | ReadClass::ReadAhead => Some(Self::READ),
+            ReadClass::WarmUp => Some(Self::AHEAD),
+            // What a merge reads is about to be gone.
+            ReadClass::Compaction => None,
+        }
+    }
 }
 
 impl Ssd {

@@ -3,7 +3,7 @@
 use super::format::entry_data;
 use super::tier::Lookup;
 use super::{Place, Shared, Ssd};
-use crate::key::{CacheKey, Class};
+use crate::key::{CacheKey, Class, ReadClass};
 use aquifer_io::{Buffer, EXTENTS_MAX, File, IoError, IoErrorKind};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -12,28 +12,35 @@ use std::rc::Rc;
 const READ_ERRORS_MAX: u32 = 8;
 
 impl Ssd {
-    /// The entry if it is still in the write buffer. Counts a hit, but no miss. Ask this before [`Ssd::locate`].
-    pub(crate) fn get_buffered(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
+    /// The entry if it is still in the write buffer. Counts a hit, but no miss, and neither for a merge. Ask this before [`Ssd::locate`].
+    pub(crate) fn get_buffered(&self, class: Class, key: &CacheKey, reads: ReadClass) -> Option<Bytes> {
         let mut running = self.shared.running.borrow_mut();
         let running = running.as_mut()?;
-        let Lookup::Buffered(data) = running.tier.lookup(class, key, running.file.align_bytes()) else {
+        let tier = &mut running.tier;
+        let Lookup::Buffered(data, sector) = tier.lookup(class, key, running.file.align_bytes()) else {
             return None;
         };
-        running.tier.stats.class_mut(class).hits += 1;
+        if reads.is_kept() {
+            tier.buffer_hits += 1;
+            tier.index.touch(key.hash64(), sector);
+            tier.stats.class_mut(class).hits += 1;
+        }
         Some(data)
     }
 
     /// Where in the file the entry lies, if it is there: to be read, alone or with others, and handed to [`Ssd::complete`]. `None`
-    /// counts a miss. Nothing to await; the entry stays where it is until the place is dropped, which must be soon.
-    pub(crate) fn locate(&self, class: Class, key: &CacheKey) -> Option<Place> {
+    /// counts a miss, unless a merge asks. Nothing to await; the entry stays where it is until the place is dropped, which must be soon.
+    pub(crate) fn locate(&self, class: Class, key: &CacheKey, reads: ReadClass) -> Option<Place> {
         let mut running = self.shared.running.borrow_mut();
         let running = running.as_mut()?;
         match running.tier.lookup(class, key, running.file.align_bytes()) {
             Lookup::OnDisk(place) => Some(place),
             // Still in the write buffer: that was asked before, so it is another key with the same hash.
-            Lookup::Buffered(_) | Lookup::Miss => {
-                running.tier.stats.class_mut(class).misses += 1;
-                running.admission.missed(key.hash64());
+            Lookup::Buffered(..) | Lookup::Miss => {
+                if reads.is_kept() {
+                    running.tier.stats.class_mut(class).misses += 1;
+                    running.admission.missed(key.hash64());
+                }
                 None
             }
         }
@@ -54,7 +61,7 @@ impl Ssd {
     /// The data of an entry, given what was read of the file at `place.offset()`, `place.bytes()` long (nothing if that failed). Verified:
     /// anything that is not the entry asked for is a miss, and leaves the index.
     #[expect(clippy::needless_pass_by_value, reason = "a place is used up: its region is let go")]
-    pub(crate) fn complete(&self, place: Place, found: &[u8]) -> Option<Bytes> {
+    pub(crate) fn complete(&self, place: Place, found: &[u8], reads: ReadClass) -> Option<Bytes> {
         let (class, hash) = (place.class, place.key.hash64());
         let outcome = {
             let mut running = self.shared.running.borrow_mut();
@@ -64,8 +71,10 @@ impl Ssd {
             let data = entry_data(data, place.round, &place.key).ok().filter(|_| current);
             match data {
                 Some(data) => {
-                    tier.stats.class_mut(class).hits += 1;
-                    tier.index.touch(hash, place.spot.sector);
+                    if reads.is_kept() {
+                        tier.stats.class_mut(class).hits += 1;
+                        tier.index.touch(hash, place.spot.sector);
+                    }
                     Some(Bytes::copy_from_slice(data))
                 }
                 None => {
@@ -88,14 +97,14 @@ impl Ssd {
     /// The entry, by at most one read. Everything that goes wrong is a miss.
     #[cfg(test)]
     pub(crate) async fn get(&self, class: Class, key: &CacheKey) -> Option<Bytes> {
-        if let Some(data) = self.get_buffered(class, key) {
+        if let Some(data) = self.get_buffered(class, key, ReadClass::Foreground) {
             return Some(data);
         }
-        let place = self.locate(class, key)?;
+        let place = self.locate(class, key, ReadClass::Foreground)?;
         let read = self.read_extents(&[(place.offset(), place.bytes())]).await.pop().flatten();
         match read {
-            Some(buffer) => self.complete(place, &buffer),
-            None => self.complete(place, &[]),
+            Some(buffer) => self.complete(place, &buffer, ReadClass::Foreground),
+            None => self.complete(place, &[], ReadClass::Foreground),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::index::Index;
 use super::layout::Layout;
 use super::tier::{Lookup, Offer, Tier};
 use super::{Origin, Running, Shared, Source, Ssd};
-use crate::key::{CacheKey, Class};
+use crate::key::{CacheKey, Class, ReadClass};
 use crate::options::CacheOptions;
 use aquifer_io::{ExecutorOptions, File, OpenOptions, spawn_executor, yield_now};
 use std::rc::Rc;
@@ -46,7 +46,7 @@ fn a_write_that_fails_switches_the_tier_off() {
         for n in 0..20 {
             ssd.offer(Class::Data, &key(n), &[7; 5_000], Source::READ);
         }
-        assert!(ssd.get_buffered(Class::Data, &key(0)).is_some());
+        assert!(ssd.get_buffered(Class::Data, &key(0), ReadClass::Foreground).is_some());
         while ssd.stats().off_reason.is_none() {
             yield_now().await;
         }
@@ -56,7 +56,7 @@ fn a_write_that_fails_switches_the_tier_off() {
         assert!(stats.tier.data.inserts > 0);
         assert_eq!(ssd.get(Class::Data, &key(0)).await, None);
         ssd.offer(Class::Data, &key(0), &[7; 5_000], Source::READ);
-        assert_eq!(ssd.get_buffered(Class::Data, &key(0)), None);
+        assert_eq!(ssd.get_buffered(Class::Data, &key(0), ReadClass::Foreground), None);
         ssd.close().await;
     });
     thread.unwrap().join().unwrap();
@@ -74,16 +74,16 @@ fn a_chunk_that_does_not_fill_is_written_all_the_same() {
         };
         let ssd = Ssd::open(&options).await;
         ssd.offer(Class::Data, &key(1), &[7; 5_000], Source::READ);
-        assert!(ssd.get_buffered(Class::Data, &key(1)).is_some());
+        assert!(ssd.get_buffered(Class::Data, &key(1), ReadClass::Foreground).is_some());
         while ssd.stats().pending_bytes > 0 {
             aquifer_io::sleep(std::time::Duration::from_millis(5)).await;
         }
         assert!(ssd.stats().written_bytes > 5_000);
-        assert_eq!(ssd.get_buffered(Class::Data, &key(1)), None);
+        assert_eq!(ssd.get_buffered(Class::Data, &key(1), ReadClass::Foreground), None);
         assert_eq!(ssd.get(Class::Data, &key(1)).await.as_deref(), Some([7u8; 5_000].as_slice()));
         assert_eq!(ssd.stats().reads, 1);
         ssd.offer(Class::Data, &key(2), &[8; 5_000], Source::READ);
-        assert!(ssd.get_buffered(Class::Data, &key(2)).is_some(), "and it goes on");
+        assert!(ssd.get_buffered(Class::Data, &key(2), ReadClass::Foreground).is_some(), "and it goes on");
         ssd.close().await;
     });
     thread.unwrap().join().unwrap();

@@ -78,8 +78,8 @@ impl Region {
 /// Where the answer to a lookup is.
 pub(super) enum Lookup {
     Miss,
-    /// In the write buffer; here is a copy.
-    Buffered(Bytes),
+    /// In the write buffer; here is a copy, and the sector that it will be at.
+    Buffered(Bytes, u32),
     OnDisk(Place),
 }
 
@@ -180,18 +180,14 @@ impl Tier {
     }
 
     /// Where an entry is. Reads of the file are to be aligned to `align_bytes`.
-    pub(super) fn lookup(&mut self, class: Class, key: &CacheKey, align_bytes: usize) -> Lookup {
+    pub(super) fn lookup(&self, class: Class, key: &CacheKey, align_bytes: usize) -> Lookup {
         let hash = key.hash64();
         let Some(spot) = self.index.find(hash) else { return Lookup::Miss };
         for chunk in self.buffer.chunks() {
             let Some(bytes) = chunk.bytes_at(spot) else { continue };
             let found = entry_data(bytes, chunk.round, key).map(Bytes::copy_from_slice);
             return match found {
-                Ok(data) => {
-                    self.buffer_hits += 1;
-                    self.index.touch(hash, spot.sector);
-                    Lookup::Buffered(data)
-                }
+                Ok(data) => Lookup::Buffered(data, spot.sector),
                 // Another key with the same 43 bits of hash.
                 Err(_) => Lookup::Miss,
             };

@@ -150,7 +150,7 @@ fn run(seed: u64, disk_bytes: u64, region_bytes: u64, write_buffer_bytes: u64) {
             }
             4..7 => match tier.lookup(Class::Data, &key(n), 512) {
                 Lookup::Miss => {}
-                Lookup::Buffered(found) => {
+                Lookup::Buffered(found, _) => {
                     assert!(offered.contains(&n) && found == data(n), "key {n}");
                     hits += 1;
                 }

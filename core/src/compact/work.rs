@@ -1,6 +1,7 @@
 //! Carries a merge out: reads its inputs, writes and uploads its outputs. Changes no version.
 //!
-//! Inputs are read in windows straight from the DFS, past the cache, so that a merge does not push out what is hot. Outputs are cut so
+//! Inputs are read in windows through the cache's read plan, in a class of their own: from the SSD if they are there, and kept nowhere, so
+//! that a merge does not push out what is hot. Outputs are cut so
 //! that what is in memory at once stays within the shard's budget, at key-group borders once they are half as large as they may be, and
 //! uploaded one by one. A merge that ends early leaves objects that nothing names, and no more.
 
@@ -21,6 +22,7 @@ use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
 use crate::version::invariants::Merged;
 use crate::version::{Segment, SortedRun, intersection};
+use aquifer_cache::ReadClass;
 use aquifer_remote::Content;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -125,7 +127,7 @@ async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
     for segment in job.segments().filter(|segment| segment.facts.range_deletions > 0) {
         let groups = intersection(&segment.entry.groups, &job.groups);
         let (from, to) = (group_prefix(groups.start), group_prefix(groups.end));
-        let (head, _) = core.head(segment).await?;
+        let (head, _) = core.head_for(segment, ReadClass::Compaction).await?;
         let clipped = head.range_deletes().clipped(&from, &to);
         ranges.extend(clipped.map(|(from, to)| Box::from(from)..Box::from(to)));
     }

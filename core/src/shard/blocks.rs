@@ -2,7 +2,7 @@
 //!
 //! Each of the three is a range of an object and one entry of the cache. The `_now` methods answer from memory alone; the others ask for
 //! what is missing: what all ask for in one turn of the loop is planned together by the cache. On the DFS a partition's meta follows its
-//! data, so a lookup that finds neither in memory nor on the SSD takes both by one GET.
+//! data, so a lookup that finds neither in memory nor on the SSD takes both by one GET; and a small segment comes whole with its head.
 
 use super::ShardCore;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +29,8 @@ pub(crate) enum CachedBlock {
     Data(Rc<DataBlock>),
     Partition(Rc<PartitionMeta>),
     Head(Rc<SegmentHead>),
+    /// Bytes as they are stored, not verified yet, for a merge: never kept.
+    Stored(Bytes),
 }
 
 impl Cached for CachedBlock {
@@ -39,6 +41,7 @@ impl Cached for CachedBlock {
             Self::Data(block) => block.memory_bytes(),
             Self::Partition(meta) => meta.memory_bytes(),
             Self::Head(head) => head.memory_bytes(),
+            Self::Stored(stored) => stored.len(),
         }
     }
 }
@@ -211,27 +214,44 @@ impl ShardCore {
 
     /// A segment's head: one read of its tail if it is not in memory.
     pub(crate) async fn head(&self, segment: &Rc<Segment>) -> Result<(Rc<SegmentHead>, Tier)> {
+        self.head_for(segment, ReadClass::Foreground).await
+    }
+
+    /// The same, saying who reads.
+    pub(crate) async fn head_for(
+        &self,
+        segment: &Rc<Segment>,
+        reads: ReadClass,
+    ) -> Result<(Rc<SegmentHead>, Tier)> {
         if let Some(head) = self.head_now(segment) {
             return Ok((head, Tier::Memory));
         }
-        let (block, tier, _) = loaded(self.ask_head(segment, Asking::default())).await?;
+        let (block, tier, _) = loaded(self.ask_head(segment, false, Asking { reads, in_batch: 0 })).await?;
         Ok((self.take_head(segment, block)?, tier))
     }
 
-    /// Asks for a segment's head. Memory was asked before.
-    pub(crate) fn ask_head(&self, segment: &Rc<Segment>, asking: Asking) -> Load<CachedBlock> {
+    /// Asks for a segment's head; if it has to come from the DFS and `with_segment`, all of the segment comes along. Memory was asked before.
+    pub(crate) fn ask_head(
+        &self,
+        segment: &Rc<Segment>,
+        with_segment: bool,
+        asking: Asking,
+    ) -> Load<CachedBlock> {
         let opened = Rc::clone(segment);
         let decode = move |tail: &Bytes| Ok(CachedBlock::Head(Rc::new(decode_head(&opened, tail)?)));
-        self.cache.load(asking.ask(Class::Meta, head_key(segment)), self.object(segment), decode)
+        let mut ask = asking.ask(Class::Meta, head_key(segment));
+        let whole = segment.entry.offset..segment.entry.offset + u64::from(segment.entry.bytes);
+        ask.span = with_segment.then_some(whole);
+        self.cache.load(ask, self.object(segment), decode)
     }
 
-    /// Asks for the meta of a partition; if it has to come from the DFS and `with_data`, its data blocks come along
-    /// ([`PartitionData`]). Memory was asked before.
+    /// Asks for the meta of a partition; if it has to come from the DFS, its data blocks come along ([`Along`]) if that saves more to all
+    /// who want them than it costs. `data_uses`: requests that they save to this reader. Memory was asked before.
     pub(crate) fn ask_partition(
         &self,
         segment: &Rc<Segment>,
         handle: PartitionHandle,
-        with_data: bool,
+        data_uses: u32,
         asking: Asking,
     ) -> Load<CachedBlock> {
         let owner = Rc::clone(segment);
@@ -240,7 +260,8 @@ impl ShardCore {
         };
         let whole = extent_key(segment, handle.offset, handle.bytes());
         let mut ask = asking.ask(Class::Meta, partition_key(segment, &handle));
-        ask.span = with_data.then(|| whole.offset..whole.offset + u64::from(whole.bytes));
+        ask.span = (data_uses > 0).then(|| whole.offset..whole.offset + u64::from(whole.bytes));
+        ask.span_uses = data_uses;
         self.cache.load(ask, self.object(segment), decode)
     }
 
@@ -260,15 +281,43 @@ impl ShardCore {
         self.cache.load(asking.ask(Class::Data, data_key(segment, &handle)), self.object(segment), decode)
     }
 
-    /// A data block that came along with its partition's meta; `None` if it did not.
+    /// Asks for bytes of a segment as they are stored, for a merge: a window of it, or one block that may be on the SSD.
+    pub(crate) fn ask_stored(
+        &self,
+        segment: &Segment,
+        (offset, bytes): (u32, u32),
+        class: Class,
+        in_batch: u32,
+    ) -> Load<CachedBlock> {
+        let ask = Ask { in_batch, ..Ask::new(class, extent_key(segment, offset, bytes)) };
+        let stored = |stored: &Bytes| Ok(CachedBlock::Stored(stored.clone()));
+        self.cache.load_apart(ask, self.object(segment), stored)
+    }
+
+    /// A partition's meta that came along with its segment's head; `None` if it did not.
+    pub(crate) fn partition_along(
+        &self,
+        segment: &Rc<Segment>,
+        handle: &PartitionHandle,
+        along: &Along,
+    ) -> Result<Option<(Rc<PartitionMeta>, Tier)>> {
+        let Some(stored) = along.meta(handle) else { return Ok(None) };
+        let ask = Ask::new(Class::Meta, partition_key(segment, handle));
+        let (block, tier) = self.cache.get_or_decode(&ask, stored, |stored| {
+            Ok(CachedBlock::Partition(Rc::new(decode_partition(segment, handle, stored)?)))
+        })?;
+        Ok(Some((take_partition(segment, block)?, tier)))
+    }
+
+    /// A data block that came along with its partition's meta or its segment's head; `None` if it did not.
     pub(crate) fn data_along(
         &self,
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         handle: BlockHandle,
-        along: &PartitionData,
+        along: &Along,
     ) -> Result<Option<(Rc<DataBlock>, Tier)>> {
-        let Some(stored) = along.stored(&handle) else { return Ok(None) };
+        let Some(stored) = along.data(&handle) else { return Ok(None) };
         let ask = Ask::new(Class::Data, data_key(segment, &handle));
         let (block, tier) = self.cache.get_or_decode(&ask, stored, |stored| {
             let block = decode_data(segment, head, &handle, Access::Points, stored)?;
@@ -372,30 +421,50 @@ pub(crate) fn take_partition(segment: &Segment, block: CachedBlock) -> Result<Rc
     Ok(meta)
 }
 
+/// What was loaded as stored bytes.
+pub(crate) fn take_stored(segment: &Segment, block: CachedBlock) -> Result<Bytes> {
+    let CachedBlock::Stored(stored) = block else { return Err(mixed_up(segment)) };
+    Ok(stored)
+}
+
 /// What was loaded as a data block.
 pub(crate) fn take_data(segment: &Segment, block: CachedBlock) -> Result<Rc<DataBlock>> {
     let CachedBlock::Data(data) = block else { return Err(mixed_up(segment)) };
     Ok(data)
 }
 
-/// Stored data blocks of a partition that a GET brought along; nothing if there was none.
+/// Stored bytes of a segment that a GET brought along; nothing if there were none.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PartitionData {
-    /// Offset of the partition in its segment.
+pub(crate) struct Along {
+    /// Where they begin in the segment.
     offset: u32,
     bytes: Bytes,
 }
 
-impl PartitionData {
-    /// Of what a load of the partition's meta brought along.
-    pub(crate) fn new(handle: &PartitionHandle, along: Bytes) -> Self {
+impl Along {
+    /// What a load of a segment's head brought along.
+    pub(crate) const fn of_head(along: Bytes) -> Self {
+        Self { offset: 0, bytes: along }
+    }
+
+    /// What a load of a partition's meta brought along.
+    pub(crate) const fn of_partition(handle: &PartitionHandle, along: Bytes) -> Self {
         Self { offset: handle.offset, bytes: along }
     }
 
-    /// The block as it is stored, not verified yet.
-    pub(crate) fn stored(&self, handle: &BlockHandle) -> Option<&[u8]> {
-        let start = handle.offset.checked_sub(self.offset)? as usize;
-        self.bytes.get(start..start.checked_add(handle.bytes as usize)?)
+    /// A data block as it is stored, not verified yet.
+    pub(crate) fn data(&self, handle: &BlockHandle) -> Option<&[u8]> {
+        self.at(handle.offset, handle.bytes)
+    }
+
+    /// A partition's meta as it is stored, not verified yet.
+    pub(crate) fn meta(&self, handle: &PartitionHandle) -> Option<&[u8]> {
+        self.at(handle.meta_offset(), handle.meta_bytes)
+    }
+
+    fn at(&self, offset: u32, bytes: u32) -> Option<&[u8]> {
+        let start = offset.checked_sub(self.offset)? as usize;
+        self.bytes.get(start..start.checked_add(bytes as usize)?)
     }
 }
 

@@ -33,6 +33,7 @@ mod segment_cursor;
 mod snapshot;
 pub(crate) mod source;
 pub(crate) mod warm_up;
+mod windows;
 
 use crate::compact;
 use crate::compact::run::CompactionState;

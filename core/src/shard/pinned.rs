@@ -218,7 +218,7 @@ impl ShardCore {
             return Ok(meta);
         }
         let asking = Asking { reads: ReadClass::WarmUp, ..Asking::default() };
-        let (block, _, _) = loaded(self.ask_partition(segment, handle, false, asking)).await?;
+        let (block, _, _) = loaded(self.ask_partition(segment, handle, 0, asking)).await?;
         take_partition(segment, block)
     }
 

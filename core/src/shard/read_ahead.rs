@@ -10,7 +10,7 @@
 //! round trip. Nothing beyond the range is asked for.
 
 use super::ShardCore;
-use super::blocks::{Asking, CachedBlock, PartitionData, loaded, take_data, take_partition};
+use super::blocks::{Along, Asking, CachedBlock, loaded, take_data, take_partition};
 use crate::error::Result;
 use crate::segment::data::DataBlock;
 use crate::segment::head::SegmentHead;
@@ -62,7 +62,7 @@ enum Opening {
 pub(crate) struct Opened {
     pub(crate) handle: PartitionHandle,
     pub(crate) meta: Rc<PartitionMeta>,
-    pub(crate) along: PartitionData,
+    pub(crate) along: Along,
 }
 
 /// A segment under a cursor.
@@ -107,8 +107,7 @@ impl ReadAhead {
         let opening = match opening {
             Some(opening @ (Opening::Asked(..) | Opening::Open(_))) => opening,
             Some(Opening::Failed) | None => open_now(under, position, handle).unwrap_or_else(|| {
-                let with_data = u64::from(handle.bytes()) <= core.cache.request_bytes(Tier::Remote);
-                Opening::Asked(handle, core.ask_partition(segment, handle, with_data, Asking::default()))
+                Opening::Asked(handle, core.ask_partition(segment, handle, 1, Asking::default()))
             }),
         };
         match opening {
@@ -119,7 +118,7 @@ impl ReadAhead {
                 let (block, tier, along) = loaded(load).await?;
                 self.tier = tier;
                 let meta = take_partition(segment, block)?;
-                Ok(Some(Opened { handle, meta, along: PartitionData::new(&handle, along) }))
+                Ok(Some(Opened { handle, meta, along: Along::of_partition(&handle, along) }))
             }
         }
     }
@@ -236,7 +235,7 @@ impl ReadAhead {
             return;
         }
         let Some(handle) = opened.meta.block(position, opened.handle.offset) else { return };
-        if opened.along.stored(&handle).is_none() && core.data_now(segment, &handle).is_none() {
+        if opened.along.data(&handle).is_none() && core.data_now(segment, &handle).is_none() {
             self.blocks.push_back((number, position, core.ask_data(segment, head, handle, AHEAD)));
         }
     }
@@ -249,8 +248,9 @@ impl ReadAhead {
         }
         let handle = head.partition(position)?;
         let mut opening = open_now(under, position, handle).unwrap_or_else(|| {
-            let with_data = u64::from(handle.bytes()) <= core.cache.request_bytes(Tier::Remote).max(bytes);
-            Opening::Asked(handle, core.ask_partition(segment, handle, with_data, AHEAD))
+            // All of it is needed, or else it may save a request.
+            let data_uses = if u64::from(handle.bytes()) <= bytes { u32::MAX } else { 1 };
+            Opening::Asked(handle, core.ask_partition(segment, handle, data_uses, AHEAD))
         });
         let opened = opening.open(segment);
         self.partitions.push_back((position, opening));
@@ -265,7 +265,7 @@ impl Opening {
             && let Some(result) = load.take_ready()
         {
             let handle = *handle;
-            let along = PartitionData::new(&handle, load.take_along());
+            let along = Along::of_partition(&handle, load.take_along());
             *self = match result.ok().and_then(|block| take_partition(segment, block).ok()) {
                 Some(meta) => Self::Open(Opened { handle, meta, along }),
                 None => Self::Failed,
@@ -280,5 +280,5 @@ impl Opening {
 
 fn open_now(under: Under<'_>, position: usize, handle: PartitionHandle) -> Option<Opening> {
     let meta = under.core.partition_now(under.segment, under.head, position, &handle)?;
-    Some(Opening::Open(Opened { handle, meta, along: PartitionData::default() }))
+    Some(Opening::Open(Opened { handle, meta, along: Along::default() }))
 }

@@ -8,13 +8,14 @@
 //! A step goes as far as memory and what is in hand go, and names what it needs next. All that many keys need is asked for at once, and so
 //! planned together (`multi_get.rs`).
 //!
-//! * Heads: those of all runs that may hold the key are asked for together. They are few, and every later lookup needs them.
+//! * Heads: those of all runs that may hold the key are asked for together. They are few, and every later lookup needs them. A small segment
+//!   comes whole with its head.
 //! * Metas: of all runs together, if moving them takes no longer than the round trip that it saves; with their data blocks, if those fit
 //!   as well.
 //! * Blocks: only of the newest run whose filter lets the key pass. It errs once in 256 times, so a block of an older run would be read in
 //!   vain nearly always. But below an operand the next older entry is needed as well: then those of all runs.
 
-use super::blocks::{Asking, CachedBlock, PartitionData, loaded, not_loaded, take_data, take_partition};
+use super::blocks::{Along, Asking, CachedBlock, loaded, not_loaded, take_data, take_partition};
 use super::lookup::{Pending, candidate, holder, partition_of};
 use super::{ShardCore, add};
 use crate::answer::{Answer, Source};
@@ -46,8 +47,10 @@ pub(super) struct Search {
 #[derive(Default)]
 struct InHand {
     head: Part<Rc<SegmentHead>>,
-    meta: Part<(Rc<PartitionMeta>, PartitionData)>,
+    meta: Part<Rc<PartitionMeta>>,
     data: Part<Rc<DataBlock>>,
+    /// What came along with its head or meta.
+    along: Along,
 }
 
 #[derive(Default)]
@@ -67,8 +70,8 @@ pub(super) struct Need {
 }
 
 enum What {
-    Head,
-    Meta { handle: PartitionHandle, with_data: bool },
+    Head { with_segment: bool },
+    Meta { handle: PartitionHandle, data_uses: u32 },
     Data { head: Rc<SegmentHead>, handle: BlockHandle },
 }
 
@@ -178,15 +181,15 @@ impl ShardCore {
             };
             let Some((head, tier)) = search.current.head.known(|| self.head_now(segment)) else {
                 self.need_heads(key, search, needs);
+                // Those of later runs that are here need not wait for it.
+                self.need_metas(key, search, needs);
                 return Ok(None);
             };
             search.saw(tier);
             if let Some((position, partition)) = partition_of(&head, key) {
-                let meta = || {
-                    let meta = self.partition_now(segment, &head, position, &partition)?;
-                    Some((meta, PartitionData::default()))
-                };
-                let Some(((meta, along), tier)) = search.current.meta.known(meta) else {
+                let Some((meta, tier)) =
+                    self.meta_at_hand(segment, &head, (position, &partition), &search.current)?
+                else {
                     self.need_metas(key, search, needs);
                     return Ok(None);
                 };
@@ -194,7 +197,7 @@ impl ShardCore {
                 if let Some(handle) = candidate(&meta, &partition, key, search.pending.hash) {
                     let mut known = search.current.data.known(|| self.data_now(segment, &handle));
                     if known.is_none() {
-                        known = self.data_along(segment, &head, handle, &along)?;
+                        known = self.data_along(segment, &head, handle, &search.current.along)?;
                         if known.as_ref().is_some_and(|(_, tier)| *tier != Tier::Memory) {
                             self.heat.note(segment, (position, &partition, &meta), &handle);
                         }
@@ -219,24 +222,49 @@ impl ShardCore {
         }
     }
 
+    /// The meta of a partition, if it is in hand or in memory, or came along with the head.
+    fn meta_at_hand(
+        &self,
+        segment: &Rc<Segment>,
+        head: &SegmentHead,
+        (position, handle): (usize, &PartitionHandle),
+        hand: &InHand,
+    ) -> Result<Option<(Rc<PartitionMeta>, Tier)>> {
+        match hand.meta.known(|| self.partition_now(segment, head, position, handle)) {
+            None => self.partition_along(segment, handle, &hand.along),
+            known => Ok(known),
+        }
+    }
+
     fn end(&self, search: &mut Search, base: Base<'_>) -> Result<Answer> {
         let resolver = std::mem::replace(&mut search.pending.resolver, Resolver::new());
         self.answer(resolver, base, search.pending.source)
     }
 
-    /// The heads of all runs that may hold the key.
+    /// The heads of all runs that may hold the key; of small segments all there is, the newest first, while moving that takes no longer than
+    /// the round trip it saves.
     fn need_heads(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+        let mut left = self.cache.span_bytes_max();
         for (run, segment) in search.segments(key) {
-            self.need_head(run, &segment, search, needs);
+            self.need_head(run, &segment, &mut left, search, needs);
         }
     }
 
-    fn need_head(&self, run: usize, segment: &Segment, search: &mut Search, needs: &mut Vec<Need>) {
+    fn need_head(
+        &self,
+        run: usize,
+        segment: &Segment,
+        bytes_left: &mut u64,
+        search: &mut Search,
+        needs: &mut Vec<Need>,
+    ) {
         // The next one is known to be missing.
         let is_next = run == search.pending.next;
         let is_missing = is_next || self.head_now(segment).is_none();
         if is_missing && search.of_run(run).head.ask(is_next) {
-            needs.push(Need { run, what: What::Head });
+            let left = bytes_left.checked_sub(u64::from(segment.entry.bytes));
+            *bytes_left = left.unwrap_or(*bytes_left);
+            needs.push(Need { run, what: What::Head { with_segment: left.is_some() } });
         }
     }
 
@@ -247,11 +275,12 @@ impl ShardCore {
         for (run, segment) in search.segments(key) {
             let hand = search.of_run(run);
             let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else {
-                self.need_head(run, &segment, search, needs);
+                self.need_head(run, &segment, &mut 0, search, needs);
                 continue;
             };
             if let Some((position, handle)) = partition_of(&head, key)
                 && hand.meta.is_open(run == next)
+                && hand.along.meta(&handle).is_none()
                 && self.partition_now(&segment, &head, position, &handle).is_none()
             {
                 missing.push((run, handle));
@@ -266,13 +295,14 @@ impl ShardCore {
         };
         let with_data = bytes(PartitionHandle::bytes) <= round_trip_bytes;
         if !with_data && bytes(|handle| handle.meta_bytes) > round_trip_bytes {
-            missing.truncate(1);
+            missing.retain(|(run, _)| *run == next);
         }
-        for (at, (run, handle)) in missing.into_iter().enumerate() {
+        for (run, handle) in missing {
             search.of_run(run).meta.ask(run == next);
-            // Of the next run the block is needed for sure, unless the filter says otherwise.
-            let with_data = with_data || at == 0 && u64::from(handle.bytes()) <= round_trip_bytes;
-            needs.push(Need { run, what: What::Meta { handle, with_data } });
+            // Of the next run the block is needed for sure, unless the filter says otherwise. Whether one request for all of them pays is seen
+            // when it is known how many keys wait for the partition.
+            let data_uses = u32::from(with_data || run == next);
+            needs.push(Need { run, what: What::Meta { handle, data_uses } });
         }
     }
 
@@ -284,14 +314,12 @@ impl ShardCore {
             let hand = search.of_run(run);
             let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else { return };
             if let Some((position, partition)) = partition_of(&head, key) {
-                let meta = || {
-                    let meta = self.partition_now(&segment, &head, position, &partition)?;
-                    Some((meta, PartitionData::default()))
-                };
-                let Some(((meta, along), _)) = hand.meta.known(meta) else { return };
+                // One that does not decode is reported when it is needed.
+                let meta = self.meta_at_hand(&segment, &head, (position, &partition), hand);
+                let Ok(Some((meta, _))) = meta else { return };
                 if let Some(handle) = candidate(&meta, &partition, key, hash) {
                     let is_missing = run == next
-                        || along.stored(&handle).is_none() && self.data_now(&segment, &handle).is_none();
+                        || hand.along.data(&handle).is_none() && self.data_now(&segment, &handle).is_none();
                     if is_missing && hand.data.ask(run == next) {
                         self.heat.note(&segment, (position, &partition, &meta), &handle);
                         needs.push(Need { run, what: What::Data { head: Rc::clone(&head), handle } });
@@ -315,8 +343,8 @@ impl ShardCore {
         let segment = segment_of(search, need.run, key)?;
         let asking = Asking { in_batch, ..Asking::default() };
         Ok(match &need.what {
-            What::Head => self.ask_head(segment, asking),
-            What::Meta { handle, with_data } => self.ask_partition(segment, *handle, *with_data, asking),
+            What::Head { with_segment } => self.ask_head(segment, *with_segment, asking),
+            What::Meta { handle, data_uses } => self.ask_partition(segment, *handle, *data_uses, asking),
             What::Data { head, handle } => self.ask_data(segment, head, *handle, asking),
         })
     }
@@ -340,7 +368,7 @@ impl ShardCore {
             Err(error) if is_next => return Err(error),
             Err(_) => {
                 match &need.what {
-                    What::Head => hand.head = Part::Refused,
+                    What::Head { .. } => hand.head = Part::Refused,
                     What::Meta { .. } => hand.meta = Part::Refused,
                     What::Data { .. } => hand.data = Part::Refused,
                 }
@@ -348,10 +376,15 @@ impl ShardCore {
             }
         };
         match &need.what {
-            What::Head => hand.head = Part::Here(self.take_head(&segment, block)?, tier),
+            What::Head { .. } => {
+                hand.head = Part::Here(self.take_head(&segment, block)?, tier);
+                hand.along = Along::of_head(along);
+            }
             What::Meta { handle, .. } => {
-                let meta = take_partition(&segment, block)?;
-                hand.meta = Part::Here((meta, PartitionData::new(handle, along)), tier);
+                hand.meta = Part::Here(take_partition(&segment, block)?, tier);
+                if !along.is_empty() {
+                    hand.along = Along::of_partition(handle, along);
+                }
             }
             What::Data { .. } => hand.data = Part::Here(take_data(&segment, block)?, tier),
         }

@@ -1,14 +1,16 @@
 //! Where a cursor gets partitions and their blocks from.
 
 use super::ShardCore;
-use super::blocks::{PartitionData, decode_data, decode_partition};
+use super::blocks::{Along, decode_data, decode_partition};
 use super::read_ahead::{Opened, ReadAhead, Under};
+use super::windows::Windows;
 use crate::error::Result;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
+use aquifer_cache::ReadClass;
 use bytes::Bytes;
 use std::rc::Rc;
 
@@ -17,20 +19,8 @@ use std::rc::Rc;
 pub(crate) enum BlockSource {
     /// Through the cache, asked for ahead.
     Ahead(ReadAhead),
-    /// Many neighbours at once from the DFS, past the cache.
+    /// Many neighbours at once, for a merge: kept nowhere.
     Windows(Windows),
-}
-
-/// Reads whole partitions, as many as fit, and keeps the last such read.
-#[derive(Debug)]
-pub(crate) struct Windows {
-    /// Bytes of a read, at least one partition.
-    bytes_max: usize,
-    /// Positions of the partitions in the window, and their bytes.
-    partitions: std::ops::Range<usize>,
-    window: Bytes,
-    /// Where the window begins in the segment.
-    offset: u32,
 }
 
 /// A partition under a cursor.
@@ -42,7 +32,7 @@ pub(crate) struct Partition {
     /// Data and meta as they are stored, if they came in a window.
     stored: Option<Bytes>,
     /// Its data as it is stored, if that came along with its meta.
-    along: PartitionData,
+    along: Along,
 }
 
 impl Partition {
@@ -74,19 +64,24 @@ impl Partition {
 }
 
 impl BlockSource {
-    /// Reads of about `bytes_max` bytes, past the cache.
-    pub(crate) fn windows(bytes_max: usize) -> Self {
-        Self::Windows(Windows { bytes_max, partitions: 0..0, window: Bytes::new(), offset: 0 })
+    /// Reads of about `bytes_max` bytes that are kept nowhere.
+    pub(crate) const fn windows(bytes_max: usize) -> Self {
+        Self::Windows(Windows::new(bytes_max))
+    }
+
+    /// Whose reads these are.
+    pub(crate) const fn reads(&self) -> ReadClass {
+        match self {
+            Self::Ahead(_) => ReadClass::Foreground,
+            Self::Windows(_) => ReadClass::Compaction,
+        }
     }
 
     /// Forgets what belongs to the segment before; of the next one keys from `from` up to `to` count.
     pub(crate) fn next_segment(&mut self, from: &[u8], to: &[u8]) {
         match self {
             Self::Ahead(ahead) => ahead.next_segment(from, to),
-            Self::Windows(windows) => {
-                windows.partitions = 0..0;
-                windows.window = Bytes::new();
-            }
+            Self::Windows(windows) => windows.forget(),
         }
     }
 
@@ -111,10 +106,10 @@ impl BlockSource {
             }
             Self::Windows(windows) => {
                 let Some(handle) = head.partition(position) else { return Ok(None) };
-                let stored = windows.partition(core, segment, head, position, &handle).await?;
+                let stored = windows.partition(core, segment, head, (position, &handle)).await?;
                 let meta = stored.slice((handle.data_bytes as usize).min(stored.len())..);
                 let meta = Rc::new(decode_partition(segment, &handle, &meta)?);
-                let along = PartitionData::default();
+                let along = Along::default();
                 Ok(Some(Partition { position, handle, meta, stored: Some(stored), along }))
             }
         }
@@ -144,63 +139,4 @@ impl BlockSource {
             }
         }
     }
-}
-
-impl Windows {
-    async fn partition(
-        &mut self,
-        core: &ShardCore,
-        segment: &Segment,
-        head: &SegmentHead,
-        position: usize,
-        handle: &PartitionHandle,
-    ) -> Result<Bytes> {
-        if !self.partitions.contains(&position) {
-            // A cursor that comes from above goes on downwards.
-            let downwards = position + 1 == self.partitions.start;
-            self.partitions = around(head, position, self.bytes_max, downwards);
-            let first = head.partition(self.partitions.start).unwrap_or(*handle);
-            let last = head.partition(self.partitions.end.saturating_sub(1)).unwrap_or(*handle);
-            let base = segment.entry.offset;
-            let range = base + u64::from(first.offset)..base + u64::from(last.end());
-            self.offset = first.offset;
-            // Freed before the next one comes.
-            self.window = Bytes::new();
-            let fetched = core.shared.remote.get_range(&segment.entry.object, range).await;
-            self.window = match fetched {
-                Ok(fetched) => fetched,
-                Err(error) => {
-                    self.partitions = 0..0;
-                    return Err(error.into());
-                }
-            };
-        }
-        // A window of another length than was asked for ends in a checksum that does not hold.
-        let start = (handle.offset.saturating_sub(self.offset) as usize).min(self.window.len());
-        let end = start.saturating_add(handle.bytes() as usize).min(self.window.len());
-        Ok(self.window.slice(start..end))
-    }
-}
-
-/// Positions of the partitions from `position` on, or down from it, that fit `bytes_max`: at least that one.
-fn around(head: &SegmentHead, position: usize, bytes_max: usize, downwards: bool) -> std::ops::Range<usize> {
-    let mut bytes = 0;
-    let mut fits = |position: usize| {
-        let more = head.partition(position).map_or(usize::MAX, |handle| handle.bytes() as usize);
-        bytes = more.saturating_add(bytes);
-        bytes <= bytes_max
-    };
-    let (mut start, mut end) = (position, position + 1);
-    if fits(position) {
-        if downwards {
-            while start > 0 && fits(start - 1) {
-                start -= 1;
-            }
-        } else {
-            while end < head.partitions() && fits(end) {
-                end += 1;
-            }
-        }
-    }
-    start..end
 }

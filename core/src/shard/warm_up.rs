@@ -11,7 +11,7 @@
 
 use super::ShardCore;
 use super::blocks::{
-    Asking, CachedBlock, PartitionData, data_key, decode_data, not_loaded, take_partition, verify_data,
+    Along, Asking, CachedBlock, data_key, decode_data, not_loaded, take_partition, verify_data,
 };
 use super::search::{next_of, own};
 use crate::error::Result;
@@ -220,7 +220,7 @@ impl<'a> Warming<'a> {
             if let Some(segment) = self.pieces(listed.segment).into_iter().next()
                 && self.core.head_now(&segment).is_none()
             {
-                let load = self.core.ask_head(&segment, ASKING);
+                let load = self.core.ask_head(&segment, false, ASKING);
                 let bytes = u64::from(segment.entry.tail_bytes);
                 self.add(load, Owner { segment, bytes, what: What::Head });
             }
@@ -237,13 +237,12 @@ impl<'a> Warming<'a> {
         let Some(segment) = pieces.iter().find(counts) else { return self.is_not_ours() };
         let Some(handle) = head.partition(position) else { return self.is_not_ours() };
         if let Some(meta) = self.core.partition_now(segment, &head, position, &handle) {
-            let asked = self.ask_blocks(segment, &head, (&handle, &meta, hot), &PartitionData::default());
+            let asked = self.ask_blocks(segment, &head, (&handle, &meta, hot), &Along::default());
             self.core.warm_up.count(|stats| stats.warmed += u64::from(asked > 0));
             return;
         }
-        let with_data = hot.blocks > 0;
-        let bytes = if with_data { handle.bytes() } else { handle.meta_bytes };
-        let load = self.core.ask_partition(segment, handle, with_data, ASKING);
+        let bytes = if hot.blocks > 0 { handle.bytes() } else { handle.meta_bytes };
+        let load = self.core.ask_partition(segment, handle, hot.blocks.count_ones(), ASKING);
         let what = What::Meta { head, handle, hot };
         self.add(load, Owner { segment: Rc::clone(segment), bytes: u64::from(bytes), what });
     }
@@ -281,7 +280,7 @@ impl<'a> Warming<'a> {
             What::Meta { head, handle, hot } => {
                 let meta = take_partition(segment, block)?;
                 self.taken(u64::from(handle.meta_bytes));
-                let along = PartitionData::new(handle, done.along);
+                let along = Along::of_partition(handle, done.along);
                 self.take_blocks(segment, head, (handle, &meta, *hot), &along).await?;
                 self.ask_blocks(segment, head, (handle, &meta, *hot), &along);
                 self.core.warm_up.count(|stats| stats.warmed += 1);
@@ -301,10 +300,10 @@ impl<'a> Warming<'a> {
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         (handle, meta, hot): (&PartitionHandle, &Rc<PartitionMeta>, HotPartition),
-        along: &PartitionData,
+        along: &Along,
     ) -> Result<()> {
         for (position, block) in listed_blocks(handle, meta, hot) {
-            let Some(stored) = along.stored(&block) else { continue };
+            let Some(stored) = along.data(&block) else { continue };
             self.blocks += 1;
             if self.blocks.is_multiple_of(BLOCKS_A_SLICE) {
                 aquifer_io::yield_now().await;
@@ -337,13 +336,13 @@ impl<'a> Warming<'a> {
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         (handle, meta, hot): (&PartitionHandle, &Rc<PartitionMeta>, HotPartition),
-        along: &PartitionData,
+        along: &Along,
     ) -> usize {
         let mut asked = 0;
         for (position, block) in listed_blocks(handle, meta, hot) {
             let key = data_key(segment, &block);
             let is_on_ssd = || self.core.cache.ssd_heat(&key).is_some();
-            if along.stored(&block).is_some()
+            if along.data(&block).is_some()
                 || self.core.cache.holds(Class::Data, &key)
                 || !self.has_memory() && is_on_ssd()
             {
