@@ -182,10 +182,15 @@ fn both_budgets_change_while_a_random_workload_runs() {
             in_force.is_over.set(true);
             let (model, operations) = work.await.unwrap();
             watched.await.unwrap();
-            check_all(&client, &model).await;
+            // After all of that the tier still does what it is for.
+            engine.set_disk_bytes(16 * MIB).await.unwrap();
+            for _ in 0..3 {
+                client.forget_memory().await.unwrap();
+                check_all(&client, &model).await;
+            }
             let stats = client.stats().await.unwrap();
             assert!(
-                operations > 5_000 && shrunk >= 10 && in_force.looks.get() > 500 && hits > 0,
+                operations > 1_000 && shrunk >= 6 && in_force.looks.get() > 200 && hits > 0,
                 "{operations} {shrunk} {} {hits}",
                 in_force.looks.get()
             );

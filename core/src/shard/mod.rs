@@ -253,7 +253,9 @@ async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     drop(aquifer_io::spawn_local(flush::run(Rc::clone(&core))));
     drop(aquifer_io::spawn_local(compact::run::run(Rc::clone(&core))));
     drop(aquifer_io::spawn_local(warm_up::run(Rc::clone(&core))));
-    drop(aquifer_io::spawn_local(keeper::run(Rc::clone(&core))));
+    if core.keeper.is_some() {
+        drop(aquifer_io::spawn_local(keeper::run(Rc::clone(&core))));
+    }
     let mut batch = VecDeque::new();
     'open: while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
