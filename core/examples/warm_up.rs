@@ -5,7 +5,9 @@
     clippy::expect_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
-    reason = "a measurement ends at the first failure"
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a measurement ends at the first failure, and its numbers are small"
 )]
 
 use aquifer::{Client, Engine, Options};

@@ -194,7 +194,7 @@ impl Ssd {
             match self.offer(class, key, data, source) {
                 Offer::Taken | Offer::Present => return Ok(()),
                 Offer::Rejected(Rejection::Budget) if when_spent == WhenSpent::Wait => {
-                    aquifer_io::sleep(BUDGET_PAUSE).await
+                    aquifer_io::sleep(BUDGET_PAUSE).await;
                 }
                 Offer::Rejected(rejection @ (Rejection::Behind | Rejection::NoRegion)) => {
                     if rejection == Rejection::NoRegion && self.shared.is_stuck() {

@@ -26,7 +26,7 @@ pub(crate) const BLOCKS_MAX: usize = u32::BITS as usize;
 const POSITION_SHIFT: u32 = 3;
 const POSITION_MAX: u32 = u32::MAX >> POSITION_SHIFT;
 const _: () = assert!(PARTITION_RAW_BYTES / BLOCK_RAW_BYTES_RANGE.0 + 2 <= BLOCKS_MAX);
-const _: () = assert!((RANK_MAX as u32) << 1 | 1 < 1 << POSITION_SHIFT);
+const _: () = assert!(2 * (RANK_MAX as u32) + 1 < 1 << POSITION_SHIFT);
 
 /// A partition of which something was in use: its meta, and these blocks. One extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +134,7 @@ fn decode_partitions(fields: &mut Reader<'_>) -> Option<Vec<HotPartition>> {
         let position = next.checked_add(first >> POSITION_SHIFT)?;
         next = position.checked_add(1)?;
         let blocks = if first & 1 == 1 { Some(fields.varint()?).filter(|&blocks| blocks > 0)? } else { 0 };
-        let rank = (first >> 1 & u32::from(RANK_MAX)) as u8;
+        let rank = u8::try_from(first >> 1 & u32::from(RANK_MAX)).ok()?;
         partitions.push(HotPartition { position, rank, blocks });
     }
     Some(partitions)
