@@ -5,7 +5,6 @@ mod common;
 
 use aquifer::{Client, Engine, Key, Options};
 use aquifer_cache::{CacheStats, ReadClass};
-use std::time::Duration;
 
 /// Runs that one merge takes.
 const RUNS: u64 = 8;
@@ -55,20 +54,20 @@ async fn warm(client: &Client, keys: impl Iterator<Item = u64> + Clone) {
     let mut passes = 0;
     while fetches(client, keys.clone()).await > 0 {
         passes += 1;
-        assert!(passes < 100, "it never comes to the SSD: {:?}", cache(client).await.ssd);
+        assert!(passes < 1_000, "it never comes to the SSD: {:?}", cache(client).await.ssd);
         // The SSD's writer gets on.
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::yield_now();
     }
     assert_eq!(fetches(client, keys).await, 0);
 }
 
 /// Until no more than so many runs are left.
 async fn merged(client: &Client, runs_max: u64) {
-    for _ in 0..5_000 {
+    for _ in 0..1_000_000 {
         if client.stats().await.unwrap().sum(|shard| shard.runs) <= runs_max {
             return;
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::yield_now();
     }
     unreachable!("nothing was merged");
 }
