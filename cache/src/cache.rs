@@ -213,11 +213,11 @@ impl<V: Cached> Cache<V> {
     /// As [`Cache::get_or_load`].
     pub fn load_apart(
         &self,
-        ask: Ask,
+        mut ask: Ask,
         object: &Rc<dyn ObjectReader<V::Error>>,
         decode: impl Fn(&Bytes) -> Result<V, V::Error> + 'static,
     ) -> Load<V> {
-        let ask = Ask { reads: ReadClass::Compaction, span: None, ..ask };
+        (ask.reads, ask.span) = (ReadClass::Compaction, None);
         let buffered = self.inner.ssd.get_buffered(ask.class, &ask.key, ask.reads);
         if let Some(Ok(value)) = buffered.map(|raw| decode(&raw)) {
             return Load::ready(Ok(value), Tier::Ssd);
