@@ -176,6 +176,15 @@ fn the_rows_of_fjall_run() {
     let found = compare(&Place::new(), "fjall", &[]);
     assert_eq!(
         names(&found),
-        ["load", "get-ssd", "open-loop", "rmw-zipf", "overwrite", "get-memory", "multiget-memory", "rmw-memory"]
+        [
+            "load",
+            "get-ssd",
+            "open-loop",
+            "rmw-zipf",
+            "overwrite",
+            "get-memory",
+            "multiget-memory",
+            "rmw-memory"
+        ]
     );
 }
