@@ -27,6 +27,9 @@ use crate::histogram::Latencies;
 /// Operations of a lane between two looks at whether the others want the thread, when nothing ever waits.
 const OPERATIONS_BEFORE_YIELD: u32 = 8;
 
+/// No fill takes longer.
+const FILL_TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Before an operation is tried again that found its shard's mailbox full.
 const BUSY_PAUSE: Duration = Duration::from_micros(200);
 
@@ -109,7 +112,9 @@ pub(super) struct Place {
 pub(crate) async fn run<T: Target>(target: T, plan: Arc<Plan>, seed: u64) -> Result<Meter, TargetError> {
     let keys_max = plan.keys.load(Ordering::Relaxed).saturating_mul(2);
     let start = now();
-    let recorder = Recorder::new(Arc::clone(&plan.live), plan.warm_up, plan.measured);
+    // A fill is measured to its end, however long that takes.
+    let measured = if plan.workload.fills { FILL_TIME_MAX } else { plan.measured };
+    let recorder = Recorder::new(Arc::clone(&plan.live), plan.warm_up, measured);
     let stream = Rc::new(Stream {
         chooser: RefCell::new(Chooser::new(plan.workload.distribution, keys_max.max(1) / 2)),
         rng: RefCell::new(Rng::new(seed)),

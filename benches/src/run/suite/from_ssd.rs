@@ -108,7 +108,7 @@ impl SsdRow<'_, '_> {
         } else {
             vec![Goal::at_least(PER_S, &fio, 0.85), Goal::itself_at_most(READS_A_GET, READS_A_GET_MAX)]
         };
-        let notes = self.notes(&arms[..1], reads, mean);
+        let notes = self.notes(arms.first(), reads, mean);
         let row = self.stage.row(self.name, self.workload, self.in_flight);
         Ok(complete(Row { tier: Some(Tier::Ssd), ..row }, arms, goals, notes))
     }
@@ -152,7 +152,7 @@ impl SsdRow<'_, '_> {
         Ok(disk_round(bare_round(number, &busy, began), sample, self.stage.seconds()))
     }
 
-    fn notes(&self, ours: &[crate::result::Arm], reads: Reads, mean: f64) -> Vec<String> {
+    fn notes(&self, ours: Option<&crate::result::Arm>, reads: Reads, mean: f64) -> Vec<String> {
         let mut notes = vec![format!(
             "our reads had {mean:.0} bytes on the mean; beside them {} read {} bytes, {} in flight of each of {} jobs, \
              on a file of its own that was read through before, as the tier's was",
@@ -165,7 +165,7 @@ impl SsdRow<'_, '_> {
             notes
                 .push("this file system has no direct I/O: the ceiling is that of the page cache".to_owned());
         }
-        let rounds = || ours.iter().flat_map(|arm| &arm.rounds);
+        let rounds = || ours.into_iter().flat_map(|arm| &arm.rounds);
         let hits = |of: fn(&crate::result::Hits) -> f64| {
             Spread::of(rounds().filter_map(|round| round.hits.as_ref().map(of)))
                 .map_or(0.0, |spread| spread.median)
