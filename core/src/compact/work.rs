@@ -22,7 +22,6 @@ use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
 use crate::version::invariants::Merged;
 use crate::version::{Segment, SortedRun, intersection};
-use aquifer_cache::ReadClass;
 use aquifer_remote::Content;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -127,7 +126,7 @@ async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
     for segment in job.segments().filter(|segment| segment.facts.range_deletions > 0) {
         let groups = intersection(&segment.entry.groups, &job.groups);
         let (from, to) = (group_prefix(groups.start), group_prefix(groups.end));
-        let (head, _) = core.head_for(segment, ReadClass::Compaction).await?;
+        let (head, _) = core.head(segment).await?;
         let clipped = head.range_deletes().clipped(&from, &to);
         ranges.extend(clipped.map(|(from, to)| Box::from(from)..Box::from(to)));
     }

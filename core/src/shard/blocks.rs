@@ -214,19 +214,10 @@ impl ShardCore {
 
     /// A segment's head: one read of its tail if it is not in memory.
     pub(crate) async fn head(&self, segment: &Rc<Segment>) -> Result<(Rc<SegmentHead>, Tier)> {
-        self.head_for(segment, ReadClass::Foreground).await
-    }
-
-    /// The same, saying who reads.
-    pub(crate) async fn head_for(
-        &self,
-        segment: &Rc<Segment>,
-        reads: ReadClass,
-    ) -> Result<(Rc<SegmentHead>, Tier)> {
         if let Some(head) = self.head_now(segment) {
             return Ok((head, Tier::Memory));
         }
-        let (block, tier, _) = loaded(self.ask_head(segment, false, Asking { reads, in_batch: 0 })).await?;
+        let (block, tier, _) = loaded(self.ask_head(segment, false, Asking::default())).await?;
         Ok((self.take_head(segment, block)?, tier))
     }
 

@@ -101,7 +101,7 @@ impl RunCursor {
         from: &[u8],
         to: &[u8],
     ) -> Result<()> {
-        let (head, _) = core.head_for(segment, self.source.reads()).await?;
+        let (head, _) = core.head(segment).await?;
         let clipped = head.range_deletes().clipped(from, to);
         let clipped: Vec<_> = clipped.map(|(from, to)| (Box::from(from), Box::from(to))).collect();
         if self.reverse {

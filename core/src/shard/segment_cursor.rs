@@ -31,7 +31,7 @@ impl SegmentCursor {
         source: &mut BlockSource,
         from: &[u8],
     ) -> Result<Self> {
-        let (head, _) = core.head_for(&segment, source.reads()).await?;
+        let (head, _) = core.head(&segment).await?;
         let mut cursor = Self { segment, head, at: None };
         let partition = cursor.head.seek(from).unwrap_or(0);
         let block = |partition: &Partition| partition.meta.seek(from).unwrap_or(0);
@@ -50,7 +50,7 @@ impl SegmentCursor {
         source: &mut BlockSource,
         before: &[u8],
     ) -> Result<Self> {
-        let (head, _) = core.head_for(&segment, source.reads()).await?;
+        let (head, _) = core.head(&segment).await?;
         let mut cursor = Self { segment, head, at: None };
         let Some(partition) = cursor.head.seek(before) else { return Ok(cursor) };
         let block = |partition: &Partition| partition.meta.seek(before).unwrap_or(0);

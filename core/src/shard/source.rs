@@ -10,7 +10,6 @@ use crate::segment::data::{Access, DataBlock};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
-use aquifer_cache::ReadClass;
 use bytes::Bytes;
 use std::rc::Rc;
 
@@ -67,14 +66,6 @@ impl BlockSource {
     /// Reads of about `bytes_max` bytes that are kept nowhere.
     pub(crate) const fn windows(bytes_max: usize) -> Self {
         Self::Windows(Windows::new(bytes_max))
-    }
-
-    /// Whose reads these are.
-    pub(crate) const fn reads(&self) -> ReadClass {
-        match self {
-            Self::Ahead(_) => ReadClass::Foreground,
-            Self::Windows(_) => ReadClass::Compaction,
-        }
     }
 
     /// Forgets what belongs to the segment before; of the next one keys from `from` up to `to` count.
