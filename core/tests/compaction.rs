@@ -160,3 +160,35 @@ fn without_a_store_a_worker_says_so() {
     let tight = WorkerOptions { memory_bytes: 1, ..worker("tight") };
     assert!(aquifer::block_on(compact_store(common::memory(), tight)).is_err());
 }
+
+/// A state that was written once and is read ever after kept the runs that its writes had left, sixteen of them and more: every read that missed
+/// memory looked into each. Reads pay for a merge in the end; before that nothing is merged.
+#[test]
+fn what_is_read_for_long_is_merged_though_nobody_writes() {
+    aquifer::block_on(async {
+        let options = Options { memory_bytes: 32 << 20, ..common::small(1) };
+        let engine = Engine::open(common::memory(), options).await.unwrap();
+        let client = engine.client();
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut written = BTreeMap::new();
+        for _ in 0..7 {
+            for _ in 0..3_000 {
+                let (key, value) = (random.u16(0..9_000).to_le_bytes().to_vec(), vec![random.u8(..); 100]);
+                client.put(&key, &value).await.unwrap();
+                written.insert(key, value);
+            }
+            client.checkpoint(Vec::new()).await.unwrap();
+        }
+        let runs = async || client.stats().await.unwrap().sum(|shard| shard.runs);
+        assert_eq!(runs().await, 7, "seven flushes are not merged for their own sake");
+        let mut scans = 0;
+        while runs().await > 4 {
+            check(&engine, &written).await;
+            scans += 1;
+            assert!(scans < 1_000, "{} runs are left", runs().await);
+        }
+        assert!(scans > 2, "merged before reads had paid for it");
+        check(&engine, &written).await;
+        engine.close().await.unwrap();
+    });
+}

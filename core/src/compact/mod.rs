@@ -12,6 +12,7 @@ pub(crate) mod offer;
 mod pick;
 #[cfg(test)]
 mod pick_test;
+pub(crate) mod read_cost;
 pub(crate) mod remote;
 pub(crate) mod run;
 mod work;

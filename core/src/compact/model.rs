@@ -80,6 +80,7 @@ impl Store {
             now_ms: self.now_ms,
             busy: HashSet::new(),
             covered: HashSet::new(),
+            reads_pay: false,
         }
     }
 

@@ -6,7 +6,7 @@
 //! 2. Runs whose keys do not overlap become one by name.
 //! 3. Where half of what is there is deletions and expired entries, these are merged out.
 //! 4. Tiers are merged into the bottom, a range of key groups at a time, once they hold as many bytes there as the bottom does; the first
-//!    bottom is made once tiers hold [`BOTTOM_FIRST_UNITS`] memtables.
+//!    bottom is made once tiers hold [`BOTTOM_FIRST_UNITS`] memtables. Before that where reads have paid for it ([`super::read_cost`]).
 //! 5. Neighbouring tiers of one size class are merged: flushed memtables once there are [`COMPACTION_RUNS_MAX`] runs in all, other
 //!    classes, each eight times the one below, by eights.
 //!
@@ -14,6 +14,7 @@
 //! bottom, so a version that nobody writes to settles.
 
 use super::job::{Job, JobKind};
+use super::read_cost::READ_RUNS_MAX;
 use crate::key::group_prefix;
 use crate::limits::{
     BOTTOM_FIRST_BYTES_MAX, BOTTOM_FIRST_UNITS, BOTTOM_NEXT_UNITS, COMPACTION_BEHIND_UNITS,
@@ -39,6 +40,8 @@ pub(crate) struct Situation {
     pub(crate) busy: HashSet<SegmentId>,
     /// Parts of segments, by the first key group that counts there, all of whose keys a newer deletion of a range takes: see [`covered_by`].
     pub(crate) covered: HashSet<(SegmentId, u16)>,
+    /// Reads have paid for a merge of everything: see [`super::read_cost`].
+    pub(crate) reads_pay: bool,
 }
 
 /// What of `version` the range deletions of `newer`, one of its segments, take as a whole.
@@ -197,7 +200,9 @@ fn merge_into_bottom(version: &Version, situation: &Situation) -> Option<Job> {
         let (tiers, bottom) = bytes_in(version, &groups);
         let part = floor.saturating_mul(groups.len() as u64) / situation.groups.len().max(1) as u64;
         let due = bottom.max(part);
-        if tiers == 0 || tiers < if begun { due / 2 } else { due } {
+        let due = if begun { due / 2 } else { due };
+        let reads_pay = situation.reads_pay && version.depth(&groups) > READ_RUNS_MAX;
+        if tiers == 0 || tiers < due && !reads_pay {
             continue;
         }
         let Some(runs) = free_suffix(version, &groups, situation) else { continue };

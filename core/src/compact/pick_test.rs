@@ -2,6 +2,7 @@
 
 use super::job::JobKind;
 use super::pick::{Situation, covered_by, next_expiry_ms, pick};
+use super::read_cost::READ_RUNS_MAX;
 use crate::key::engine_key;
 use crate::limits::COMPACTION_RUNS_MAX;
 use crate::segment::ranges::RangeDeletes;
@@ -19,6 +20,7 @@ fn situation() -> Situation {
         now_ms: 0,
         busy: HashSet::new(),
         covered: HashSet::new(),
+        reads_pay: false,
     }
 }
 
@@ -138,4 +140,20 @@ fn flushed_parts_count_by_the_runs_that_a_key_meets() {
     assert!(settle(4 * (most - 1)).is_none(), "joined by name, they are too few runs");
     let job = settle(4 * most).unwrap();
     assert_eq!((job.kind, job.inputs.len()), (JobKind::Tiers, COMPACTION_RUNS_MAX));
+}
+
+#[test]
+fn what_reads_have_paid_for_is_merged_into_the_bottom_and_shallow_parts_are_left() {
+    let deep = |runs: u64| {
+        let all =
+            (1..=runs).map(|sequence| entry(sequence, 0..8, (0, b"a"), (7, b"z"), UNIT)).rev().collect();
+        Version::restored(all)
+    };
+    let paid = Situation { reads_pay: true, ..situation() };
+    assert!(pick(&deep(8), &situation()).is_none(), "writes alone ask for nothing yet");
+    let job = pick(&deep(8), &paid).unwrap();
+    assert_eq!((job.kind, job.inputs.len()), (JobKind::Bottom, 8));
+    assert!(pick(&deep(READ_RUNS_MAX as u64), &paid).is_none());
+    let busy = deep(8).segments().map(|segment| segment.id()).collect();
+    assert!(pick(&deep(8), &Situation { busy, ..paid }).is_none());
 }

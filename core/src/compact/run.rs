@@ -9,6 +9,7 @@ use super::demand::Demand;
 use super::job::Job;
 use super::offer::Offer;
 use super::pick::{Situation, covered_by, debt_bytes, has_merges, is_behind, next_expiry_ms, pick};
+use super::read_cost::ReadCost;
 use super::remote::{self, Ending, Offered, RemoteCompaction};
 use super::work::{self, Mandate, Outcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +33,7 @@ pub(crate) struct CompactionState {
     pub(crate) uploads: Throttle,
     pub(crate) disk: Throttle,
     pub(crate) demand: Demand,
+    pub(crate) read_cost: ReadCost,
     pub(crate) remote: Option<RemoteCompaction>,
     /// Inputs of jobs that are offered or came back.
     busy: RefCell<HashSet<SegmentId>>,
@@ -58,6 +60,7 @@ impl CompactionState {
             uploads: Throttle::new(budget.upload_bytes_per_s, shards),
             disk: Throttle::new(budget.disk_bytes_per_s, shards),
             demand: Demand::default(),
+            read_cost: ReadCost::default(),
             busy: RefCell::new(HashSet::new()),
             unit_bytes: Cell::new(unit_bytes as u64),
         }
@@ -229,6 +232,7 @@ pub(crate) fn situation(core: &ShardCore) -> Situation {
         now_ms: if memtables_merge(core) { 0 } else { core.shared.now_ms() },
         busy: core.compaction.busy.borrow().clone(),
         covered: core.compaction.covered.borrow().clone(),
+        reads_pay: core.compaction.read_cost.is_due(),
     }
 }
 

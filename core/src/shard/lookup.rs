@@ -158,6 +158,7 @@ impl ShardCore {
                         if first && self.points.borrow_mut().note(hash, Spot { place, number }) {
                             self.balance_memory();
                         }
+                        self.pay(next as u64);
                         add(&self.counters.reads_immediate, 1);
                         return take(self, resolver, base, Source::Memory).map(Now::Known);
                     }
@@ -167,6 +168,7 @@ impl ShardCore {
                 break;
             }
         }
+        self.pay(version.runs.len().saturating_sub(1) as u64);
         add(&self.counters.reads_immediate, 1);
         let source = if resolver.is_waiting() { Source::Memory } else { Source::Absent };
         take(self, resolver, Base::Nothing, source).map(Now::Known)

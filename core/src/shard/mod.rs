@@ -256,6 +256,7 @@ async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     if core.keeper.is_some() {
         drop(aquifer_io::spawn_local(keeper::run(Rc::clone(&core))));
     }
+    core.note_depth();
     let mut batch = VecDeque::new();
     'open: while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
@@ -335,6 +336,22 @@ impl ShardCore {
         self.compaction.demand.is_read(self.reads(), self.counters.writes.get())
     }
 
+    /// Lookups, or a scan, looked into `searches` runs beyond the first. When reads have paid for a merge by that, compaction hears of it.
+    #[inline]
+    pub(crate) fn pay(&self, searches: u64) {
+        if searches > 0 && self.compaction.read_cost.pay(searches) {
+            self.runs_changed.notify();
+        }
+    }
+
+    /// What reads of the present version cost.
+    fn note_depth(&self) {
+        let version = self.version();
+        let entries =
+            version.segments().map(|segment| segment.share(&self.groups, segment.facts.entries)).sum();
+        self.compaction.read_cost.version_changed(version.depth(&self.groups), entries);
+    }
+
     pub(crate) fn version(&self) -> Rc<Version> {
         Rc::clone(&self.version.borrow())
     }
@@ -356,6 +373,7 @@ impl ShardCore {
         }
         self.frozen_bytes.set(next.frozen_bytes());
         *self.version.borrow_mut() = Rc::new(next);
+        self.note_depth();
         self.version_debt.set(self.debt_of_version());
         self.progress.notify();
         self.runs_changed.notify();

@@ -18,6 +18,9 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+/// Entries of a scan that cost as much, for each run that is merged, as one search of it.
+const ENTRIES_A_SEARCH: u64 = 4;
+
 /// One page of a scan, in the scan's order of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanPage {
@@ -99,6 +102,7 @@ impl ShardCore {
         let cursors = try_join_all(seeks).await?;
         runs.extend(cursors.into_iter().map(|cursor| Run::Segments(Box::new(cursor))));
         let mut merge = Merge::new(runs, reverse);
+        let further_runs = view.version.runs.len().saturating_sub(1) as u64;
         let mut page_bytes = 0;
         let is_beyond = |key: &[u8]| match last.as_deref() {
             Some(last) => {
@@ -132,6 +136,7 @@ impl ShardCore {
                     last.as_deref().map(|last| Bytes::copy_from_slice(user_key(last)))
                 }
             };
+            self.pay(further_runs * (1 + page.entries.len() as u64 / ENTRIES_A_SEARCH));
             return Ok(page);
         }
     }

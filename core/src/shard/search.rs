@@ -237,6 +237,7 @@ impl ShardCore {
     }
 
     fn end(&self, search: &mut Search, base: Base<'_>) -> Result<Answer> {
+        self.pay(search.pending.next as u64);
         let resolver = std::mem::replace(&mut search.pending.resolver, Resolver::new());
         self.answer(resolver, base, search.pending.source)
     }
