@@ -25,6 +25,8 @@ use crate::result::{Arm, Goal, Recording, Round, Row, Settings};
 const MIB: u64 = 1 << 20;
 /// Least memory of a shard.
 const SHARD_MEMORY_BYTES_MIN: u64 = 8 * MIB;
+/// How often everything is read before the rows: twice as often as the reads of as many runs as writes leave must be to pay for their merge.
+const READS_OF_ALL: u32 = 4;
 /// Entries of one page of a scan.
 const SCAN_ENTRIES: usize = 4096;
 
@@ -59,10 +61,17 @@ impl<'s> Stage<'s> {
         Setup { shards: self.spec.args.shards, memory_bytes, disk_bytes, profile }
     }
 
-    /// The store that all rows take.
+    /// The store that all rows take: a state in use, not one that was written and never read. What merges reads ask for is done, and in the
+    /// manifest: rows open the store, each by itself, and would begin with those merges.
     pub(super) fn load(&mut self) -> Result<(), Failure> {
         let setup = self.setup(self.memory_bytes(), 0, LatencyProfile::None);
         self.session.prepare(setup)?;
+        for _ in 0..READS_OF_ALL {
+            self.session.ticker.step("load", "read once");
+            read_all(self.opened()?)?;
+        }
+        self.session.settle()?;
+        self.session.settle()?;
         self.session.bed.close()
     }
 
