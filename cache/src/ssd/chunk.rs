@@ -1,6 +1,6 @@
 //! The write buffer: neighbouring entries that are written at once, in the order they were begun.
 
-use super::format::{PAGE_BYTES, Round, SECTOR_BYTES};
+use super::format::{PAGE_BYTES, Round};
 use super::index::Spot;
 use std::collections::VecDeque;
 
@@ -28,9 +28,10 @@ impl Chunk {
     }
 
     pub(super) fn bytes_at(&self, spot: Spot) -> Option<&[u8]> {
-        let offset = u64::from(spot.sector) * SECTOR_BYTES as u64;
-        let begin = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
-        self.data.get(begin..begin + usize::from(spot.sectors) * SECTOR_BYTES)
+        let begin = usize::try_from(spot.begin().checked_sub(self.offset)?).ok()?;
+        // Behind the last entry there is nothing yet.
+        let end = self.data.len().min(begin + spot.bytes());
+        self.data.get(begin..end).filter(|bytes| !bytes.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@
 //!  at size field                                 at size field
 //!   0    4 magic "aqfd"                           0    8 hash of the key
 //!   4    2 version = 1                            8    8 bits 0..20 first sector, from the region's beginning
-//!   6    2 state: 1 begun, 2 sealed                      bits 20..36 sectors; 0: removed
+//!   6    2 state: 1 begun, 2 sealed                      bits 20..32 sectors (0: removed), bits 32..36 grain
 //!   8    8 life                                          bit 36 class, bits 37..39 origin, the rest zero
 //!  16    8 generation
 //!  24    4 region
@@ -52,7 +52,7 @@ impl Record {
     pub(crate) fn new(hash: u64, spot: Spot) -> Self {
         let flags = u64::from(spot.class == Class::Meta) | u64::from(spot.origin.code()) << 1;
         let place = u64::from(spot.sector)
-            | u64::from(spot.sectors) << SECTOR_BITS
+            | u64::from(spot.extent()) << SECTOR_BITS
             | flags << (SECTOR_BITS + LENGTH_BITS);
         Self { hash, place }
     }
@@ -65,9 +65,11 @@ impl Record {
     /// Where the entry is, from the beginning of the region. No sectors: it was removed.
     pub(crate) fn spot(&self) -> Spot {
         let flags = self.place >> (SECTOR_BITS + LENGTH_BITS);
+        let (grain, sectors) = Spot::of_extent((self.place >> SECTOR_BITS & ((1 << LENGTH_BITS) - 1)) as u16);
         Spot {
             sector: (self.place & ((1 << SECTOR_BITS) - 1)) as u32,
-            sectors: (self.place >> SECTOR_BITS & ((1 << LENGTH_BITS) - 1)) as u16,
+            grain,
+            sectors,
             class: if flags & 1 == 0 { Class::Data } else { Class::Meta },
             origin: Origin::of_code((flags >> 1 & 0b11) as u8),
             heat: 0,
@@ -186,6 +188,7 @@ mod tests {
     fn records(count: u32) -> Vec<Record> {
         let spot = |n: u32| Spot {
             sector: n * 2,
+            grain: 4,
             sectors: 2 + u16::try_from(n % 7).unwrap(),
             class: if n.is_multiple_of(2) { Class::Meta } else { Class::Data },
             origin: Origin::of_code(n.to_le_bytes()[0]),

@@ -37,11 +37,11 @@ struct Kept {
 
 impl Kept {
     fn begin(&self) -> u64 {
-        u64::from(self.spot.sector) * SECTOR_BYTES as u64
+        self.spot.begin()
     }
 
     fn bytes(&self) -> u64 {
-        u64::from(self.spot.sectors) * SECTOR_BYTES as u64
+        self.spot.bytes() as u64
     }
 }
 
@@ -121,7 +121,7 @@ impl Shared {
                 fits
             });
         }
-        kept.sort_by_key(|kept| kept.spot.sector);
+        kept.sort_by_key(Kept::begin);
         Some(kept)
     }
 
@@ -135,10 +135,11 @@ impl Shared {
             let mut together = 1;
             for next in rest.iter().skip(1) {
                 let next_end = next.begin() + next.bytes();
-                if next.begin() - end > GAP_BYTES_MAX || next_end - begin > EXTENT_BYTES_MAX {
+                // The last sector of one may be the first of the next.
+                if next.begin().saturating_sub(end) > GAP_BYTES_MAX || next_end - begin > EXTENT_BYTES_MAX {
                     break;
                 }
-                end = next_end;
+                end = end.max(next_end);
                 together += 1;
             }
             let (group, after) = rest.split_at_checked(together)?;

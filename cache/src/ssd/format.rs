@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! file     | superblock 4096 | region 0 | region 1 | .. | region N-1 | index area |       regions: all of region_bytes (a multiple of 4096)
-//! region   | entry | entry | .. | unused | directory |         each entry begins on a 512-byte sector; see directory.rs
-//! entry    | header 56 | data (data_bytes) | zeros to the next sector |
+//! region   | entry | entry | .. | unused | directory |         each entry begins at a multiple of 32 bytes; see directory.rs
+//! entry    | header 56 | data (data_bytes) | zeros to the next multiple of 32 |
 //!
 //! superblock                                     entry header
 //!  at size field                                  at size field
 //!   0    8 magic "aqfcache"                        0    4 magic "aqfe"
-//!   8    4 version = 2                             4    2 version = 1
+//!   8    4 version = 3                             4    2 version = 1
 //!  12    4 regions                                 6    2 class: 0 Data, 1 Meta
 //!  16    8 region_bytes                            8    8 life: the superblock's
 //!  24    8 life: random, new with the file        16    8 generation: how often a region had been begun, this time included
@@ -27,8 +27,10 @@
 
 use crate::key::{CacheKey, Class};
 
-/// Unit of packing and of addresses in the index.
+/// Unit of reads and of addresses in the index.
 pub(crate) const SECTOR_BYTES: usize = 512;
+/// Unit of packing: entries share sectors.
+pub(crate) const GRAIN_BYTES: usize = 32;
 /// Unit of writes and of regions.
 pub(crate) const PAGE_BYTES: usize = 4096;
 /// Before the first region.
@@ -37,7 +39,7 @@ pub(crate) const SUPERBLOCK_BYTES: usize = 4096;
 pub(crate) const HEADER_BYTES: usize = 56;
 
 const FILE_MAGIC: [u8; 8] = *b"aqfcache";
-const FILE_VERSION: u32 = 2;
+const FILE_VERSION: u32 = 3;
 const SUPERBLOCK_USED_BYTES: usize = 64;
 const ENTRY_MAGIC: [u8; 4] = *b"aqfe";
 const ENTRY_VERSION: u16 = 1;
@@ -47,6 +49,7 @@ const _: () = assert!(4 + 2 + 2 + 8 + 8 + 8 + 8 + 4 + 4 + 4 + 4 == HEADER_BYTES)
 const _: () =
     assert!(SUPERBLOCK_USED_BYTES <= SUPERBLOCK_BYTES && SUPERBLOCK_BYTES.is_multiple_of(PAGE_BYTES));
 const _: () = assert!(HEADER_BYTES < SECTOR_BYTES && PAGE_BYTES.is_multiple_of(SECTOR_BYTES));
+const _: () = assert!(SECTOR_BYTES.is_multiple_of(GRAIN_BYTES));
 
 /// Which writing of which region an entry belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub(crate) enum BadEntry {
 
 /// Bytes of an entry on disk, header and padding included.
 pub(crate) const fn entry_bytes(data_bytes: usize) -> usize {
-    (HEADER_BYTES + data_bytes).next_multiple_of(SECTOR_BYTES)
+    (HEADER_BYTES + data_bytes).next_multiple_of(GRAIN_BYTES)
 }
 
 /// What the first page of the file says.
@@ -136,7 +139,7 @@ impl Superblock {
     }
 }
 
-/// Appends one entry, padded to the sector. `data` must be shorter than 4 GiB (entries are far smaller).
+/// Appends one entry, padded to the grain. `data` must be shorter than 4 GiB (entries are far smaller).
 pub(crate) fn append_entry(out: &mut Vec<u8>, round: Round, class: Class, key: &CacheKey, data: &[u8]) {
     let begin = out.len();
     let data_bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
@@ -240,16 +243,16 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_reads_back_and_fills_whole_sectors() {
-        for length in [0, 1, 455, 456, 457, 700, 4096] {
+    fn an_entry_reads_back_and_fills_whole_grains() {
+        for length in [0, 1, 39, 40, 41, 700, 4096] {
             let data: Vec<u8> = (0..length).map(|n: usize| (n % 251) as u8).collect();
             let bytes = entry(&data);
-            assert_eq!(bytes.len() % SECTOR_BYTES, 0);
+            assert_eq!(bytes.len() % GRAIN_BYTES, 0);
             assert_eq!(bytes.len(), entry_bytes(length));
             assert_eq!(entry_data(&bytes, ROUND, &KEY), Ok(&data[..]));
         }
-        assert_eq!(entry_bytes(456), 512);
-        assert_eq!(entry_bytes(457), 1024);
+        assert_eq!(entry_bytes(40), 96);
+        assert_eq!(entry_bytes(41), 128);
     }
 
     #[test]
@@ -269,7 +272,7 @@ mod tests {
 
         let block = SUPERBLOCK.encode();
         assert_eq!(block.len(), SUPERBLOCK_BYTES);
-        assert_eq!(&block[..16], b"aqfcache\x02\0\0\0\x09\0\0\0");
+        assert_eq!(&block[..16], b"aqfcache\x03\0\0\0\x09\0\0\0");
         assert_eq!(block[16..24], (1u64 << 20).to_le_bytes());
         assert_eq!(block[24..32], 77u64.to_le_bytes());
         assert_eq!(block[32..40], 78u64.to_le_bytes());
@@ -303,8 +306,8 @@ mod tests {
         }
         assert_eq!(Superblock::decode(&[0; 4096]), Err(BadSuperblock::NotOurs));
         let mut newer = block;
-        newer[8] = 3;
-        assert_eq!(Superblock::decode(&newer), Err(BadSuperblock::Version(3)));
+        newer[8] = 4;
+        assert_eq!(Superblock::decode(&newer), Err(BadSuperblock::Version(4)));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! hash64   | tag 32 ........................ | 21 unused | check 11 |
 //!            └ 8 choose the table, 24 the home slot
 //!
-//! slot     | tag u32 | sector u32 | sectors u16 | class 1, origin 2, heat 2, check 11 bits |      sectors = 0: empty
+//! slot     | tag u32 | sector u32 | grain 4, sectors 12 bits | class 1, origin 2, heat 2, check 11 bits |      sectors = 0: empty
 //! ```
 //!
 //! The index does not hold keys: 43 bits of the hash say "probably here", the header of the entry says "certainly". Two keys
@@ -14,6 +14,7 @@
 //! and a snapshot of it is its slots. They are between 83 and 90 % full: with the few slots past the last home an entry takes 13.3 to 14.5
 //! bytes. Removal closes the gap (no tombstones). A table holds 1/256 of the entries, so growing one never stops the core for long.
 
+use super::format::{GRAIN_BYTES, SECTOR_BYTES};
 use super::origin::Origin;
 use crate::key::Class;
 
@@ -34,9 +35,11 @@ const TAIL_SLOTS: usize = 16;
 /// Where an entry is, and what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
-    /// First sector, counted from the beginning of the file.
+    /// Sector that it begins in, counted from the beginning of the file.
     pub(crate) sector: u32,
-    /// Length, not 0.
+    /// Where in that sector it begins, in units of 32 bytes; below 16.
+    pub(crate) grain: u8,
+    /// Sectors that hold a part of it, the first included; not 0, below 4096.
     pub(crate) sectors: u16,
     /// Whose share of the counters it is.
     pub(crate) class: Class,
@@ -46,12 +49,45 @@ pub(crate) struct Spot {
     pub(crate) heat: u8,
 }
 
+/// Most sectors of an entry.
+pub(crate) const SECTORS_MAX: u16 = (1 << SECTORS_BITS) - 1;
+const SECTORS_BITS: u32 = 12;
+const _: () = assert!(SECTOR_BYTES / GRAIN_BYTES == 1 << (u16::BITS - SECTORS_BITS));
+
+impl Spot {
+    /// In bytes of the file.
+    pub(crate) fn begin(&self) -> u64 {
+        u64::from(self.sector) * SECTOR_BYTES as u64 + u64::from(self.grain) * GRAIN_BYTES as u64
+    }
+
+    /// Bytes from its beginning to the end of its last sector: it is no longer than that.
+    pub(crate) fn bytes(&self) -> usize {
+        (usize::from(self.sectors) * SECTOR_BYTES).saturating_sub(usize::from(self.grain) * GRAIN_BYTES)
+    }
+
+    /// Sectors that begin with a part of it: no sector is counted for two entries.
+    pub(crate) fn own_sectors(&self) -> u16 {
+        self.sectors.saturating_sub(u16::from(self.grain > 0))
+    }
+
+    /// Grain and sectors as they are stored.
+    pub(crate) fn extent(&self) -> u16 {
+        u16::from(self.grain) << SECTORS_BITS | self.sectors & SECTORS_MAX
+    }
+
+    /// Grain and sectors of what [`Spot::extent`] made.
+    pub(crate) fn of_extent(extent: u16) -> (u8, u16) {
+        ((extent >> SECTORS_BITS).to_le_bytes()[0], extent & SECTORS_MAX)
+    }
+}
+
 /// An entry of the index as it is kept and snapshotted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     tag: u32,
     sector: u32,
-    sectors: u16,
+    /// High 4 bits: grain; low 12: sectors.
+    extent: u16,
     /// Low 11 bits: check; 2 bits heat; 2 bits origin; high bit: class.
     bits: u16,
 }
@@ -62,7 +98,7 @@ const HEAT_SHIFT: u32 = CHECK_BITS;
 const HEAT_MASK: u16 = 0b11 << HEAT_SHIFT;
 const ORIGIN_SHIFT: u32 = CHECK_BITS + 2;
 const CLASS_BIT: u16 = 1 << 15;
-const EMPTY: Slot = Slot { tag: 0, sector: 0, sectors: 0, bits: 0 };
+const EMPTY: Slot = Slot { tag: 0, sector: 0, extent: 0, bits: 0 };
 
 const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
 const _: () = assert!(CHECK_BITS + 2 + 2 + 1 == u16::BITS);
@@ -75,7 +111,7 @@ impl Slot {
         Self {
             tag: tag(hash),
             sector: spot.sector,
-            sectors: spot.sectors,
+            extent: spot.extent(),
             bits: check(hash) | heat | origin | class,
         }
     }
@@ -88,9 +124,11 @@ impl Slot {
     pub(crate) fn spot(&self) -> Spot {
         let [origin, heat] =
             [ORIGIN_SHIFT, HEAT_SHIFT].map(|shift| (self.bits >> shift).to_le_bytes()[0] & 0b11);
+        let (grain, sectors) = Spot::of_extent(self.extent);
         Spot {
             sector: self.sector,
-            sectors: self.sectors,
+            grain,
+            sectors,
             class: if self.bits & CLASS_BIT == 0 { Class::Data } else { Class::Meta },
             origin: Origin::of_code(origin),
             heat,
@@ -103,7 +141,7 @@ impl Slot {
         let parts = [
             &self.tag.to_le_bytes()[..],
             &self.sector.to_le_bytes(),
-            &self.sectors.to_le_bytes(),
+            &self.extent.to_le_bytes(),
             &self.bits.to_le_bytes(),
         ];
         let mut rest = out.as_mut_slice();
@@ -121,13 +159,13 @@ impl Slot {
         Self {
             tag: u32::from_le_bytes([a, b, c, d]),
             sector: u32::from_le_bytes([e, f, g, h]),
-            sectors: u16::from_le_bytes([i, j]),
+            extent: u16::from_le_bytes([i, j]),
             bits: u16::from_le_bytes([k, l]),
         }
     }
 
     const fn is_empty(&self) -> bool {
-        self.sectors == 0
+        self.extent & SECTORS_MAX == 0
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 fn spot(sector: u32) -> Spot {
     let class = if sector.is_multiple_of(3) { Class::Meta } else { Class::Data };
-    Spot { sector, sectors: 9, class, origin: Origin::Flushed, heat: 0 }
+    Spot { sector, grain: 5, sectors: 9, class, origin: Origin::Flushed, heat: 0 }
 }
 
 /// Small multiplicative generator; quality does not matter here.

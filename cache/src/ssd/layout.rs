@@ -4,6 +4,7 @@
 
 use super::directory::{RECORD_BYTES, TRAILER_BYTES};
 use super::format::{PAGE_BYTES, SECTOR_BYTES, SUPERBLOCK_BYTES};
+use super::index::SECTORS_MAX;
 use crate::options::{REGION_BYTES_MAX, REGION_BYTES_MIN};
 
 /// Fewer regions would forget too much of the cache at once.
@@ -18,8 +19,8 @@ const BOOKKEEPING_BYTES: u64 = 8192;
 const BOOKKEEPING_DIVISOR: u64 = 4096;
 /// The index addresses sectors with 32 bits: 2 TiB a shard. A larger budget is used up to here.
 const FILE_BYTES_MAX: u64 = (u32::MAX as u64) * SECTOR_BYTES as u64;
-/// Sectors of an entry are counted in 16 bits.
-const ENTRY_BYTES_MAX: u64 = u16::MAX as u64 * SECTOR_BYTES as u64;
+/// Sectors of an entry are counted in 12 bits, one more than its length needs if it begins within one.
+const ENTRY_BYTES_MAX: u64 = (SECTORS_MAX as u64 - 1) * SECTOR_BYTES as u64;
 /// Large enough to write at the device's speed, small enough to copy within a turn of the loop.
 const CHUNK_BYTES_MAX: u64 = 512 << 10;
 /// The part of the file that the snapshot of the index may take: enough for entries of 1.5 KiB and more. With smaller ones there is

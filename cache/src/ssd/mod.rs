@@ -172,6 +172,7 @@ impl Ssd {
                 running.tier.stats.class_mut(class).rejections += 1;
                 running.tier.rejections.count(rejection);
                 if matches!(rejection, Rejection::Behind | Rejection::NoRegion) {
+                    self.shared.start_early(running);
                     self.shared.start_emptier(running);
                 }
             }

@@ -38,7 +38,7 @@ impl Place {
     }
 
     fn entry_offset(&self) -> u64 {
-        u64::from(self.spot.sector) * SECTOR_BYTES as u64
+        self.spot.begin()
     }
 
     /// Where in the file to begin to read: a multiple of the file's alignment.
@@ -49,7 +49,7 @@ impl Place {
 
     /// How much to read from there: a multiple of the file's alignment, at least that.
     pub(crate) fn bytes(&self) -> usize {
-        (self.skip() + usize::from(self.spot.sectors) * SECTOR_BYTES).next_multiple_of(self.align_bytes)
+        (self.skip() + self.spot.bytes()).next_multiple_of(self.align_bytes)
     }
 
     /// Where the entry begins in what was read.

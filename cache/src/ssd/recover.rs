@@ -13,12 +13,14 @@
 //! finds no such entry, never a wrong answer.
 
 use super::directory::{Record, Trailer};
-use super::format::{Entry, PAGE_BYTES, Round, SECTOR_BYTES, Superblock, entry_bytes};
+use super::format::{
+    Entry, GRAIN_BYTES, HEADER_BYTES, PAGE_BYTES, Round, SECTOR_BYTES, Superblock, entry_bytes,
+};
 use super::index::{Index, Spot};
 use super::layout::Layout;
 use super::origin::Origin;
 use super::snapshot::Head;
-use super::tier::{Region, State};
+use super::tier::{Region, State, grain_and_sectors};
 use aquifer_io::{Buffer, File};
 use std::path::Path;
 
@@ -186,16 +188,17 @@ impl Earlier<'_> {
         let align = self.file.align_bytes() as u64;
         let mut records = Vec::new();
         let mut at = begin;
-        while at < end && records.len() < self.records_max {
+        while at + (HEADER_BYTES as u64) < end && records.len() < self.records_max {
             let from = at - at % align;
             let bytes = usize::try_from(end - from).unwrap_or(SCAN_BYTES).min(SCAN_BYTES);
             let Some(piece) = self.read(&[(from, bytes)]).await.pop().flatten() else { break };
             let skip = usize::try_from(at - from).unwrap_or_default();
             at += scan_piece(piece.get(skip..).unwrap_or_default(), trailer.round, &mut |offset, entry| {
-                let sectors = u16::try_from(entry_bytes(entry.data_bytes as usize) / SECTOR_BYTES);
-                let sector = u32::try_from((at - begin + offset) / SECTOR_BYTES as u64);
-                let (Ok(sector), Ok(sectors)) = (sector, sectors) else { return };
-                let spot = Spot { sector, sectors, class: entry.class, origin: Origin::Read, heat: 0 };
+                let within = at - begin + offset;
+                let extent = grain_and_sectors(within, entry_bytes(entry.data_bytes as usize));
+                let sector = u32::try_from(within / SECTOR_BYTES as u64);
+                let (Ok(sector), Some((grain, sectors))) = (sector, extent) else { return };
+                let spot = Spot { sector, grain, sectors, class: entry.class, origin: Origin::Read, heat: 0 };
                 records.push(Record::new(entry.key.hash64(), spot));
             });
         }
@@ -254,13 +257,13 @@ impl Earlier<'_> {
     }
 }
 
-/// Hands every whole entry of the round in `piece` to `found`, with its offset; how far the next piece begins behind this one: at least a
-/// sector.
+/// Hands every whole entry of the round in `piece` to `found`, with its offset; how far the next piece begins behind this one: not 0 if
+/// a header fits the piece.
 fn scan_piece(piece: &[u8], round: Round, found: &mut dyn FnMut(u64, &Entry<'_>)) -> u64 {
     let mut at = 0;
-    while let Some(rest) = piece.get(at..).filter(|rest| rest.len() >= SECTOR_BYTES) {
+    while let Some(rest) = piece.get(at..).filter(|rest| rest.len() >= HEADER_BYTES) {
         let Some(entry) = Entry::parse(rest).ok().filter(|entry| entry.round == round) else {
-            at += SECTOR_BYTES;
+            at += GRAIN_BYTES;
             continue;
         };
         let bytes = entry_bytes(entry.data_bytes as usize);

@@ -139,7 +139,8 @@ mod tests {
         let hash = |n: u64| crate::CacheKey { object: n, offset: 3, bytes: 9 }.hash64();
         for n in 0..entries {
             let sector = u32::try_from(n).unwrap();
-            let spot = Spot { sector, sectors: 1, class: Class::Data, origin: Origin::Read, heat: 1 };
+            let spot =
+                Spot { sector, grain: 3, sectors: 1, class: Class::Data, origin: Origin::Read, heat: 1 };
             index.insert(hash(n), spot);
         }
         (index, (0..entries).map(hash).collect())

@@ -103,7 +103,7 @@ fn reads_are_widened_to_the_alignment_of_the_file() {
     let mut seen = 0;
     for (n, align) in (0..20).flat_map(|n| [1, 512, 4096].map(|align| (n, align))) {
         let Lookup::OnDisk(place) = tier.lookup(Class::Data, &key(n), align) else { continue };
-        let (from, bytes) = (u64::from(place.spot.sector) * 512, usize::from(place.spot.sectors) * 512);
+        let (from, bytes) = (place.spot.begin(), place.spot.bytes());
         let align = align.max(512);
         assert!(place.offset().is_multiple_of(align as u64) && place.bytes().is_multiple_of(align));
         assert_eq!(place.offset() + place.skip() as u64, from);

@@ -21,8 +21,8 @@
 
 use super::chunk::{Chunk, WriteBuffer};
 use super::directory::{self, Record, directory_bytes};
-use super::format::{PAGE_BYTES, Round, SECTOR_BYTES, append_entry, entry_bytes, entry_data};
-use super::index::{Index, Spot};
+use super::format::{GRAIN_BYTES, PAGE_BYTES, Round, SECTOR_BYTES, append_entry, entry_bytes, entry_data};
+use super::index::{Index, SECTORS_MAX, Spot};
 use super::layout::Layout;
 use super::origin::Origin;
 use super::place::Place;
@@ -51,8 +51,10 @@ pub(super) struct Region {
     /// 0: never begun, as far as is known.
     pub(super) generation: u64,
     pub(super) state: State,
-    /// Sectors of its entries that are in the index.
+    /// Sectors that begin with a part of an entry that is in the index.
     live_sectors: u32,
+    /// Its entries that are in the index: small ones may share a sector.
+    live_entries: u32,
     /// Sectors of all entries that were put there in this generation; of a region that was recovered, as many as there may be.
     put_sectors: u32,
     /// Clones of it are the places that are being read: the region is not begun anew until they are gone.
@@ -210,7 +212,8 @@ impl Tier {
         if self.index.find(key.hash64()).is_some() {
             return Offer::Present;
         }
-        match self.append(key, data, Spot { sector: 0, sectors: 0, class, origin, heat: 0 }, false) {
+        match self.append(key, data, Spot { sector: 0, grain: 0, sectors: 0, class, origin, heat: 0 }, false)
+        {
             Ok(()) => {
                 self.stats.class_mut(class).inserts += 1;
                 Offer::Taken
@@ -235,10 +238,10 @@ impl Tier {
         let chunk = self.buffer.filling.as_mut().ok_or(Rejection::Behind)?;
         let offset = chunk.offset + chunk.data.len() as u64;
         let sector = u32::try_from(offset / SECTOR_BYTES as u64).map_err(|_| Rejection::TooLarge)?;
-        let sectors = u16::try_from(bytes / SECTOR_BYTES).map_err(|_| Rejection::TooLarge)?;
+        let (grain, sectors) = grain_and_sectors(offset, bytes).ok_or(Rejection::TooLarge)?;
         append_entry(&mut chunk.data, chunk.round, like.class, key, data);
         debug_assert!(chunk.data.len() <= chunk.capacity);
-        let spot = Spot { sector, sectors, ..like };
+        let spot = Spot { sector, grain, sectors, ..like };
         let in_region = sector - self.layout.region_sector(chunk.region);
         let hash = key.hash64();
         self.directory.push(Record::new(hash, Spot { sector: in_region, ..spot }));
@@ -247,7 +250,7 @@ impl Tier {
         }
         self.count(spot);
         if let Some(region) = self.regions.get_mut(self.layout.region_of(sector) as usize) {
-            region.put_sectors += u32::from(sectors);
+            region.put_sectors += u32::from(spot.own_sectors());
         }
         Ok(())
     }
@@ -383,7 +386,7 @@ impl Tier {
         self.cursor = 0;
         self.directory.clear();
         if let Some(region) = self.regions.get_mut(at as usize) {
-            debug_assert!(region.live_sectors == 0 && !region.is_held());
+            debug_assert!(region.live_entries == 0 && !region.is_held());
             (region.generation, region.state) = (self.begun, State::Current);
             region.put_sectors = 0;
         }
@@ -485,7 +488,7 @@ impl Tier {
         else {
             return;
         };
-        if state.live_sectors == 0 {
+        if state.live_entries == 0 {
             state.state = State::Clean;
             self.clean.push_back(region);
         } else {
@@ -521,20 +524,30 @@ impl Tier {
     fn count(&mut self, spot: Spot) {
         let stats = self.stats.class_mut(spot.class);
         stats.entries += 1;
-        stats.bytes += u64::from(spot.sectors) * SECTOR_BYTES as u64;
+        stats.bytes += u64::from(spot.own_sectors()) * SECTOR_BYTES as u64;
         let region = self.layout.region_of(spot.sector);
         if let Some(region) = self.regions.get_mut(region as usize) {
-            region.live_sectors += u32::from(spot.sectors);
+            region.live_sectors += u32::from(spot.own_sectors());
+            region.live_entries += 1;
         }
     }
 
     fn uncount(&mut self, spot: Spot) {
         let stats = self.stats.class_mut(spot.class);
         stats.entries = stats.entries.saturating_sub(1);
-        stats.bytes = stats.bytes.saturating_sub(u64::from(spot.sectors) * SECTOR_BYTES as u64);
+        stats.bytes = stats.bytes.saturating_sub(u64::from(spot.own_sectors()) * SECTOR_BYTES as u64);
         let region = self.layout.region_of(spot.sector);
         if let Some(region) = self.regions.get_mut(region as usize) {
-            region.live_sectors = region.live_sectors.saturating_sub(u32::from(spot.sectors));
+            region.live_sectors = region.live_sectors.saturating_sub(u32::from(spot.own_sectors()));
+            region.live_entries = region.live_entries.saturating_sub(1);
         }
     }
+}
+
+/// Where in its sector an entry begins that lies at `offset`, and how many sectors hold a part of it; `None` if those are too many.
+pub(super) fn grain_and_sectors(offset: u64, bytes: usize) -> Option<(u8, u16)> {
+    let within = usize::try_from(offset % SECTOR_BYTES as u64).ok()?;
+    let sectors = u16::try_from((within + bytes).div_ceil(SECTOR_BYTES)).ok()?;
+    let grain = u8::try_from(within / GRAIN_BYTES).ok()?;
+    (sectors <= SECTORS_MAX).then_some((grain, sectors))
 }

@@ -8,8 +8,9 @@ use aquifer_io::{Buffer, IoError};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Longest that an entry waits in a chunk that does not fill. Armed by an offer: an idle shard has no timer.
-const FLUSH_DELAY: Duration = Duration::from_millis(100);
+/// Longest that an entry waits in a chunk that does not fill, which is what a kill costs at most. Each chunk that is written part-filled
+/// wastes half a page, so this is long. Armed by an offer: an idle shard has no timer.
+const FLUSH_DELAY: Duration = Duration::from_secs(5);
 
 impl Shared {
     /// Has full chunks written, if nobody does yet.
@@ -18,6 +19,14 @@ impl Shared {
             running.writing = true;
             let task = aquifer_io::spawn_local(write_chunks(Rc::clone(self)));
             *self.writer.borrow_mut() = Some(task);
+        }
+    }
+
+    /// Has the chunk that is being filled written now, because its memory is wanted and nothing else is about to come free.
+    pub(super) fn start_early(self: &Rc<Self>, running: &mut Running) {
+        if running.tier.buffer.oldest().is_none() {
+            running.tier.seal();
+            self.start_writer(running);
         }
     }
 
