@@ -9,7 +9,7 @@
 //!   0    8 magic "aqfindex"                       0    4 number of slots
 //!   8    4 version = 1                            4    4 crc32 of its slots
 //!  12    4 regions
-//!  16    8 life                                  slot (12): see index.rs; tag u32, sector u32, sectors u16, bits u16
+//!  16    8 life                                  slot (12): see index.rs; tag u32, sector u32, extent u16, bits u16
 //!  24    8 generation: of the region begun last
 //!  32    4 crc32 of the meta                     generation of a region: 0 if it held nothing
 //!  36    4 number of tables = 256
