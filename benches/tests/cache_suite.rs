@@ -58,7 +58,9 @@ fn every_row_is_measured_beside_its_ceiling() {
     assert_eq!(value(4, "ssd_reads"), 0.0);
     assert!(value(5, "ssd_write_amplification") >= 1.0);
     // After a clean end all entries are there, but those that were written over before.
-    assert!(value(6, "close_entries") >= 60_000.0 && value(6, "close_hit_share") > 0.9);
+    let (entries, hits) = (value(6, "close_entries"), value(6, "close_hit_share"));
+    // The kill before took what waited in a chunk of 512 KiB.
+    assert!(entries >= 59_000.0 && hits > 0.9, "{entries} {hits}");
     assert!(std::fs::read_to_string(&html).unwrap().contains("zipf-remote"));
     assert_eq!(place.left_behind(), Vec::<std::path::PathBuf>::new());
 }
