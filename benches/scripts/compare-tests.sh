@@ -6,5 +6,5 @@
 set -eu
 features=${1:-rocksdb,slatedb,fjall}
 cd "$(dirname "$0")/../.."
-cargo test --locked --package aquifer-bench --features "$features" --test compare --test compare_engines
+cargo test --locked --package aquifer-bench --features "$features" --test all compare
 cargo test --locked --package aquifer-bench --features "$features" --bin aquifer-bench compare::

@@ -3,4 +3,4 @@
 # undisturbed one. Other moments: AQUIFER_KILL_SEED=7 benches/scripts/kill-resume.sh
 set -eu
 cd "$(dirname "$0")/../.."
-AQUIFER_KILL_ROWS=all exec cargo test --release --package aquifer-bench --test kill_resume -- --nocapture
+AQUIFER_KILL_ROWS=all exec cargo test --release --package aquifer-bench --test all kill_resume:: -- --nocapture

@@ -1,10 +1,6 @@
 //! `run --suite cache`, small: every row is measured beside its ceiling, every goal is judged, every answer is right, nothing is left behind.
 
-#![cfg(test)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 use serde_json::Value;
 
 fn goals(row: &Value) -> Vec<(String, String)> {

@@ -1,15 +1,11 @@
 //! `compare` in every build: the protocol of its arms' processes, and how a comparison ends, well or not.
 
-#![cfg(test)]
-
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use common::worker::{self, Worker};
-use common::{Dfs, Ended, Place};
+use crate::common::worker::{self, Worker};
+use crate::common::{Dfs, Ended, Place};
 
 /// A comparison that takes a moment: ours beside the engine that does nothing.
 const QUICK: [&str; 16] = [

@@ -1,13 +1,10 @@
 //! The engines that this build has beside ours: the same answers on the same operations, and a comparison from end to end.
 //! With none of the features there is nothing to test.
 
-#![cfg(test)]
 #![cfg(any(feature = "rocksdb", feature = "slatedb", feature = "fjall"))]
 
-mod common;
-
-use common::worker::{self, Worker};
-use common::{Dfs, Place};
+use crate::common::worker::{self, Worker};
+use crate::common::{Dfs, Place};
 use serde_json::{Value, json};
 
 /// Engines of this build.

@@ -1,14 +1,10 @@
 //! The `device` command: numbers of every shape through every backend, refusals, and nothing left behind.
 
-#![cfg(test)]
-
-mod common;
-
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use common::{Ended, Place};
+use crate::common::{Ended, Place};
 
 /// Runs `device` with these flags after those that make it small; the report.
 fn report(

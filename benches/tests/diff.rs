@@ -1,10 +1,6 @@
 //! The `diff` command: verdicts beyond the noise only, what else differs, exit codes.
 
-#![cfg(test)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 use serde_json::{Value, json};
 
 const RUN: &str = "tests/data/run-schema-1.json";

@@ -1,13 +1,9 @@
 //! Faults from outside: each is one clear line and its exit code, and leaves nothing behind.
 
-#![cfg(test)]
-
-mod common;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
-use common::{Dfs, Ended, Place};
+use crate::common::{Dfs, Ended, Place};
 
 fn file(place: &Place, name: &str, bytes: &[u8]) -> String {
     std::fs::write(place.path(name), bytes).unwrap();

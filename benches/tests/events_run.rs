@@ -1,10 +1,6 @@
 //! The `events` command from end to end: right states on every kind of store, and nothing left behind.
 
-#![cfg(test)]
-
-mod common;
-
-use common::{Place, flights_state};
+use crate::common::{Place, flights_state};
 
 fn json(place: &Place, name: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(place.path(name)).unwrap()).unwrap()

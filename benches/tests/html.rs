@@ -3,15 +3,10 @@
 //! Without Chromium this says so and passes; `AQUIFER_TEST_CHROMIUM=1` makes that a failure. With
 //! `AQUIFER_TEST_SCREENSHOTS=DIR` the pages are kept there as pictures.
 
-#![cfg(test)]
-
-mod chromium;
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use chromium::{Browser, Tab};
-use common::Place;
+use crate::chromium::{Browser, Tab};
+use crate::common::Place;
 use serde_json::Value;
 
 /// Widths of a phone and of a screen.

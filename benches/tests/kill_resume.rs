@@ -5,15 +5,12 @@
 //! `AQUIFER_KILL_ROWS=all` takes all real events, `AQUIFER_KILL_ROUNDS` another number of rounds, `AQUIFER_KILL_SEED`
 //! other moments (`scripts/kill-resume.sh`).
 
-#![cfg(test)]
-
-mod common;
-
+use crate::common;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Ended, Place};
+use crate::common::{Ended, Place};
 
 struct Setting {
     rows: usize,

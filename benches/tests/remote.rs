@@ -1,12 +1,8 @@
 //! The `remote` command: numbers of every group, with and without other programs, and nothing left behind.
 
-#![cfg(test)]
-
-mod common;
-
 use std::path::PathBuf;
 
-use common::{Ended, Place};
+use crate::common::{Ended, Place};
 use serde_json::Value;
 
 const SMALL: [&str; 9] =

@@ -1,10 +1,6 @@
 //! The `show` command: the table of kept documents to the letter, and files that are none.
 
-#![cfg(test)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 /// Set to write the tables anew after a change on purpose: look at the difference before it is committed.
 const UPDATE: &str = "AQUIFER_TEST_UPDATE";

@@ -1,10 +1,6 @@
 //! `aquifer-bench run`, small: every number is there, every answer is right, nothing is left behind.
 
-#![cfg(test)]
-
-mod common;
-
-use common::{Ended, Place};
+use crate::common::{Ended, Place};
 use serde_json::Value;
 
 /// Flags of a run that takes about a second.

@@ -1,13 +1,9 @@
 //! `aquifer-bench run` under faults from outside: a clear line, its exit code, nothing left behind, and what was measured by then.
 
-#![cfg(test)]
-
-mod common;
-
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 
-use common::{Dfs, Ended, Place};
+use crate::common::{Dfs, Ended, Place};
 
 /// Flags of a run that would go on for long, in short rounds.
 const LONG: [&str; 12] = [

@@ -1,16 +1,12 @@
 //! Stores that will not do: each is one clear line within ten seconds, whatever is wrong with it, and no secret in it.
 
-#![cfg(test)]
-
-mod common;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Dfs, Ended, Place};
+use crate::common::{Dfs, Ended, Place};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 const SECRET: &str = "top-secret-word";

@@ -1,12 +1,10 @@
 //! Loads: one for all who wait, whatever the callers do.
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
-mod common;
-
+use crate::common::{Block, Counter, check, data, decode, key, load, object_bytes, on_each_backend, reader};
 use aquifer_cache::{Ask, Cache, CacheKey, CacheOptions, Class, LoadError};
 use aquifer_io::yield_now;
 use bytes::Bytes;
-use common::{Block, Counter, check, data, decode, key, load, object_bytes, on_each_backend, reader};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

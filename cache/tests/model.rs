@@ -6,11 +6,9 @@
     reason = "a helper that fails is a test that fails"
 )]
 
-mod common;
-
+use crate::common::{Block, Counter, data, key, load, on_each_backend, ssd_only};
 use aquifer_cache::{Cache, CacheOptions, CacheStats, Class};
 use aquifer_io::{Task, random_u64, spawn_local, yield_now};
-use common::{Block, Counter, data, key, load, on_each_backend, ssd_only};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

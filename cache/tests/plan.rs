@@ -1,14 +1,12 @@
 //! The read plan: what becomes of wants, counted in reads.
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
-mod common;
-
+use crate::common::{Block, on_each_backend, reader, ssd_only, written};
 use aquifer_cache::{
     Ask, Cache, CacheKey, CacheOptions, Class, Gather, Load, LoadError, ObjectReader, ReadClass,
 };
 use aquifer_io::{spawn_local, yield_now};
 use bytes::Bytes;
-use common::{Block, on_each_backend, reader, ssd_only, written};
 use futures_util::future::join_all;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;

@@ -1,11 +1,11 @@
 //! The SSD tier through a real file.
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
-mod common;
-
+use crate::common::{
+    Block, Counter, RawBlock, check, data, key, load, object, on_each_backend, ssd_only, written,
+};
 use aquifer_cache::{Ask, Cache, CacheOptions, Class, Tier};
 use aquifer_io::yield_now;
-use common::{Block, Counter, RawBlock, check, data, key, load, object, on_each_backend, ssd_only, written};
 use futures_util::future::join_all;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -9,8 +9,8 @@
     reason = "a helper that fails is a test that fails"
 )]
 
-mod common;
-
+use crate::common;
+use crate::common::{Block, Counter, check, data, key, load, ssd_only, written};
 use aquifer_cache::{
     Ask, Cache, CacheKey, CacheOptions, Class, PinError, ReadClass, SsdMode, SsdStats, Written,
 };
@@ -18,7 +18,6 @@ use aquifer_io::simulated::{
     DiskImage, DiskOperation, Effect, Fault, FaultRates, RunEnd, World, WorldOptions,
 };
 use aquifer_io::{ExecutorOptions, File, OpenOptions, random_u64, sleep, spawn_local, yield_now};
-use common::{Block, Counter, check, data, key, load, ssd_only, written};
 use std::cell::RefCell;
 use std::future::Future;
 use std::ops::Range;

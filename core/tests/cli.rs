@@ -3,8 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
-mod common;
-
+use crate::common;
 use aquifer::{Engine, Expiry, Key, KeyRange, Options, RemoteCompaction};
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,10 @@
 //! What a read costs in requests when nothing is cached.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common;
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{Engine, MultiGetOptions, Reader, ReaderOptions, Source};
 use aquifer_remote::{Operation, Remote, metered};
-use common::faults::{Fault, Faulty};
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};

@@ -2,11 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
-mod common;
-
+use crate::common;
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{Engine, Options, RemoteCompaction, WorkerOptions, compact_store};
 use aquifer_remote::Remote;
-use common::faults::{Fault, Faulty};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,8 +2,8 @@
 //! owner and of a worker beside it. What is found then is the state of a checkpoint, whole, and the merge is done anew.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common;
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{
     Client, Engine, Key, KeyRange, Options, RemoteCompaction, VerifyOptions, WorkerOptions, compact_store,
     verify_store,
@@ -12,7 +12,6 @@ use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_remote::shape::LatencyProfile;
 use aquifer_remote::{Remote, ShapeOptions, SimulatedDfs};
-use common::faults::{Fault, Faulty};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -2,14 +2,13 @@
 //! exact, and how much of it has to fail is chosen.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common;
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{Client, CompactionBudget, Engine, Options, VerifyOptions, WriteWait, verify_store};
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_remote::shape::LatencyProfile;
 use aquifer_remote::{Remote, ShapeOptions, SimulatedDfs};
-use common::faults::{Fault, Faulty};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,7 +1,6 @@
 //! Merges of runs that hardly overlap copy partitions as they are stored, and what is read stays the same.
 
-mod common;
-
+use crate::common;
 use aquifer::{Engine, Expiry, Key, Options};
 use std::collections::BTreeMap;
 use std::sync::Arc;

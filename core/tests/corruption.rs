@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
-mod common;
-
+use crate::common::{memory, small};
 use aquifer::{Engine, Error, ErrorKind, Options};
 use aquifer_remote::{Content, ObjectName, Remote};
 use bytes::Bytes;
-use common::{memory, small};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,13 +1,12 @@
 //! Segments of which nothing is alive go from the manifest without being read: what a range deletion took as a whole, and what has
 //! expired on a store that nobody uses any more.
 
-mod common;
-
+use crate::common;
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{Engine, Expiry, KeyRange, Options};
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_remote::{Remote, ShapeOptions, SimulatedDfs};
-use common::faults::{Fault, Faulty};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,10 +1,8 @@
 //! The DFS fails: lost answers, absence. Nothing is lost, nothing is counted twice, and the caller learns what to do.
 
-mod common;
-
+use crate::common::faults::{Fault, Faulty};
+use crate::common::{memory, small};
 use aquifer::{Engine, ErrorKind, Options};
-use common::faults::{Fault, Faulty};
-use common::{memory, small};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

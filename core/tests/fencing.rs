@@ -1,9 +1,8 @@
 //! Two writers on one store: the older is fenced, learns it, and stops; the newer's state is whole.
 
-mod common;
-
+use crate::common;
+use crate::common::{memory, small};
 use aquifer::{Engine, ErrorKind};
-use common::{memory, small};
 use std::sync::Arc;
 
 #[test]

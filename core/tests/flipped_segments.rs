@@ -4,15 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
-mod common;
-
+use crate::common;
+use crate::common::flips::{Flip, Flipping};
 use aquifer::{
     Client, Engine, Error, ErrorKind, Expiry, Key, KeyRange, MultiGetOptions, ScanOptions, VerifyOptions,
     verify_store,
 };
 use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
-use common::flips::{Flip, Flipping};
 use std::sync::Arc;
 use std::time::Duration;
 

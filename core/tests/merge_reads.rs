@@ -1,8 +1,7 @@
 //! What a merge reads: its inputs come from the SSD if they are there, else in windows of the read plan.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common;
 use aquifer::{Client, Engine, Key, Options};
 use aquifer_cache::{CacheStats, ReadClass};
 

@@ -4,8 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
-mod common;
-
+use crate::common;
 use aquifer::{BackendChoice, Client, Engine, Options};
 use aquifer_remote::Remote;
 use bytes::Bytes;

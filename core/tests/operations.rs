@@ -1,9 +1,7 @@
 //! Operations as callers see them: order without awaiting, bounds, code on the shard's thread, compaction.
 
-mod common;
-
+use crate::common::{memory, scan_all, small};
 use aquifer::{Engine, ErrorKind, KEY_BYTES_MAX, Options};
-use common::{memory, scan_all, small};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,8 +1,7 @@
 //! A pinned disk tier under an engine, in simulated worlds: everything is local when it is open, and stays so.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{Client, Engine, ErrorKind, KeyRange, OpenProgress, Options, SsdMode};
 use aquifer_io::simulated::{
     DiskImage, DiskOperation, Effect, Fault as DiskFault, RunEnd, World, WorldOptions,
@@ -10,7 +9,6 @@ use aquifer_io::simulated::{
 use aquifer_io::{ExecutorOptions, File, OpenOptions, random_u64, sleep};
 use aquifer_remote::shape::{FaultRates, LatencyProfile};
 use aquifer_remote::{Remote, RemoteOptions, ShapeOptions, SimulatedDfs, Timers, wrap};
-use common::faults::{Fault, Faulty};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;

@@ -1,15 +1,14 @@
 //! How many requests and round trips cold reads take, counted on a simulated store with the latencies of S3, in virtual time.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common;
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{Client, Engine, Key, KeyRange, MultiGetOptions, Options, ScanOptions, Source};
 use aquifer_cache::{PlanStats, ReadStats};
 use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_io::{ExecutorOptions, now};
 use aquifer_remote::shape::LatencyProfile;
 use aquifer_remote::{ShapeOptions, SimulatedDfs};
-use common::faults::{Fault, Faulty};
 use futures_util::future::join_all;
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -2,8 +2,7 @@
 //! ends, and the rest of the output is not. On a simulated disk and store, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common;
 use aquifer::{Client, Engine, Key, Options};
 use aquifer_cache::{CacheStats, ReadClass};
 use aquifer_io::ExecutorOptions;

@@ -1,9 +1,7 @@
 //! The SSD tier under an engine: it is there again after a restart, for the same store only.
 
-mod common;
-
+use crate::common::{memory, small};
 use aquifer::{Engine, Options};
-use common::{memory, small};
 
 const KEYS: u32 = 3_000;
 

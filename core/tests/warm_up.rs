@@ -2,15 +2,13 @@
 //! store with the latencies of S3, in virtual time.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
-mod common;
-
+use crate::common::faults::{Fault, Faulty};
 use aquifer::{Client, Engine, KeyRange, Options, Reader, ReaderOptions, WarmUpStats};
 use aquifer_cache::{ReadClass, ReadStats};
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_remote::shape::LatencyProfile;
 use aquifer_remote::{ShapeOptions, SimulatedDfs};
-use common::faults::{Fault, Faulty};
 use futures_util::future::join_all;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -4,8 +4,6 @@
 //! object back under a name that is used again.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
-mod world;
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +17,7 @@ use aquifer_remote::{
 };
 use futures_util::future::join_all;
 
-use world::{in_world, virtual_time};
+use crate::world::{in_world, virtual_time};
 
 /// Writers at once, of the chaos.
 const TASKS: u64 = 200;

@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod http;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::http::{Answer, Log, answer, serve};
 use aquifer_io::block_on;
 use aquifer_remote::{ObjectName, PutOutcome, Remote, RemoteErrorKind, RemoteOptions, open_url};
-use http::{Answer, Log, answer, serve};
 
 fn open(url: &str, settings: &[(&str, String)]) -> Arc<dyn Remote> {
     let settings: BTreeMap<String, String> =

@@ -1,8 +1,6 @@
 //! Hedged reads in virtual time: the tail, the budget, the loser, a store that is slow as a whole.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
-mod world;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +12,7 @@ use aquifer_remote::{
     HedgeOptions, ObjectName, Operation, Remote, RemoteOptions, ShapeOptions, SimulatedDfs, Stack, wrap,
 };
 
-use world::{in_world, virtual_time, wrapped};
+use crate::world::{in_world, virtual_time, wrapped};
 
 const S3: LatencyProfile = LatencyProfile::S3;
 

@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod raw;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::raw::{Answer, RawClient, Request, encode_path, exchange};
 use aquifer_remote::server::{Server, ServerOptions};
-use raw::{Answer, RawClient, Request, encode_path, exchange};
 
 /// Hash of no bytes, which is also what a wrong hash looks like for any other body.
 const EMPTY_HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

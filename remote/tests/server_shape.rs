@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-#[path = "raw/sign.rs"]
-mod sign;
-
+use crate::raw::sign;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

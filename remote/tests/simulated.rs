@@ -1,8 +1,7 @@
 //! The simulated store: conforms, replays, outlives a machine.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod world;
-
+use crate::world;
 use std::time::Duration;
 
 use aquifer_io::simulated::{RunEnd, World, WorldOptions};
@@ -10,7 +9,7 @@ use aquifer_io::{sleep, spawn_local};
 use aquifer_remote::shape::{FaultRates, LatencyProfile};
 use aquifer_remote::{ObjectName, RemoteErrorKind, ShapeOptions, SimulatedDfs, conformance, wrap};
 
-use world::{in_world, options, virtual_time};
+use crate::world::{in_world, options, virtual_time};
 
 const S3: ShapeOptions = ShapeOptions {
     latency: LatencyProfile::S3,

@@ -3,8 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod http;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -13,12 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::http::{Answer, Log, Request, answer, cut, serve};
 use aquifer_io::block_on;
 use aquifer_remote::{
     ObjectName, PutOutcome, Remote, RemoteErrorKind, RemoteOptions, conformance, open_url,
     probe_put_if_absent,
 };
-use http::{Answer, Log, Request, answer, cut, serve};
 
 fn options(settings: &[(&str, &str)]) -> RemoteOptions {
     let settings: BTreeMap<String, String> =

@@ -2,19 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod http;
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::http::{Answer, Log, Request, answer, cut, serve};
 use aquifer_io::block_on;
 use aquifer_remote::{
     ObjectName, PutOutcome, Remote, RemoteErrorKind, RemoteOptions, UPLOAD_PART_BYTES_MIN, open_url,
 };
-use http::{Answer, Log, Request, answer, cut, serve};
 
 const TOKEN: &str = "s3cr3tT0ken";
 

@@ -1,8 +1,6 @@
 //! The wrappers together and one by one: conformance, repeats, deadlines, doubt.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
-mod world;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +11,7 @@ use aquifer_remote::{
     SimulatedDfs, conformance, wrap,
 };
 
-use world::{in_world, virtual_time, wrapped};
+use crate::world::{in_world, virtual_time, wrapped};
 
 fn name(name: &str) -> ObjectName {
     ObjectName::new(name).unwrap()

@@ -1,6 +1,6 @@
 //! A bare S3 client for tests: it sends any path and header as given, where real clients tidy them up first.
 
-mod sign;
+pub(crate) mod sign;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,0 +1,27 @@
+//! All tests of the engine through its public interface, as one program: linking the engine once takes a tenth of the time.
+
+#![cfg(test)]
+
+mod budgets;
+mod cli;
+mod cold_reads;
+mod common;
+mod compaction;
+mod compaction_crash;
+mod compaction_faults;
+mod copied_partitions;
+mod corruption;
+mod dead_segments;
+mod every_operation;
+mod faults;
+mod fencing;
+mod flipped_segments;
+mod merge_reads;
+mod model;
+mod operations;
+mod pinned;
+mod read_plan;
+mod refill;
+mod simulated;
+mod ssd;
+mod warm_up;
