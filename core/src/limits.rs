@@ -71,13 +71,27 @@ pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.
 pub(crate) const MANIFEST_SEGMENTS_MAX: usize = 256 * 1024;
 /// Tries to claim an epoch while other processes claim one at the same time.
-pub(crate) const EPOCH_CLAIMS_MAX: usize = 16;
+pub(crate) const EPOCH_CLAIMS_MAX: u32 = 16;
+/// Pause between two such tries: first, and most. All of them together: 10 s.
+pub(crate) const EPOCH_CLAIM_PAUSE_MS: (u64, u64) = (10, 1_000);
+/// Numbers, checkpoints and sequences of manifests stay below: whoever counts on from them never comes to the end of 64 bits.
+pub(crate) const MANIFEST_COUNTERS_MAX: u64 = 1 << 62;
+/// Epochs stay below: names of packs and jobs have ten digits for them.
+pub(crate) const EPOCHS_MAX: u64 = 10_000_000_000;
+/// Entries of a segment, and their raw bytes, at most: 16,384 times the largest stored segment. The sum over a manifest fits 64 bits.
+pub(crate) const SEGMENT_COUNTS_MAX: u64 = 1 << 45;
 /// Pause before an upload that failed for a passing reason is tried again: first, and most.
 pub(crate) const UPLOAD_PAUSE_MS: (u64, u64) = (50, 5_000);
 /// Tries of a checkpoint's uploads before it is reported as failed.
 pub(crate) const CHECKPOINT_TRIES: u32 = 4;
 /// Smallest memory budget of one shard, in bytes.
 pub(crate) const SHARD_MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// Largest memory budget of an engine, in bytes: 16 TiB.
+pub(crate) const MEMORY_BYTES_MAX: u64 = 1 << 44;
+/// Largest disk budget of an engine, in bytes: 1 PiB.
+pub(crate) const DISK_BYTES_MAX: u64 = 1 << 50;
+/// Most shards of an engine: each is a thread.
+pub(crate) const SHARDS_MAX: usize = 4096;
 /// Largest memtable of one shard, in bytes, whatever the budget.
 pub(crate) const MEMTABLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The leveled bottom; tiers are level 0.
@@ -104,6 +118,8 @@ pub(crate) const COMPACTION_JOB_BYTES: u64 = 128 * 1024 * 1024;
 pub(crate) const COMPACTION_WINDOW_BYTES: (usize, usize) = (32 * 1024, 1024 * 1024);
 /// Jobs of one shard that may be offered to other processes at once.
 pub(crate) const COMPACTION_OFFERS_MAX: usize = 4;
+/// Names of jobs and of what lies beside them that are read of a listing.
+pub(crate) const COMPACTION_NAMES_MAX: usize = 64 * 1024;
 /// Workers that one job may lose before the owner does it.
 pub(crate) const COMPACTION_CLAIMS_MAX: u32 = 4;
 /// Pause of compaction after a failure: first, and most.
@@ -116,4 +132,5 @@ const _: () = assert!(COMPACTION_INPUTS_MAX > COMPACTION_RUNS_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX as usize);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
 const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);
+const _: () = assert!(SEGMENT_COUNTS_MAX <= u64::MAX / MANIFEST_SEGMENTS_MAX as u64);
 const _: () = assert!(KEY_GROUPS_MAX <= 32_768, "group numbers and their exclusive end fit two bytes");
