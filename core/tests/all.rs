@@ -20,6 +20,7 @@ mod merge_reads;
 mod model;
 mod operations;
 mod pinned;
+mod private_files;
 mod read_plan;
 mod refill;
 mod simulated;
