@@ -2,9 +2,10 @@
 //!
 //! A block that is fetched ahead takes room that nobody uses: it pushes nothing out of memory, and on the SSD only what the caller lets it.
 
-use crate::cache::{Cache, Cached, Inner};
+use crate::ask::Ask;
+use crate::cache::Cache;
+use crate::cached::Cached;
 use crate::key::{CacheKey, Class, ReadClass, Tier};
-use crate::plan::Ask;
 use crate::ssd::{Source, WhenSpent};
 
 /// Of the SSD file's bytes one part in so many is not counted as room: a region is being emptied, and entries do not fill regions to their end.
@@ -53,13 +54,5 @@ impl<V: Cached> Cache<V> {
         visit: impl FnMut(&CacheKey, u8, &V),
     ) -> Option<usize> {
         self.inner.memory.borrow().look_over(class, from, count, visit)
-    }
-}
-
-impl<V: Cached> Inner<V> {
-    /// Into memory, if there is room.
-    pub(crate) fn keep_ahead(&self, class: Class, key: CacheKey, value: V) -> bool {
-        let bytes = value.memory_bytes();
-        self.memory.borrow_mut().insert_beside(class, key, value, bytes)
     }
 }

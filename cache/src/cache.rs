@@ -1,35 +1,24 @@
 //! The one entry: memory, then SSD, then the object.
 
+use crate::ask::Ask;
+use crate::cached::Cached;
 use crate::error::{CacheError, PinError};
-use crate::flight::{Flights, Load};
+use crate::flight::{Flights, Load, Ticket};
+use crate::inner::Inner;
 use crate::key::{CacheKey, Class, ReadClass, Tier};
 use crate::memory::{EvictedOf, Memory};
+use crate::object::ObjectReader;
 use crate::options::CacheOptions;
 use crate::place::Place;
-use crate::plan::{self, Ask, Decode, ObjectReader, Plan, Want};
-use crate::ssd::{Origin, Rejection, Source, Ssd, WhenSpent};
+use crate::plan::{Decode, Plan, Want};
+use crate::rejection::Rejection;
+use crate::ssd::{Origin, Source, Ssd, WhenSpent};
 use crate::stats::{CacheStats, LoadStats};
+use crate::task;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
-
-/// A decoded block that the memory tier can hold: cheap to clone (an `Rc` inside), and it knows its size.
-///
-/// Its methods, `clone` and `drop` must not call the cache.
-pub trait Cached: Clone + 'static {
-    /// Why a block could not be read or decoded.
-    type Error: Clone + 'static;
-
-    /// Bytes this value keeps in memory, without the entry that holds it. Asked once, when the value enters the cache.
-    fn memory_bytes(&self) -> usize;
-
-    /// The bytes this value was decoded from, if it still has them: then an entry that leaves memory is offered to the SSD
-    /// tier once more (it may have left that in the meantime).
-    fn raw_bytes(&self) -> Option<Bytes> {
-        None
-    }
-}
 
 /// How a block was made that is offered to the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,15 +47,6 @@ impl Written {
 /// The cache of one shard. See the [crate] for the picture and the invariants.
 pub struct Cache<V: Cached> {
     pub(crate) inner: Rc<Inner<V>>,
-}
-
-pub(crate) struct Inner<V: Cached> {
-    pub(crate) memory: RefCell<Memory<V>>,
-    pub(crate) ssd: Ssd,
-    has_no_path: bool,
-    flights: Rc<Flights<V>>,
-    loads: Cell<LoadStats>,
-    pub(crate) plan: Plan<V>,
 }
 
 impl<V: Cached> Cache<V> {
@@ -228,17 +208,11 @@ impl<V: Cached> Cache<V> {
         Load::waiting(flight)
     }
 
-    fn file(
-        &self,
-        ask: Ask,
-        object: &Rc<dyn ObjectReader<V::Error>>,
-        decode: Decode<V>,
-        ticket: crate::flight::Ticket<V>,
-    ) {
+    fn file(&self, ask: Ask, object: &Rc<dyn ObjectReader<V::Error>>, decode: Decode<V>, ticket: Ticket<V>) {
         let filed = self.inner.plan.filing_time();
         let want =
             Want { ask, object: Rc::clone(object), decode, ticket, filed, is_alone: false, span: None };
-        plan::file(&self.inner, want);
+        task::file(&self.inner, want);
     }
 
     /// The block under `key`, whose stored bytes the caller has at hand: they came along with another
@@ -411,31 +385,5 @@ impl<V: Cached> Drop for Cache<V> {
 impl<V: Cached> fmt::Debug for Cache<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("stats", &self.stats()).finish()
-    }
-}
-
-impl<V: Cached> Inner<V> {
-    /// Into memory; what that pushes out may go to the SSD.
-    pub(crate) fn keep(&self, class: Class, key: CacheKey, value: V) {
-        let bytes = value.memory_bytes();
-        let mut evicted = EvictedOf::new();
-        self.memory.borrow_mut().insert(class, key, value, bytes, &mut evicted);
-        self.offer_evicted(&evicted);
-    }
-
-    fn offer_evicted(&self, evicted: &EvictedOf<V>) {
-        for (class, entries) in [(Class::Data, &evicted.data), (Class::Meta, &evicted.meta)] {
-            for (key, value) in entries {
-                if let Some(raw) = value.raw_bytes() {
-                    self.ssd.offer(class, key, &raw, Source::READ);
-                }
-            }
-        }
-    }
-
-    pub(crate) fn count(&self, change: impl FnOnce(&mut LoadStats)) {
-        let mut loads = self.loads.get();
-        change(&mut loads);
-        self.loads.set(loads);
     }
 }

@@ -9,11 +9,11 @@
 //! The plan owns the work, callers only wait: a caller that is dropped takes its place with it and changes nothing
 //! else. A flight always ends: if nobody is left to carry it out, all who wait get [`LoadError::Stopped`].
 
-use crate::cache::Cached;
+use crate::ask::Ask;
+use crate::cached::Cached;
 use crate::error::LoadError;
-use crate::gather::Ready;
 use crate::key::{CacheKey, ReadClass, Tier};
-use crate::plan::Ask;
+use crate::ready::Ready;
 use bytes::Bytes;
 use hashbrown::HashTable;
 use std::cell::{Cell, RefCell};

@@ -1,31 +1,13 @@
 //! Many loads and one who waits for all of them, without a task or a waker for each.
 
-use crate::cache::Cached;
+use crate::cached::Cached;
 use crate::flight::{Load, Loaded};
 use crate::key::Tier;
+use crate::ready::Ready;
 use bytes::Bytes;
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-
-/// Loads of a batch that have their results, by their numbers there.
-#[derive(Default)]
-pub(crate) struct Ready {
-    tokens: RefCell<VecDeque<usize>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Ready {
-    pub(crate) fn push(&self, token: usize) {
-        self.tokens.borrow_mut().push_back(token);
-        let waker = self.waker.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
+use std::task::{Context, Poll};
 
 /// A load of a batch that is done.
 pub struct Gathered<V: Cached> {

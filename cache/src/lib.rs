@@ -31,27 +31,38 @@
 //! * The SSD tier goes on with what an earlier process left in its file, however that ended. What cannot be proved is dropped.
 #![forbid(unsafe_code)]
 
-mod ahead;
-mod cache;
+// From the ground up: a module uses those above it, none below it (benches/tests/house.rs keeps this).
 mod error;
+mod key;
+mod place;
+mod cached;
+mod ask;
+mod object;
+mod rejection;
+mod stats;
+mod options;
+mod memory;
+mod ssd;
+mod ready;
 mod flight;
 mod gather;
-mod key;
-mod memory;
-mod options;
-mod place;
 mod plan;
-mod ssd;
-mod stats;
+mod inner;
+mod turn;
+mod task;
+mod cache;
+mod ahead;
 
-pub use cache::{Cache, Cached, Written};
+pub use ask::Ask;
+pub use cache::{Cache, Written};
+pub use cached::Cached;
 pub use error::{CacheError, LoadError, PinError};
 pub use flight::Load;
 pub use gather::{Gather, Gathered};
 pub use key::{CacheKey, Class, ReadClass, Tier};
+pub use object::{ObjectRead, ObjectReader};
 pub use options::{CacheOptions, SsdMode};
 pub use place::Place;
-pub use plan::{Ask, ObjectRead, ObjectReader};
 pub use ssd::PinSize;
 pub use stats::{
     CacheStats, ClassStats, LoadStats, PlanStats, ReadStats, SsdRejections, SsdStats, TierStats,

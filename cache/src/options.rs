@@ -1,7 +1,6 @@
 //! The budgets of a cache.
 
 use crate::error::CacheError;
-use crate::ssd::{Layout, PinSize};
 use std::path::PathBuf;
 
 /// Smallest region that may be asked for.
@@ -68,17 +67,6 @@ impl Default for CacheOptions {
 }
 
 impl CacheOptions {
-    /// Whether a new file of `disk_bytes` can keep that much pinned.
-    pub fn holds_pinned(&self, size: &PinSize) -> bool {
-        let layout = Layout::new(self.disk_bytes, self.region_bytes, self.write_buffer_bytes as u64);
-        layout.is_some_and(|layout| layout.holds(size))
-    }
-
-    /// The `disk_bytes` that are needed to keep that much pinned.
-    pub fn disk_bytes_to_pin(&self, size: &PinSize) -> u64 {
-        Layout::disk_bytes_for(size, self.region_bytes, self.write_buffer_bytes as u64)
-    }
-
     /// Checks the options against each other; [`Cache::open`](crate::Cache::open) does this too.
     pub fn validate(&self) -> Result<(), CacheError> {
         if self.disk_bytes > 0 && self.disk_path.is_none() {

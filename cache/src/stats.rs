@@ -1,7 +1,7 @@
 //! What the cache has done: plain counters, a load and an add each, always on.
 
 use crate::key::{Class, ReadClass, Tier};
-use crate::ssd::Rejection;
+use crate::rejection::Rejection;
 use std::sync::Arc;
 
 /// Counters of one class in one tier. `entries` and `bytes` are as of now, the rest since the cache was opened.

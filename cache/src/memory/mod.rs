@@ -10,8 +10,8 @@
 //! ([`s3_fifo`]): no flood of Data can push Meta out, nor the other way round.
 
 mod ghost;
-mod s3_fifo;
 mod slab;
+mod s3_fifo;
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a test are small")]

@@ -19,22 +19,22 @@
 
 pub(crate) mod estimate;
 mod extents;
-mod queue;
-mod turn;
 mod want;
+mod queue;
+mod planned;
 
-use crate::cache::{Cached, Inner};
+use crate::cached::Cached;
 use crate::key::{ReadClass, Tier};
 use crate::stats::{PlanStats, ReadStats};
 use aquifer_io::Instant;
 use estimate::Estimate;
-use queue::Limit;
+pub(crate) use extents::Span;
+pub(crate) use planned::Planned;
+pub(crate) use queue::{Limit, Queue, Waiting};
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::task::{Context, Waker};
-use turn::Turn;
-pub use want::{Ask, ObjectRead, ObjectReader};
-pub(crate) use want::{Decode, SPAN_BYTES_MAX, Want};
+use want::SPAN_BYTES_MAX;
+pub(crate) use want::{Decode, Want};
 
 /// Requests in flight of each class, in the order of [`ReadClass::ALL`]: reads of the file, and of objects. What a foreground read may
 /// find before it on the device or on the wire is the sum of the others.
@@ -47,14 +47,14 @@ const REMOTE_BYTES: (u64, u64) = (1 << 20, 32 << 20);
 
 /// What wants are filed with, and what tells of the plan.
 pub(crate) struct Plan<V: Cached> {
-    filed: RefCell<Vec<Want<V>>>,
+    pub(crate) filed: RefCell<Vec<Want<V>>>,
     /// When the first of them was filed.
-    filed_at: Cell<Option<Instant>>,
-    waker: RefCell<Option<Waker>>,
-    is_woken: Cell<bool>,
-    is_running: Cell<bool>,
+    pub(crate) filed_at: Cell<Option<Instant>>,
+    pub(crate) waker: RefCell<Option<Waker>>,
+    pub(crate) is_woken: Cell<bool>,
+    pub(crate) is_running: Cell<bool>,
     /// No more wants will come.
-    is_closed: Cell<bool>,
+    pub(crate) is_closed: Cell<bool>,
     remote_bytes: u64,
     pub(crate) stats: RefCell<PlanStats>,
     pub(crate) ssd: Cell<Estimate>,
@@ -90,7 +90,7 @@ impl<V: Cached> Plan<V> {
         }
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if self.is_woken.replace(true) {
             return;
         }
@@ -106,7 +106,7 @@ impl<V: Cached> Plan<V> {
         self.wake();
     }
 
-    fn note_waker(&self, cx: &Context<'_>) {
+    pub(crate) fn note_waker(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         let before = match &*waker {
             Some(waker) if waker.will_wake(cx.waker()) => None,
@@ -123,7 +123,7 @@ impl<V: Cached> Plan<V> {
         }
     }
 
-    fn count(&self, tier: Tier, reads: ReadClass, change: impl FnOnce(&mut ReadStats)) {
+    pub(crate) fn count(&self, tier: Tier, reads: ReadClass, change: impl FnOnce(&mut ReadStats)) {
         change(self.stats.borrow_mut().class_mut(tier, reads));
     }
 
@@ -149,7 +149,7 @@ impl<V: Cached> Plan<V> {
         self.remote.get().request_bytes().min(in_flight / 2).min(SPAN_BYTES_MAX)
     }
 
-    fn limit(&self, tier: Tier, reads: ReadClass) -> Limit {
+    pub(crate) fn limit(&self, tier: Tier, reads: ReadClass) -> Limit {
         let (requests, bytes) = match tier {
             Tier::Remote => (REMOTE_REQUESTS_MAX, self.remote_bytes),
             Tier::Memory | Tier::Ssd => (SSD_REQUESTS_MAX, aquifer_io::metrics().buffer_bytes_max / 2),
@@ -158,36 +158,5 @@ impl<V: Cached> Plan<V> {
         let part = BYTES_PARTS.get(reads as usize).copied().unwrap_or(1);
         let parts: u64 = BYTES_PARTS.iter().sum();
         Limit { requests_max: of(&requests), bytes_max: bytes / parts * part }
-    }
-}
-
-/// Files a want; the plan's task finds it when all that is ready now has run.
-pub(crate) fn file<V: Cached>(inner: &Rc<Inner<V>>, want: Want<V>) {
-    let plan = &inner.plan;
-    plan.filed.borrow_mut().push(want);
-    if plan.is_running.replace(true) {
-        plan.wake();
-    } else {
-        drop(aquifer_io::spawn_local(run(Rc::clone(inner))));
-    }
-}
-
-async fn run<V: Cached>(inner: Rc<Inner<V>>) {
-    let _running = Running(&inner);
-    let mut turn = Turn::new(&inner);
-    std::future::poll_fn(|cx| turn.poll(cx)).await;
-}
-
-/// The task lives. When it ends, what was filed and not looked at ends with it: nobody waits for a plan that is not there.
-struct Running<'a, V: Cached>(&'a Rc<Inner<V>>);
-
-impl<V: Cached> Drop for Running<'_, V> {
-    fn drop(&mut self) {
-        let plan = &self.0.plan;
-        plan.is_running.set(false);
-        plan.is_woken.set(false);
-        plan.waker.take();
-        // After the borrow: their waiters are told.
-        drop(plan.filed.take());
     }
 }

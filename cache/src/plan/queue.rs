@@ -4,33 +4,33 @@
 //! served now. So somebody who asks for one block waits for a turn of each batch at most, however many blocks they ask for.
 
 use super::want::Want;
-use crate::cache::Cached;
+use crate::cached::Cached;
 use crate::ssd::Place;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 /// Wants of one batch that may be served before everybody else gets a turn.
-pub(super) const WANTS_A_TURN: u32 = 16;
+pub(crate) const WANTS_A_TURN: u32 = 16;
 
 /// What may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limit {
-    pub(super) requests_max: usize,
+pub(crate) struct Limit {
+    pub(crate) requests_max: usize,
     /// A single request that is larger goes alone.
-    pub(super) bytes_max: u64,
+    pub(crate) bytes_max: u64,
 }
 
 /// A want in its queue.
-pub(super) struct Waiting<V: Cached> {
+pub(crate) struct Waiting<V: Cached> {
     turn: u64,
     arrival: u64,
-    pub(super) want: Want<V>,
+    pub(crate) want: Want<V>,
     /// Where it lies in the file, if that is known.
-    pub(super) place: Option<Place>,
+    pub(crate) place: Option<Place>,
 }
 
 impl<V: Cached> Waiting<V> {
-    pub(super) fn order(&self) -> (u64, u64) {
+    pub(crate) fn order(&self) -> (u64, u64) {
         (self.turn, self.arrival)
     }
 }
@@ -54,7 +54,7 @@ impl<V: Cached> Ord for Waiting<V> {
 }
 
 /// The queue.
-pub(super) struct Queue<V: Cached> {
+pub(crate) struct Queue<V: Cached> {
     waiting: BinaryHeap<Waiting<V>>,
     limit: Limit,
     turn: u64,
@@ -64,38 +64,38 @@ pub(super) struct Queue<V: Cached> {
 }
 
 impl<V: Cached> Queue<V> {
-    pub(super) fn new(limit: Limit) -> Self {
+    pub(crate) fn new(limit: Limit) -> Self {
         Self { waiting: BinaryHeap::new(), limit, turn: 0, arrivals: 0, requests: 0, bytes: 0 }
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests
     }
 
     /// Requests that may begin now.
-    pub(super) fn requests_free(&self) -> usize {
+    pub(crate) fn requests_free(&self) -> usize {
         self.limit.requests_max.saturating_sub(self.requests)
     }
 
-    pub(super) fn push(&mut self, want: Want<V>, place: Option<Place>) {
+    pub(crate) fn push(&mut self, want: Want<V>, place: Option<Place>) {
         self.arrivals += 1;
         let turn = self.turn + u64::from(want.ask.in_batch / WANTS_A_TURN);
         self.waiting.push(Waiting { turn, arrival: self.arrivals, want, place });
     }
 
     /// Hands a want back that could not be served: it keeps its place in the order.
-    pub(super) fn put_back(&mut self, mut waiting: Waiting<V>) {
+    pub(crate) fn put_back(&mut self, mut waiting: Waiting<V>) {
         // It may wait for long: what it holds of the file must not.
         waiting.place = None;
         self.waiting.push(waiting);
     }
 
     /// The next `count` wants, in their order; those that others carried out meanwhile are let go.
-    pub(super) fn take(&mut self, count: usize) -> Vec<Waiting<V>> {
+    pub(crate) fn take(&mut self, count: usize) -> Vec<Waiting<V>> {
         let mut taken = Vec::with_capacity(count.min(self.waiting.len()));
         while taken.len() < count
             && let Some(next) = self.waiting.pop()
@@ -109,7 +109,7 @@ impl<V: Cached> Queue<V> {
     }
 
     /// Whether a request of so many bytes may begin; if so, it has.
-    pub(super) fn begin(&mut self, bytes: u64, turn: u64) -> bool {
+    pub(crate) fn begin(&mut self, bytes: u64, turn: u64) -> bool {
         let fits = self.requests == 0
             || self.requests < self.limit.requests_max
                 && self.bytes.saturating_add(bytes) <= self.limit.bytes_max;
@@ -121,7 +121,7 @@ impl<V: Cached> Queue<V> {
         fits
     }
 
-    pub(super) fn end(&mut self, bytes: u64) {
+    pub(crate) fn end(&mut self, bytes: u64) {
         self.requests -= 1;
         self.bytes -= bytes;
     }

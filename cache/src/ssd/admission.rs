@@ -10,7 +10,7 @@
 use super::budget::{Level, WriteBudget};
 use super::origin::{Origin, OriginMeter};
 use super::sketch::Sketch;
-use super::tier::Rejection;
+use crate::rejection::Rejection;
 use aquifer_io::Instant;
 
 /// The admission of one file.

@@ -3,9 +3,9 @@
 use super::format::{PAGE_BYTES, Superblock};
 use super::index::{SLOT_BYTES, TABLES};
 use super::open::write_superblock;
+use super::region::State;
+use super::shared::{Running, Shared, Ssd};
 use super::snapshot::{HEADER_BYTES, Head, TableSum, meta_bytes, snapshot_bytes};
-use super::tier::State;
-use super::{Running, Shared, Ssd};
 use aquifer_io::Buffer;
 use std::rc::Rc;
 
@@ -207,7 +207,7 @@ impl Running {
 impl super::tier::Tier {
     /// What a snapshot that is begun now says of the regions. The one being filled counts as holding nothing: its directory is newer.
     fn head(&self) -> Head {
-        let generation = |region: &super::tier::Region| match region.state {
+        let generation = |region: &super::region::Region| match region.state {
             State::Sealed | State::Emptying => region.generation,
             State::Clean | State::Current => 0,
         };

@@ -13,8 +13,9 @@ use super::directory::{Record, Trailer};
 use super::format::{Entry, PAGE_BYTES, SECTOR_BYTES};
 use super::index::{Spot, TABLES};
 use super::layout::Layout;
-use super::tier::{Rejection, Victim};
-use super::{BUDGET_PAUSE, Running, Shared};
+use super::region::Victim;
+use super::shared::{BUDGET_PAUSE, Running, Shared};
+use crate::rejection::Rejection;
 use std::cmp::Reverse;
 use std::rc::Rc;
 

@@ -6,8 +6,8 @@ use super::format::{BadSuperblock, PAGE_BYTES, SUPERBLOCK_BYTES, Superblock};
 use super::index::{Index, TABLES};
 use super::layout::Layout;
 use super::recover::{Earlier, Recovered};
+use super::shared::{Running, Shared, Ssd};
 use super::tier::Tier;
-use super::{Running, Shared, Ssd};
 use crate::options::{CacheOptions, SsdMode};
 use aquifer_io::{File, IoError, IoErrorKind, OpenOptions};
 use std::path::Path;
@@ -83,20 +83,10 @@ async fn take_up(
 ) -> Result<Opened, Refused> {
     let refused = |reason: String| (None, reason);
     let found = superblock(&file).await.map_err(refused)?;
-    let (earlier, note) = match found {
+    let (earlier, note) = match found.map(|found| usable(found, disk_bytes, buffer_bytes, options)) {
         None => (None, None),
-        Some(Err(bad)) => (None, Some(begun_anew(bad))),
-        Some(Ok(found)) if found.store != options.store => {
-            (None, Some(format!("begun anew: the file was of store {:016x}", found.store)))
-        }
-        Some(Ok(found)) => {
-            let next =
-                Layout::with_regions_of(disk_bytes, found.region_bytes, options.region_bytes, buffer_bytes);
-            match next {
-                Some(next) => (Some((found, next)), None),
-                None => (None, Some("begun anew: regions of its size do not fit disk_bytes".to_owned())),
-            }
-        }
+        Some(Ok(earlier)) => (Some(earlier), None),
+        Some(Err(note)) => (None, Some(note)),
     };
     let (layout, life, recovered) = match earlier {
         None => {
@@ -105,20 +95,8 @@ async fn take_up(
             (fresh, aquifer_io::random_u64(), nothing)
         }
         Some((superblock, next)) => {
-            let bytes = file.bytes().await.map_err(|error| refused(format!("open failed: {error}")))?;
-            // Somebody may have cut the file short: what is beyond its end is not there.
-            let there = bytes.saturating_sub(SUPERBLOCK_BYTES as u64) / next.region_bytes;
-            let regions = superblock.regions.min(u32::try_from(there).unwrap_or(u32::MAX));
-            let is_whole = regions == superblock.regions;
-            let superblock = Superblock {
-                regions,
-                snapshot: if is_whole { superblock.snapshot } else { 0 },
-                index_bytes: if is_whole { superblock.index_bytes } else { 0 },
-                ..superblock
-            };
-            let layout = Layout { regions, index_bytes: superblock.index_bytes, ..next };
-            let earlier = Earlier { path, file: &file, layout, superblock, records_max: next.records_max };
-            (next, superblock.life, earlier.recover().await)
+            let recovered = recover(path, &file, &superblock, next).await.map_err(refused)?;
+            (next, superblock.life, recovered)
         }
     };
     let Recovered { mut regions, mut index, begun, mut unsealed } = recovered;
@@ -159,6 +137,45 @@ async fn take_up(
         paused: false,
     };
     Ok(Opened { running, note })
+}
+
+/// What an earlier process left, with today's layout of the same regions; or why the file is begun anew.
+fn usable(
+    found: Result<Superblock, BadSuperblock>,
+    disk_bytes: u64,
+    buffer_bytes: u64,
+    options: &CacheOptions,
+) -> Result<(Superblock, Layout), String> {
+    let found = found.map_err(begun_anew)?;
+    if found.store != options.store {
+        return Err(format!("begun anew: the file was of store {:016x}", found.store));
+    }
+    Layout::with_regions_of(disk_bytes, found.region_bytes, options.region_bytes, buffer_bytes)
+        .map(|next| (found, next))
+        .ok_or_else(|| "begun anew: regions of its size do not fit disk_bytes".to_owned())
+}
+
+/// Takes up the regions and the index of an earlier process.
+async fn recover(
+    path: &Path,
+    file: &File,
+    superblock: &Superblock,
+    next: Layout,
+) -> Result<Recovered, String> {
+    let bytes = file.bytes().await.map_err(|error| format!("open failed: {error}"))?;
+    // Somebody may have cut the file short: what is beyond its end is not there.
+    let there = bytes.saturating_sub(SUPERBLOCK_BYTES as u64) / next.region_bytes;
+    let regions = superblock.regions.min(u32::try_from(there).unwrap_or(u32::MAX));
+    let is_whole = regions == superblock.regions;
+    let superblock = Superblock {
+        regions,
+        snapshot: if is_whole { superblock.snapshot } else { 0 },
+        index_bytes: if is_whole { superblock.index_bytes } else { 0 },
+        ..*superblock
+    };
+    let layout = Layout { regions, index_bytes: superblock.index_bytes, ..next };
+    let earlier = Earlier { path, file, layout, superblock, records_max: next.records_max };
+    Ok(earlier.recover().await)
 }
 
 fn begun_anew(bad: BadSuperblock) -> String {

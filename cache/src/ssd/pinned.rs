@@ -4,12 +4,13 @@
 //! knows what is needed anyway. So after a restart blocks may be there that nobody needs: they are found by marking all that are needed, and
 //! sweeping the rest. The mark is the heat of an entry, which means nothing else while it is pinned.
 
-use super::Ssd;
 use super::directory::RECORD_BYTES;
 use super::format::{HEADER_BYTES, PAGE_BYTES, SECTOR_BYTES};
 use super::index::TABLES;
 use super::layout::Layout;
+use super::shared::Ssd;
 use crate::key::CacheKey;
+use crate::options::CacheOptions;
 
 /// Regions that hold nothing for good: the one being filled, the one being emptied, and a clean one to empty it into.
 const REGIONS_SPARE: u64 = 3;
@@ -97,6 +98,19 @@ impl Layout {
             if holds(between) { enough = between } else { too_small = between }
         }
         enough
+    }
+}
+
+impl CacheOptions {
+    /// Whether a new file of `disk_bytes` can keep that much pinned.
+    pub fn holds_pinned(&self, size: &PinSize) -> bool {
+        let layout = Layout::new(self.disk_bytes, self.region_bytes, self.write_buffer_bytes as u64);
+        layout.is_some_and(|layout| layout.holds(size))
+    }
+
+    /// The `disk_bytes` that are needed to keep that much pinned.
+    pub fn disk_bytes_to_pin(&self, size: &PinSize) -> u64 {
+        Layout::disk_bytes_for(size, self.region_bytes, self.write_buffer_bytes as u64)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Reads: where an entry is, extents of the file, and what was found there.
 
 use super::format::entry_data;
+use super::place::Place;
+use super::shared::{Shared, Ssd};
 use super::tier::Lookup;
-use super::{Place, Shared, Ssd};
 use crate::key::{CacheKey, Class, ReadClass};
 use aquifer_io::{Buffer, EXTENTS_MAX, File, IoError, IoErrorKind};
 use bytes::Bytes;

@@ -19,8 +19,9 @@ use super::format::{
 use super::index::{Index, Spot};
 use super::layout::Layout;
 use super::origin::Origin;
+use super::region::{Region, State};
 use super::snapshot::Head;
-use super::tier::{Region, State, grain_and_sectors};
+use super::tier::grain_and_sectors;
 use aquifer_io::{Buffer, File};
 use std::path::Path;
 

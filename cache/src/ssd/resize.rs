@@ -11,8 +11,8 @@
 use super::index::TABLES;
 use super::layout::Layout;
 use super::open::{write_buffer_bytes, write_superblock};
-use super::tier::Region;
-use super::{Shared, Ssd};
+use super::region::Region;
+use super::shared::{Shared, Ssd};
 use aquifer_io::{File, IoError, IoErrorKind, OpenOptions};
 use std::rc::Rc;
 

@@ -24,58 +24,17 @@ use super::directory::{self, Record, directory_bytes};
 use super::format::{GRAIN_BYTES, PAGE_BYTES, Round, SECTOR_BYTES, append_entry, entry_bytes, entry_data};
 use super::index::{Index, SECTORS_MAX, Spot};
 use super::layout::Layout;
+use super::offer::Offer;
 use super::origin::Origin;
 use super::place::Place;
+use super::region::{Region, State, Victim};
 use crate::key::{CacheKey, Class};
+use crate::rejection::Rejection;
 use crate::stats::{SsdRejections, TierStats};
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::rc::Rc;
-
-/// What a region is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum State {
-    /// Nothing of it is in the index.
-    #[default]
-    Clean,
-    Current,
-    Sealed,
-    /// Its entries are leaving.
-    Emptying,
-}
-
-/// One region of the file.
-#[derive(Default)]
-pub(super) struct Region {
-    /// 0: never begun, as far as is known.
-    pub(super) generation: u64,
-    pub(super) state: State,
-    /// Sectors that begin with a part of an entry that is in the index.
-    live_sectors: u32,
-    /// Its entries that are in the index: small ones may share a sector.
-    live_entries: u32,
-    /// Sectors of all entries that were put there in this generation; of a region that was recovered, as many as there may be.
-    put_sectors: u32,
-    /// Clones of it are the places that are being read: the region is not begun anew until they are gone.
-    hold: Rc<()>,
-}
-
-impl Region {
-    pub(super) fn of(generation: u64, state: State) -> Self {
-        Self { generation, state, ..Self::default() }
-    }
-
-    /// What was put there and is not in the index any more.
-    fn dead_sectors(&self) -> u32 {
-        self.put_sectors.saturating_sub(self.live_sectors)
-    }
-
-    /// Whether entries of it are being read.
-    pub(super) fn is_held(&self) -> bool {
-        Rc::strong_count(&self.hold) > 1
-    }
-}
 
 /// Where the answer to a lookup is.
 pub(super) enum Lookup {
@@ -83,39 +42,6 @@ pub(super) enum Lookup {
     /// In the write buffer; here is a copy, and the sector that it will be at.
     Buffered(Bytes, u32),
     OnDisk(Place),
-}
-
-/// What became of an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offer {
-    Taken,
-    /// It is there already.
-    Present,
-    Rejected(Rejection),
-}
-
-/// Why an entry was not taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rejection {
-    /// Larger than an entry may be.
-    TooLarge,
-    /// The writer is behind.
-    Behind,
-    /// No region can be begun now.
-    NoRegion,
-    /// Not wanted often enough.
-    Cold,
-    /// The day's bytes are used up.
-    Budget,
-    /// There is no tier, or it is being closed.
-    Off,
-}
-
-/// A region that is to be emptied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Victim {
-    pub(super) region: u32,
-    pub(super) round: Round,
 }
 
 /// The state of the SSD tier.

@@ -4,10 +4,12 @@ use super::directory::Trailer;
 use super::format::{BadEntry, Entry, entry_data};
 use super::index::Index;
 use super::layout::Layout;
+use super::offer::Offer;
 use super::origin::Origin;
 use super::place::Place;
-use super::tier::{Lookup, Offer, Rejection, Tier};
+use super::tier::{Lookup, Tier};
 use crate::key::{CacheKey, Class};
+use crate::rejection::Rejection;
 use std::collections::HashSet;
 
 struct Random(u64);

@@ -3,7 +3,7 @@
 use super::chunk::Chunk;
 use super::directory::Trailer;
 use super::layout::Layout;
-use super::{Running, Shared};
+use super::shared::{Running, Shared};
 use aquifer_io::{Buffer, IoError};
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! What the plan's task does in a turn: takes in what has landed, sorts what was filed, lets reads leave.
 
-use super::extents::{Bounds, Span, merge};
-use super::queue::{Queue, Waiting};
-use super::want::{Ask, Want};
-use crate::cache::{Cached, Inner};
+use crate::ask::Ask;
+use crate::cached::Cached;
 use crate::error::LoadError;
+use crate::inner::Inner;
 use crate::key::{ReadClass, Tier};
+use crate::plan::{Planned, Queue, Span, Waiting, Want};
 use crate::ssd::{Place, Source};
 use aquifer_io::{Buffer, Instant};
 use bytes::Bytes;
@@ -25,15 +25,6 @@ const LANDINGS_A_POLL: usize = 64;
 const WANTS_A_REQUEST: usize = 32;
 /// Wants that may hold their place in the file while they wait.
 const PLACES_MAX: usize = 256;
-
-/// Extents of the file: little is read along, as the device has many reads to give.
-const SSD_EXTENT: (u64, u64) = (16 << 10, 256 << 10);
-const SSD_AMPLIFICATION_MAX: u64 = 2;
-const SSD_SLACK_BYTES: u64 = 8 << 10;
-/// Extents of objects: no longer than moving takes as long as beginning, within these.
-const REMOTE_EXTENT: (u64, u64) = (256 << 10, 4 << 20);
-const REMOTE_AMPLIFICATION_MAX: u64 = 4;
-const REMOTE_SLACK_BYTES: u64 = 128 << 10;
 
 /// Where a read of an object begins, and a number that tells those that begin at one place apart.
 type ReadId = (u64, u64, u64);
@@ -61,15 +52,8 @@ struct Landing<V: Cached> {
     tier: Tier,
 }
 
-/// An extent and who wants something of it.
-struct Planned<V: Cached> {
-    span: Span,
-    members: Vec<Waiting<V>>,
-    order: (u64, u64),
-}
-
 /// The task's own.
-pub(super) struct Turn<V: Cached> {
+pub(crate) struct Turn<V: Cached> {
     inner: Rc<Inner<V>>,
     ssd: [Queue<V>; 4],
     remote: [Queue<V>; 4],
@@ -81,7 +65,7 @@ pub(super) struct Turn<V: Cached> {
 }
 
 impl<V: Cached> Turn<V> {
-    pub(super) fn new(inner: &Rc<Inner<V>>) -> Self {
+    pub(crate) fn new(inner: &Rc<Inner<V>>) -> Self {
         let queues = |tier| ReadClass::ALL.map(|reads| Queue::new(inner.plan.limit(tier, reads)));
         Self {
             ssd: queues(Tier::Ssd),
@@ -95,7 +79,7 @@ impl<V: Cached> Turn<V> {
     }
 
     /// One turn. Ready when all is done and no more will come.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.inner.plan.note_waker(cx);
         self.inner.plan.is_woken.set(false);
         let mut landings_left = LANDINGS_A_POLL;
@@ -222,7 +206,7 @@ impl<V: Cached> Turn<V> {
             for waiting in batch.extract_if(.., |waiting| !self.find_place(waiting)).collect::<Vec<_>>() {
                 self.wants_object(waiting.want);
             }
-            let planned = self.plan_ssd(batch);
+            let planned = Planned::of_file(batch, self.inner.plan.estimate(Tier::Ssd).request_bytes());
             let (mut all_fit, mut some_fit) = (true, false);
             for planned in planned {
                 if all_fit && self.begin(Tier::Ssd, reads, &planned) {
@@ -263,7 +247,8 @@ impl<V: Cached> Turn<V> {
             }
             let batch = queue.take(count);
             let (mut all_fit, mut some_fit) = (true, false);
-            for planned in self.plan_remote(batch) {
+            for planned in Planned::of_objects(batch, self.inner.plan.estimate(Tier::Remote).request_bytes())
+            {
                 if all_fit && self.begin(Tier::Remote, reads, &planned) {
                     self.read_object(reads, planned);
                     some_fit = true;
@@ -304,44 +289,6 @@ impl<V: Cached> Turn<V> {
         for member in planned.members {
             self.queue(tier, reads).put_back(member);
         }
-    }
-
-    fn plan_ssd(&self, batch: Vec<Waiting<V>>) -> Vec<Planned<V>> {
-        let request_bytes = self.inner.plan.estimate(Tier::Ssd).request_bytes();
-        let bounds = Bounds {
-            gap_bytes_max: request_bytes,
-            extent_bytes_max: request_bytes.clamp(SSD_EXTENT.0, SSD_EXTENT.1),
-            amplification_max: SSD_AMPLIFICATION_MAX,
-            slack_bytes: SSD_SLACK_BYTES,
-        };
-        plan(batch, &bounds, |waiting| {
-            let (start, bytes) =
-                waiting.place.as_ref().map_or((0, 0), |place| (place.offset(), place.bytes() as u64));
-            Span { group: 0, start, end: start + bytes }
-        })
-    }
-
-    fn plan_remote(&self, mut batch: Vec<Waiting<V>>) -> Vec<Planned<V>> {
-        let request_bytes = self.inner.plan.estimate(Tier::Remote).request_bytes();
-        let bounds = Bounds {
-            gap_bytes_max: request_bytes,
-            extent_bytes_max: request_bytes.clamp(REMOTE_EXTENT.0, REMOTE_EXTENT.1),
-            amplification_max: REMOTE_AMPLIFICATION_MAX,
-            slack_bytes: REMOTE_SLACK_BYTES,
-        };
-        // Others may have come to wait for it since.
-        batch.iter_mut().for_each(|waiting| waiting.want.weigh_span(request_bytes));
-        let span_of = |waiting: &Waiting<V>| {
-            let Range { start, end } = waiting.want.reads_of_object();
-            Span { group: waiting.want.ask.key.object, start, end }
-        };
-        let alone: Vec<_> = batch.extract_if(.., |waiting| waiting.want.is_alone).collect();
-        let mut planned = plan(batch, &bounds, span_of);
-        planned.extend(alone.into_iter().map(|waiting| {
-            let (span, order) = (span_of(&waiting), waiting.order());
-            Planned { span, members: vec![waiting], order }
-        }));
-        planned
     }
 
     fn read_ssd(&mut self, reads: ReadClass, planned: Planned<V>) {
@@ -495,29 +442,6 @@ impl<V: Cached> Landing<V> {
         let raw = if raw.len() < bytes.len() { Bytes::copy_from_slice(&raw) } else { raw };
         Self { want, raw, along, tier: Tier::Remote }
     }
-}
-
-/// Extents of wants, the first in the queue's order first.
-fn plan<V: Cached>(
-    mut batch: Vec<Waiting<V>>,
-    bounds: &Bounds,
-    span_of: impl Fn(&Waiting<V>) -> Span,
-) -> Vec<Planned<V>> {
-    if batch.len() > 1 {
-        batch.sort_unstable_by_key(&span_of);
-    }
-    let extents = merge(batch.iter().map(&span_of), bounds);
-    let mut rest = batch.into_iter();
-    let mut planned: Vec<_> = extents
-        .into_iter()
-        .map(|extent| {
-            let members: Vec<_> = rest.by_ref().take(extent.members.len()).collect();
-            let order = members.iter().map(Waiting::order).min().unwrap_or_default();
-            Planned { span: extent.span, members, order }
-        })
-        .collect();
-    planned.sort_unstable_by_key(|planned| planned.order);
-    planned
 }
 
 /// Raises a panic of a caller's code where the executor hears of it, and the plan goes on.
