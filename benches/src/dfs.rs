@@ -1,6 +1,7 @@
 //! The `dfs` command: the embedded DFS on its own, for other processes.
 
 use std::io::Write;
+use std::net::SocketAddr;
 
 use aquifer_remote::server::{Server, ServerOptions, ServerShape};
 use aquifer_remote::shape::FaultPlan;
@@ -28,6 +29,9 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     // Made up for this server and good for nothing else, so it may be shown; one from outside is not.
     let made_up = own.is_none().then(|| (options.access_key.clone(), options.secret_key.clone()));
     let server = Server::start(options).map_err(|error| Failure::Other(error.to_string()))?;
+    if let Some(line) = beyond_this_machine(server.address()) {
+        eprintln!("{line}");
+    }
     let endpoint = server.endpoint();
     let keys = made_up.map_or_else(
         || format!("# {ACCESS_KEY} and {SECRET_KEY} are those of this process's environment"),
@@ -50,6 +54,16 @@ pub(crate) fn dfs(args: &DfsArgs) -> Result<(), Failure> {
     aquifer_io::block_on(interrupt::interrupted());
     server.stop();
     Ok(())
+}
+
+/// Whom an address lets in that others than this machine can reach; `None` for one that they cannot.
+fn beyond_this_machine(address: SocketAddr) -> Option<String> {
+    (!address.ip().to_canonical().is_loopback()).then(|| {
+        format!(
+            "aquifer-bench dfs: listening on {address}, beyond this machine: who reaches the port and has the key reads, replaces and \
+             deletes every object; it is cleartext HTTP, so who listens on the way reads everything and can change it"
+        )
+    })
 }
 
 /// Waits for the end of the standard input beside everything else, as for a signal.
@@ -82,5 +96,26 @@ fn credentials() -> Result<Option<(String, String)>, Failure> {
         (Some(access_key), Some(secret_key)) => Ok(Some((access_key, secret_key))),
         (None, None) => Ok(None),
         _ => Err(Failure::Usage(format!("set both {ACCESS_KEY} and {SECRET_KEY}, or neither"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_reach_is_told() {
+        for address in
+            ["0.0.0.0:9000", "192.168.1.7:1", "[::]:9000", "[2001:db8::1]:9000", "[::ffff:10.0.0.1]:9"]
+        {
+            let line = beyond_this_machine(address.parse().unwrap()).unwrap();
+            assert!(
+                line.contains(address) && line.contains("the key") && line.contains("cleartext"),
+                "{line}"
+            );
+        }
+        for address in ["127.0.0.1:9000", "127.9.9.9:1", "[::1]:9000", "[::ffff:127.0.0.1]:9"] {
+            assert_eq!(beyond_this_machine(address.parse().unwrap()), None);
+        }
     }
 }

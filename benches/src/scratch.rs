@@ -25,6 +25,7 @@ use crate::failure::Failure;
 const PREFIX: &str = "aquifer-bench-";
 const LOCK_FILE: &str = "LOCK";
 const ATTEMPTS_MAX: usize = 8;
+const PRIVATE_MODE: u32 = 0o700;
 
 /// Folders of this process that exist, for [`remove_all_of_this_process`].
 static OWNED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -49,7 +50,7 @@ impl Scratch {
         for _ in 0..ATTEMPTS_MAX {
             let random = aquifer_io::random_u64();
             let path = base.join(format!("{PREFIX}{}-{random:016x}", std::process::id()));
-            if let Err(error) = std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            if let Err(error) = std::fs::DirBuilder::new().mode(PRIVATE_MODE).create(&path) {
                 last_error = error;
                 continue;
             }
@@ -90,6 +91,12 @@ fn remove(path: &Path) {
     // What cannot be removed now is swept by a later run.
     let _ = std::fs::remove_dir_all(path);
     owned().retain(|owned| owned != path);
+}
+
+/// Makes a folder and all above it that are missing, for this user alone: what is measured may be somebody's state. One that is there keeps its
+/// mode.
+pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(PRIVATE_MODE).create(path)
 }
 
 /// `TMPDIR` when set, else `/var/tmp` (a disk almost everywhere, where `/tmp` may be memory), else `/tmp`.

@@ -23,6 +23,7 @@ mod opening;
 mod operations;
 mod pinned;
 mod pinning;
+mod private_files;
 mod read_plan;
 mod refill;
 mod simulated;

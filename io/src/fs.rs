@@ -3,7 +3,9 @@
 //!
 //! A dropped future does not stop what was begun.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -14,6 +16,9 @@ use crate::simulated::disk::Disk;
 use crate::simulated::fault::DiskOperation;
 
 pub use crate::lock::lock_dir;
+
+/// Mode of new folders: nobody else's business. It counts from the first instant; the umask can only take more away.
+const PRIVATE_FOLDER_MODE: u32 = 0o700;
 
 /// Removes a file.
 ///
@@ -37,13 +42,14 @@ pub async fn rename(from: &Path, to: &Path) -> Result<(), IoError> {
     run("rename", from, move |from| std::fs::rename(from, to), simulated).await
 }
 
-/// Creates a folder and all above it that are missing. Fine when it exists.
+/// Creates a folder and all above it that are missing, for this user alone (0700). Fine when it exists; its mode is left as it is then.
 ///
 /// # Errors
 /// `NotFound` when something on the way is no folder, `PermissionDenied`, `NoSpace`, `Other`.
 pub async fn create_dir_all(path: &Path) -> Result<(), IoError> {
     let simulated = (DiskOperation::Names, Disk::create_folders);
-    run("create folder", path, |path| std::fs::create_dir_all(path), simulated).await
+    let create = |path: &Path| DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER_MODE).create(path);
+    run("create folder", path, create, simulated).await
 }
 
 /// Makes the names in a folder durable: created, renamed and removed files.

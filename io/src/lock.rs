@@ -5,11 +5,15 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use crate::error::{IoError, IoErrorKind};
 use crate::executor::context;
 use crate::executor::simulated::files::SimulatedLock;
+use crate::file::PRIVATE_FILE_MODE;
 
 /// Name of the lock file in the folder.
 const LOCK_NAME: &str = "LOCK";
@@ -54,8 +58,7 @@ pub fn lock_dir(path: &Path) -> Result<DirLock, IoError> {
     }
     let path = path.join(LOCK_NAME);
     let failed = |source| IoError::from_os(OPERATION, source).with_path(&path);
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let mut file = open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -69,6 +72,24 @@ pub fn lock_dir(path: &Path) -> Result<DirLock, IoError> {
     // For people only, so that a failure here is no failure of the lock.
     let _ = note_holder(&mut file);
     Ok(DirLock { _holding: Holding::File { _file: file } })
+}
+
+/// A new lock file is its user's alone. One that is there is written to, so it must be a file of its own: whoever may write to the folder could
+/// have put a link there, and what that points to would be lost; a FIFO would be waited for.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE_FILE_MODE)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file: remove it"))
 }
 
 fn note_holder(file: &mut File) -> std::io::Result<()> {
@@ -100,6 +121,23 @@ mod tests {
         assert_eq!(error.found(), Some("this process"));
         drop(first);
         lock_dir(folder.path()).unwrap();
+    }
+
+    /// A link in the place of the lock was followed, and the file it points to cut to the number of our process.
+    #[test]
+    fn a_lock_that_is_a_link_or_a_fifo_is_refused_and_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        std::fs::write(&target, b"precious").unwrap();
+        std::os::unix::fs::symlink(&target, folder.path().join("LOCK")).unwrap();
+        lock_dir(folder.path()).unwrap_err();
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+        std::fs::remove_file(folder.path().join("LOCK")).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, folder.path().join("LOCK"), fifo, mode, 0).unwrap();
+        let error = lock_dir(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
     }
 
     #[test]

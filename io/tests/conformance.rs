@@ -37,6 +37,7 @@ on_every_backend! {
         a_full_device_is_no_space,
         length_space_and_sync,
         folders_and_names,
+        what_is_made_is_its_users_alone,
         vectored_reads_fill_every_extent,
         a_vectored_read_is_one_submission,
         vectored_reads_that_cannot_be_are_errors_that_say_where,

@@ -26,6 +26,7 @@
 //! `Debug` output.
 
 mod adapter;
+mod beneath;
 mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -35,6 +36,7 @@ mod error;
 mod exchange;
 mod front;
 mod http_client;
+mod local;
 mod name;
 mod open;
 mod options;
@@ -46,6 +48,7 @@ mod s3_read;
 pub mod server;
 mod settings;
 pub mod shape;
+mod sharing;
 mod simulated;
 mod store;
 mod walk;

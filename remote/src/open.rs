@@ -9,7 +9,7 @@
 //! | `az://container/prefix` | Azure Blob Storage; account and credentials from the `AZURE_*` variables |
 //! | `webhdfs://host:port/path` | HDFS through WebHDFS, with TLS `webhdfss://`; `AQUIFER_HDFS_USER` (or `HADOOP_USER_NAME`), `AQUIFER_HDFS_DELEGATION_TOKEN` |
 //! | `http(s)://host/path` | a WebDAV server; `AQUIFER_WEBDAV_USER` and `AQUIFER_WEBDAV_PASSWORD`, which `http://` sends in clear |
-//! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows |
+//! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows. What it makes is this user's alone (0700, 0600); with `AQUIFER_FILE_SHARING=umask` as the umask says |
 //! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
 
 use std::fmt;
@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use url::Url;
 
@@ -26,8 +25,11 @@ use crate::adapter::{Adapter, ListOrder, Stores};
 use crate::durable::create_folder;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::Connector;
+use crate::local::LocalStore;
 use crate::options::RemoteOptions;
 use crate::s3_read::Reader;
+use crate::settings::Settings;
+use crate::sharing::Sharing;
 use crate::store::Remote;
 use crate::wrap::{Stack, wrap};
 
@@ -40,6 +42,9 @@ const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
     AmazonS3ConfigKey::ContainerCredentialsFullUri,
     AmazonS3ConfigKey::SkipSignature,
 ];
+
+/// Whom the files of a `file://` store are for.
+const FILE_SHARING: &str = "AQUIFER_FILE_SHARING";
 
 /// Opens the store that a URL names. No request is made yet: wrong credentials or a dead server show at the first one.
 ///
@@ -134,10 +139,19 @@ fn open_file(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remo
         .map_err(|()| invalid("a file URL has three slashes and a whole path: file:///dir"))?;
     let cannot =
         |error: &dyn fmt::Display| invalid(&format!("cannot use the folder {}: {error}", folder.display()));
-    create_folder(&folder).map_err(|error| cannot(&error))?;
-    // Without `with_fsync` a put would return before its bytes are on the disk.
-    let store = LocalFileSystem::new_with_prefix(&folder).map_err(|error| cannot(&error))?.with_fsync(true);
-    Ok(Arc::new(Adapter::new(Arc::new(store), "", shown(url), ListOrder::Unknown, options)?))
+    let sharing = match Settings::new(options, &[FILE_SHARING])?.get(FILE_SHARING).as_deref() {
+        None | Some("private") => Sharing::Private,
+        Some("umask") => Sharing::Umask,
+        Some(other) => {
+            return Err(invalid(&format!(
+                "{FILE_SHARING}={other}: private (files for this user alone) or umask (as other programs' files)"
+            )));
+        }
+    };
+    create_folder(&folder, sharing).map_err(|error| cannot(&error))?;
+    let folder = folder.canonicalize().map_err(|error| cannot(&error))?;
+    let store = Arc::new(LocalStore::new(folder, sharing));
+    Ok(Arc::new(Adapter::new(store, "", shown(url), ListOrder::Ascending, options)?))
 }
 
 fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {

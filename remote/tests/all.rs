@@ -11,6 +11,7 @@ mod http;
 mod raw;
 mod real_servers;
 mod s3_read;
+mod server_hostile;
 mod server_life;
 mod server_protocol;
 mod server_shape;

@@ -10,10 +10,12 @@ use super::bytes_arg::parse_bytes;
 /// Flags of `dfs`. The credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY when set, else made up.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DfsArgs {
-    /// Folder that holds the objects; made when absent.
+    /// Folder that holds the objects; made when absent, for this user alone. No symbolic link in it is followed.
     #[arg(long)]
     pub(crate) dir: PathBuf,
-    /// Address and port to serve on; port 0 takes a free one.
+    /// Address and port to serve on; port 0 takes a free one. Beyond 127.0.0.1 everybody who reaches the port can try, and who has the
+    /// one key (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) reads, replaces and deletes every object. Cleartext HTTP: who
+    /// listens on the way reads everything and can change it.
     #[arg(long, default_value = "127.0.0.1:9000")]
     pub(crate) listen: SocketAddr,
     /// Name of the one bucket.

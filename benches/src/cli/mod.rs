@@ -41,7 +41,8 @@ Exit codes: 0 all keys agree, 1 a key does not, 2 flags that make no sense, 3 an
 Stores: s3://bucket/prefix takes AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT from the
 environment, gs:// the GOOGLE_* and az:// the AZURE_* variables; webhdfs://host:port/path takes AQUIFER_HDFS_USER (or
 HADOOP_USER_NAME) or AQUIFER_HDFS_DELEGATION_TOKEN; http(s)://host/path is a WebDAV server, with
-AQUIFER_WEBDAV_USER and AQUIFER_WEBDAV_PASSWORD; file:///folder is a local folder; memory:// is for trying out.";
+AQUIFER_WEBDAV_USER and AQUIFER_WEBDAV_PASSWORD; file:///folder is a local folder, whose files are this user's alone
+unless AQUIFER_FILE_SHARING=umask; memory:// is for trying out.";
 
 /// Aquifer, disaggregated state storage for stream processing: real events through the whole path, and the embedded DFS.
 #[derive(Debug, Parser)]

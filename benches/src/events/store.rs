@@ -9,7 +9,7 @@ use aquifer_remote::{Remote, RemoteMetrics, RemoteOptions, metered, open_url};
 use crate::cli::EventsArgs;
 use crate::contact;
 use crate::failure::Failure;
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, private_folder};
 
 /// Requests to the embedded DFS at once. Both ends of every connection are this process's memory, 60 to 100 KiB, and a
 /// server without distance is not faster with more.
@@ -81,7 +81,7 @@ impl Store {
     /// Makes the engine's local folder where it is missing.
     pub(super) fn make_local(&self) -> Result<(), Failure> {
         let Some(dir) = &self.local_dir else { return Ok(()) };
-        std::fs::create_dir_all(dir).map_err(|error| Failure::local("cannot make the folder", dir, error))
+        private_folder(dir).map_err(|error| Failure::local("cannot make the folder", dir, error))
     }
 
     /// What a crash of the machine takes: the engine's local folder with all in it.

@@ -6,6 +6,7 @@
 //! ```
 //! A run works on hard links of the objects, which never change: what it writes and deletes does not touch the kept ones.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use aquifer::Compression;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::RunArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::scratch::private_folder;
 
 const FILE: &str = "aquifer-bench-kept.json";
 const SCHEMA: &str = "aquifer-bench-kept/1";
@@ -121,7 +123,7 @@ pub(crate) struct MadeFolder(Option<PathBuf>);
 
 impl MadeFolder {
     pub(crate) fn new(folder: &Path) -> Result<Self, Failure> {
-        match std::fs::create_dir(folder) {
+        match std::fs::DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => Ok(Self(Some(folder.to_owned()))),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 let mut entries = std::fs::read_dir(folder)
@@ -154,7 +156,7 @@ pub(crate) fn link_all(from: &Path, to: &Path) -> Result<(), Failure> {
         let path = path.to_owned();
         move |error| Failure::local("cannot keep a store: copying", &path, error)
     };
-    std::fs::create_dir_all(to).map_err(failed(to))?;
+    private_folder(to).map_err(failed(to))?;
     for entry in std::fs::read_dir(from).map_err(failed(from))? {
         let entry = entry.map_err(failed(from))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));

@@ -32,7 +32,8 @@ and ends with 1); 5 this machine is at fault: a thread, the standard output.
 Stores: s3://bucket/prefix takes AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT from the
 environment, gs:// the GOOGLE_* and az:// the AZURE_* variables; webhdfs://host:port/path takes AQUIFER_HDFS_USER (or
 HADOOP_USER_NAME) or AQUIFER_HDFS_DELEGATION_TOKEN; http(s)://host/path is a WebDAV server, with
-AQUIFER_WEBDAV_USER and AQUIFER_WEBDAV_PASSWORD; file:///folder is a local folder.";
+AQUIFER_WEBDAV_USER and AQUIFER_WEBDAV_PASSWORD; file:///folder is a local folder, whose files are this user's alone
+unless AQUIFER_FILE_SHARING=umask.";
 
 /// Aquifer for operators: looks into a store, verifies it and compacts it. Nothing here takes a store from its owner.
 #[derive(Debug, Parser)]

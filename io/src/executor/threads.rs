@@ -10,7 +10,7 @@
 
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use super::descriptor::{Direction, Transfer};
 use super::{Ended, ExecutorOptions, Report, START, run_main};
 use crate::buffer::AlignedMemory;
 use crate::error::IoError;
-use crate::file::OpenOptions;
+use crate::file::{OpenOptions, PRIVATE_FILE_MODE};
 use crate::pin::Affinity;
 
 /// Runs an executor thread to its end.
@@ -76,6 +76,8 @@ pub(crate) async fn open(path: Arc<std::path::Path>, options: OpenOptions) -> io
             .create(options.create)
             .create_new(options.create_new)
             .truncate(options.truncate)
+            .mode(PRIVATE_FILE_MODE)
+            .custom_flags(options.system_flags())
             .open(path)
     })
     .await

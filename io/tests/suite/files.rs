@@ -1,5 +1,7 @@
 //! Promises of files and folders.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use aquifer_io::{
@@ -194,6 +196,30 @@ pub(crate) fn folders_and_names(backend: Backend) {
     let missing = folder.path().join("missing");
     let outcome = aquifer_io::block_on(fs::remove_file(&missing));
     assert_eq!(outcome.unwrap_err().kind(), IoErrorKind::NotFound);
+}
+
+/// New files and folders could be read by every local user, as the umask of most systems lets them. Those that are there keep their modes.
+pub(crate) fn what_is_made_is_its_users_alone(backend: Backend) {
+    let folder = folder();
+    let root = folder.path().to_owned();
+    std::fs::write(root.join("wide"), b"x").unwrap();
+    std::fs::set_permissions(root.join("wide"), Permissions::from_mode(0o664)).unwrap();
+    std::os::unix::fs::symlink("target", root.join("link")).unwrap();
+    run(options(backend), move || async move {
+        let mode = |name: &str| std::fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
+        let new = OpenOptions { create_new: true, ..READ_WRITE };
+        for (name, open) in [("one", READ_WRITE), ("two", DIRECT), ("three", new), ("wide", READ_WRITE)] {
+            File::open(&root.join(name), open).await.unwrap().close().await.unwrap();
+            assert_eq!(mode(name), if name == "wide" { 0o664 } else { 0o600 }, "{name}");
+        }
+        fs::create_dir_all(&root.join("deep/er")).await.unwrap();
+        assert_eq!((mode("deep"), mode("deep/er")), (0o700, 0o700));
+        let _lock = fs::lock_dir(&root).unwrap();
+        assert_eq!(mode("LOCK"), 0o600);
+        // Nor is anything made where somebody's link points.
+        File::open(&root.join("link"), READ_WRITE).await.unwrap_err();
+        assert!(!root.join("target").exists());
+    });
 }
 
 pub(crate) fn vectored_reads_fill_every_extent(backend: Backend) {

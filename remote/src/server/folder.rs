@@ -12,12 +12,17 @@
 //! After a crash at any instant the name holds the whole object or nothing of it (or the whole older one), and once the
 //! call has returned it holds the object.
 //!
+//! The folder and all in it are this user's alone (0700, 0600) when this server makes them; folders that were there keep their modes. No
+//! symbolic link in it is followed and nothing but regular files is opened ([`Beneath`]): a link that has the name of an object is refused
+//! by reads, left out of listings, replaced by an overwrite and removed by a delete, and what it points to stays as it is.
+//!
 //! All calls here block. The service runs them on the runtime's blocking threads, but for opening a file: its names are nearly
 //! always in the system's memory.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,11 +30,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use rustix::fs::AtFlags;
 
 use super::error::ServerError;
 use super::keys;
 use super::names::{Name, Names};
+use crate::beneath::Beneath;
 use crate::durable::{create_folder, sync_folder};
+use crate::sharing::Sharing;
 
 /// Folders remembered as durable before the memory starts anew.
 const DURABLE_FOLDERS_MAX: usize = 65_536;
@@ -40,9 +48,9 @@ const COPY_BYTES: usize = 1 << 20;
 /// The server's folder, locked.
 #[derive(Debug)]
 pub(super) struct Folder {
-    objects: PathBuf,
-    temporary: PathBuf,
-    uploads: PathBuf,
+    objects: Beneath,
+    temporary: Arc<Beneath>,
+    uploads: Beneath,
     /// Folders whose own entry is known to be on the disk.
     durable: Mutex<HashSet<PathBuf>>,
     next_temporary: AtomicU64,
@@ -79,85 +87,73 @@ impl Folder {
     /// Makes the folder, locks it, and removes what a killed server left half-written.
     pub(super) fn open(dir: &Path) -> Result<Arc<Self>, ServerError> {
         let unusable = |source| ServerError::Folder { dir: dir.to_owned(), source };
-        create_folder(dir).map_err(unusable)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join("LOCK"))
-            .map_err(unusable)?;
+        create_folder(dir, Sharing::Private).map_err(unusable)?;
+        let root = Beneath::open(dir, Sharing::Private).map_err(unusable)?;
+        let lock = root.create_or_open(Path::new("LOCK")).map_err(|error| unusable(named("LOCK", &error)))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ServerError::FolderLocked { dir: dir.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
+        for scratch in ["temporary", "uploads"] {
+            match fs::remove_dir_all(dir.join(scratch)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(unusable(named(scratch, &error)));
+                }
+                _ => {}
+            }
+        }
+        let place = |name: &str| {
+            let made = root.make_folder(Path::new(name)).and_then(|()| root.below(Path::new(name)));
+            made.map_err(|error| unusable(named(name, &error)))
+        };
         let folder = Self {
-            objects: dir.join("objects"),
-            temporary: dir.join("temporary"),
-            uploads: dir.join("uploads"),
+            objects: place("objects")?,
+            temporary: Arc::new(place("temporary")?),
+            uploads: place("uploads")?,
             durable: Mutex::default(),
             next_temporary: AtomicU64::new(0),
             names: Names::default(),
             _lock: lock,
         };
-        folder.prepare().map_err(unusable)?;
         sync_folder(dir).map_err(unusable)?;
         Ok(Arc::new(folder))
-    }
-
-    fn prepare(&self) -> io::Result<()> {
-        for scratch in [&self.temporary, &self.uploads] {
-            match fs::remove_dir_all(scratch) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => fs::create_dir(scratch)?,
-            }
-        }
-        fs::create_dir_all(&self.objects)
     }
 
     /// A new temporary file.
     pub(super) fn stage(&self) -> io::Result<Staged> {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let path = self.temporary.join(format!("{number:016x}"));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Staged { path: Some(path), file: Arc::new(file), at: 0, end: u64::MAX })
+        let name = PathBuf::from(format!("{number:016x}"));
+        let file = self.temporary.create(&name)?;
+        let named = Some((Arc::clone(&self.temporary), name));
+        Ok(Staged { named, file: Arc::new(file), at: 0, end: u64::MAX })
     }
 
     /// Gives a temporary file its name. Durable when it returns.
     pub(super) fn publish(&self, staged: &Staged, key: &str, publish: Publish) -> io::Result<Meta> {
-        let path = self.objects.join(keys::path_of(key));
-        let parent = path.parent().unwrap_or(&self.objects);
-        self.make_durable(parent)?;
+        let path = keys::path_of(key);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        self.make_durable(folder)?;
         staged.file.sync_data()?;
-        let from =
-            staged.path.as_deref().ok_or_else(|| io::Error::other("a stretch of a file has no name"))?;
-        match publish {
-            Publish::Overwrite => fs::rename(from, &path)?,
-            Publish::IfAbsent => fs::hard_link(from, &path)?,
-        }
-        self.names.changed(parent);
-        sync_folder(parent)?;
+        let (parent, name) = self.objects.parent(&path)?;
+        staged.link_or_move(&parent, name.as_ref(), publish)?;
+        self.names.changed(folder);
+        rustix::fs::fsync(&parent)?;
         // The temporary name, where it is still there, goes with `staged`.
         Ok(Meta::of(&staged.file.metadata()?))
     }
 
-    /// Makes a folder below `objects` and its parents, each entry on the disk.
+    /// Makes a folder of the objects and its parents, each entry on the disk.
     fn make_durable(&self, folder: &Path) -> io::Result<()> {
         // Held while syncing, so that nobody relies on a folder that another call is still making durable.
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         let missing: Vec<&Path> = folder
             .ancestors()
-            .take_while(|ancestor| *ancestor != self.objects && !durable.contains(*ancestor))
+            .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !durable.contains(*ancestor))
             .collect();
         for ancestor in missing.into_iter().rev() {
-            match fs::create_dir(ancestor) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            if let Some(parent) = ancestor.parent() {
-                self.names.changed(parent);
-                sync_folder(parent)?;
-            }
+            self.objects.make_folder(ancestor)?;
+            self.names.changed(ancestor.parent().unwrap_or(Path::new("")));
             if durable.len() >= DURABLE_FOLDERS_MAX {
                 durable.clear();
             }
@@ -168,50 +164,48 @@ impl Folder {
 
     /// Opens an object for reading.
     pub(super) fn open_object(&self, key: &str) -> io::Result<(File, Meta)> {
-        let file = File::open(self.objects.join(keys::path_of(key)))?;
+        let file = self.objects.read(&keys::path_of(key))?;
         let meta = Meta::of(&file.metadata()?);
         Ok((file, meta))
     }
 
     /// Tells about an object.
     pub(super) fn meta(&self, key: &str) -> io::Result<Meta> {
-        Ok(Meta::of(&fs::metadata(self.objects.join(keys::path_of(key)))?))
+        Ok(Meta::of(&self.objects.look(&keys::path_of(key))?))
     }
 
     /// Removes an object; one that is absent is success.
     pub(super) fn delete(&self, key: &str) -> io::Result<()> {
-        let path = self.objects.join(keys::path_of(key));
-        match fs::remove_file(&path) {
+        let path = keys::path_of(key);
+        let removed = self.objects.remove(&path);
+        self.names.changed(path.parent().unwrap_or(Path::new("")));
+        match removed {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => path.parent().map_or(Ok(()), |parent| {
-                self.names.changed(parent);
-                sync_folder(parent)
-            }),
+            removed => removed,
         }
     }
 
-    /// The folder of all objects.
-    pub(super) fn objects(&self) -> &Path {
-        &self.objects
-    }
-
-    /// The names in a folder below it, ascending.
+    /// The names in a folder of the objects, ascending.
     pub(super) fn names(&self, folder: &Path) -> io::Result<Arc<Vec<Name>>> {
-        self.names.of(folder)
+        self.names.of(&self.objects, folder)
     }
 
-    /// The folder of a multipart upload; `id` is one that this server made.
-    pub(super) fn upload(&self, id: &str) -> PathBuf {
-        self.uploads.join(id)
+    /// Where the parts of multipart uploads lie, each upload in a folder of its own.
+    pub(super) fn uploads(&self) -> &Beneath {
+        &self.uploads
     }
+}
+
+/// Says which of the server's own files an error is about.
+fn named(file: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{file}: {error}"))
 }
 
 /// A temporary file on its way; removed when dropped. Or a stretch of one, for a part that lies where it will stay.
 #[derive(Debug)]
 pub(super) struct Staged {
-    /// Of a whole file.
-    path: Option<PathBuf>,
+    /// Of a whole file: its folder and its name there.
+    named: Option<(Arc<Beneath>, PathBuf)>,
     file: Arc<File>,
     /// Where the next byte goes.
     at: u64,
@@ -223,7 +217,19 @@ impl Staged {
     /// A stretch of this file, so many bytes from an offset on.
     pub(super) fn stretch(&self, offset: u64, bytes: u64) -> Self {
         let file = Arc::clone(&self.file);
-        Self { path: None, file, at: offset, end: offset.saturating_add(bytes) }
+        Self { named: None, file, at: offset, end: offset.saturating_add(bytes) }
+    }
+
+    /// Gives the file a name in an open folder. A link that has the name is replaced, not followed.
+    fn link_or_move(&self, folder: &OwnedFd, name: &Path, publish: Publish) -> io::Result<()> {
+        let (from, own) =
+            self.named.as_ref().ok_or_else(|| io::Error::other("a stretch of a file has no name"))?;
+        let (from, own) = from.parent(own)?;
+        match publish {
+            Publish::Overwrite => rustix::fs::renameat(&from, own, folder, name)?,
+            Publish::IfAbsent => rustix::fs::linkat(&from, own, folder, name, AtFlags::empty())?,
+        }
+        Ok(())
     }
 
     /// Appends chunks.
@@ -264,20 +270,20 @@ impl Staged {
         self.at
     }
 
-    /// Gives a whole file a name outside the objects, not synced: a part of an upload.
-    pub(super) fn keep_as(mut self, path: &Path) -> io::Result<Meta> {
-        if let Some(own) = self.path.take() {
-            fs::rename(&own, path)?;
-        }
+    /// Moves a whole file to another folder of the server, not synced: a part of an upload.
+    pub(super) fn keep_as(mut self, folder: &Beneath, path: &Path) -> io::Result<Meta> {
+        let (parent, name) = folder.parent(path)?;
+        self.link_or_move(&parent, name.as_ref(), Publish::Overwrite)?;
+        self.named = None;
         Ok(Meta::of(&self.file.metadata()?))
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
+        if let Some((folder, name)) = &self.named {
             // Already gone when it was renamed; what cannot be removed now goes at the next start.
-            drop(fs::remove_file(path));
+            drop(folder.forget(name));
         }
     }
 }

@@ -3,13 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::folder::{Folder, Meta};
 use super::keys;
 use super::names::Name;
+use crate::beneath::Foreign;
 
 /// Most entries in one page, S3's rule.
 pub(super) const ENTRIES_MAX: usize = 1_000;
@@ -56,9 +57,13 @@ pub(super) fn page(folder: &Folder, query: &Query) -> io::Result<(Vec<Entry>, Op
             entries.push(Entry::Common(entry));
             continue;
         }
-        // One that was deleted meanwhile is left out.
-        if let Ok(meta) = folder.meta(&entry) {
-            entries.push(Entry::Object(entry, meta));
+        match folder.meta(&entry) {
+            Ok(meta) => entries.push(Entry::Object(entry, meta)),
+            // Deleted meanwhile, or replaced by something that is no object.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory)
+                    || Foreign::of(&error).is_some() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok((entries, next))
@@ -102,7 +107,7 @@ impl<'w> Walk<'w> {
         }
         let mut walk = Self { folder, prefix, from, cursors: BinaryHeap::new() };
         let (start, known) = keys::folder_of(&query.prefix);
-        walk.enter(folder.objects().join(start), known.as_bytes().to_vec())?;
+        walk.enter(start, known.as_bytes().to_vec())?;
         Ok(walk)
     }
 

@@ -1,20 +1,26 @@
 //! The embedded DFS server: an S3 subset over HTTP on a local folder, in this process.
 //!
 //! ```text
-//! S3 client ── HTTP/1.1 ──> hyper ──> (shape) ──> s3s (SigV4, XML) ──> access ──> service ──> folder ──> files
+//! S3 client ── HTTP/1.1 ──> watch ──> hyper ──> (shape) ──> s3s (SigV4, XML) ──> access ──> service ──> folder ──> files
 //! ```
 //!
 //! It serves the first run, tests and benchmarks, and any real S3 client; the engine reaches it by the same code as any S3. It
 //! is no cluster: one folder, one bucket, one key, cleartext HTTP on this machine.
+//!
+//! Whoever reaches its port can talk to it, and everything but a refusal takes a request signed with its one key. Who has the key can read,
+//! replace and delete every object. Nothing is encrypted, so whoever sits on the way reads all that passes, and can change it.
 //!
 //! Invariants:
 //! * A PUT that was answered is on the disk, file and folder.
 //! * `If-None-Match: *` has one winner; no condition is ever ignored.
 //! * Every request is signed (`SigV4`) with the server's key, or refused.
 //! * Memory for each request is bounded, whatever the object's size; so are connections and uploads.
-//! * No key reaches outside the folder.
+//! * A client that sends nothing, or reads nothing, keeps nobody else out: times for heads, bodies, answers and idle connections, and the
+//!   oldest idle one makes room at the limit. Uploads that nobody completes or aborts go after a day, or when there are too many.
+//! * No key reaches outside the folder, and no symbolic link in it is followed. Only regular files are opened.
 
 mod access;
+mod connections;
 mod error;
 mod folder;
 mod keys;
@@ -27,6 +33,8 @@ mod service;
 mod shape;
 mod stream;
 mod uploads;
+mod watch;
+mod watched_service;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -35,14 +43,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
-use s3s::service::{S3Service, S3ServiceBuilder};
-use tokio::net::TcpStream;
+use s3s::service::S3ServiceBuilder;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 pub use error::ServerError;
 pub use options::ServerOptions;
@@ -53,17 +58,21 @@ use crate::open::open_url;
 use crate::options::RemoteOptions;
 use crate::store::Remote;
 use access::Access;
+use connections::Connections;
 use folder::Folder;
-use service::Service;
+use service::{BODY_BYTES_MAX, Service};
 use shape::Shaper;
-use uploads::Uploads;
+use uploads::{UploadLimits, Uploads};
+use watch::Patience;
 
 /// Threads for blocking file calls; more requests wait in line.
 const FILE_THREADS_MAX: usize = 64;
 /// Longest wait at the end for file calls under way.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
-/// Pause after a failed accept (out of file descriptors), so that it does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// From one look for forgotten uploads to the next.
+const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+/// Multipart uploads at once.
+const UPLOADS_MAX: usize = 1_024;
 
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
@@ -90,22 +99,36 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|source| ServerError::Threads { source })?;
+        let files = open_files_max();
+        let limits =
+            UploadLimits { uploads_max: UPLOADS_MAX.min(files / 4), age_max: options.upload_age_max };
+        let uploads = Arc::new(Uploads::new(limits));
+        let sweep = sweep(Arc::clone(&folder), Arc::clone(&uploads));
         let service =
-            Service { bucket: options.bucket.clone(), folder, uploads: Arc::new(Uploads::default()) };
+            Service { bucket: options.bucket.clone(), body_bytes_max: BODY_BYTES_MAX, folder, uploads };
         let mut builder = S3ServiceBuilder::new(service);
         builder.set_auth(SimpleAuth::from_single(options.access_key.clone(), options.secret_key.clone()));
         builder.set_access(Access { read_only: options.read_only });
-        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits()))));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(request_limits()))));
         let (stop, stopped) = oneshot::channel();
         let shaper = {
             let _entered = runtime.enter();
             (!options.shape.is_none()).then(|| Shaper::new(options.shape)).transpose()
         };
         let shaper = shaper.map_err(|source| ServerError::Threads { source })?;
-        let line = Connections { service: builder.build(), shaper, most: options.connections_max };
+        let patience = Patience {
+            idle: options.idle_time_max,
+            head: options.head_time_max,
+            stall: options.stall_time_max,
+        };
+        let most = options.connections_max.min(files / 2).max(1);
+        let connections = Connections::new(builder.build(), shaper, most, patience);
         let thread = std::thread::Builder::new()
             .name("aquifer-dfs".to_owned())
-            .spawn(move || serve(runtime, listener, line, stopped))
+            .spawn(move || {
+                runtime.spawn(sweep);
+                serve(runtime, listener, connections, stopped);
+            })
             .map_err(|source| ServerError::Threads { source })?;
         Ok(Self { address, options, stop: Some(stop), thread: Some(thread) })
     }
@@ -176,7 +199,7 @@ impl Drop for Server {
 }
 
 /// What `s3s` may hold in memory for one request: the list of an upload's parts is the largest that is needed.
-fn limits() -> S3Config {
+fn request_limits() -> S3Config {
     let mut limits = S3Config::default();
     limits.xml_max_body_size = 4 << 20;
     limits.post_object_max_file_size = 1 << 20;
@@ -208,49 +231,18 @@ fn serve(runtime: Runtime, listener: TcpListener, connections: Connections, stop
     runtime.shutdown_timeout(STOP_TIME_MAX);
 }
 
-/// What connections are made of.
-struct Connections {
-    service: S3Service,
-    shaper: Option<Arc<Shaper>>,
-    most: usize,
+/// Throws forgotten uploads away, for ever.
+async fn sweep(folder: Arc<Folder>, uploads: Arc<Uploads>) {
+    loop {
+        tokio::time::sleep(SWEEP_PAUSE).await;
+        let (folder, uploads) = (Arc::clone(&folder), Arc::clone(&uploads));
+        // It ends early with the runtime alone.
+        drop(tokio::task::spawn_blocking(move || uploads.sweep(&folder, aquifer_io::now())).await);
+    }
 }
 
-impl Connections {
-    async fn accept(self, listener: TcpListener) {
-        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-        if let Some(shaper) = self.shaper.clone() {
-            tokio::spawn(async move { shaper.ring().await });
-        }
-        let room = Arc::new(Semaphore::new(self.most));
-        loop {
-            // The semaphore is never closed.
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            // Without it small answers wait for the client's acknowledgement, 40 ms. A connection that is gone already
-            // ends by itself.
-            drop(stream.set_nodelay(true));
-            self.spawn(stream, permit);
-        }
-    }
-
-    /// Serves a connection. Its errors concern its client alone, and the client sees them.
-    fn spawn(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
-        let service = self.service.clone();
-        match &self.shaper {
-            None => drop(tokio::spawn(async move {
-                drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-                drop(permit);
-            })),
-            Some(shaper) => {
-                let (wire, exchange) = shaper.connect(stream, service);
-                drop(tokio::spawn(async move {
-                    drop(http1::Builder::new().serve_connection(TokioIo::new(wire), exchange).await);
-                    drop(permit);
-                }));
-            }
-        }
-    }
+/// Files that this process may have open. Connections get half of them, so that there are some left to serve them with.
+fn open_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }

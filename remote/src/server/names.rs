@@ -4,13 +4,14 @@
 //! answered. What is read while something changes is used once and not remembered.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::keys;
+use crate::beneath::Beneath;
 
 /// Names remembered, in all folders together: some tens of megabytes.
 const NAMES_MAX: usize = 500_000;
@@ -38,8 +39,8 @@ struct Remembered {
 }
 
 impl Names {
-    /// The names in a folder, ascending; none of one that is not there.
-    pub(super) fn of(&self, folder: &Path) -> io::Result<Arc<Vec<Name>>> {
+    /// The names in a folder of the objects, ascending; none of one that is not there.
+    pub(super) fn of(&self, objects: &Beneath, folder: &Path) -> io::Result<Arc<Vec<Name>>> {
         let changes = {
             let remembered = self.remembered();
             if let Some(names) = remembered.folders.get(folder) {
@@ -47,7 +48,7 @@ impl Names {
             }
             remembered.changes
         };
-        let names = Arc::new(read(folder)?);
+        let names = Arc::new(read(objects, folder)?);
         let mut remembered = self.remembered();
         if remembered.changes == changes && names.len() <= NAMES_MAX {
             if remembered.names + names.len() > NAMES_MAX {
@@ -75,20 +76,25 @@ impl Names {
     }
 }
 
-fn read(folder: &Path) -> io::Result<Vec<Name>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+fn read(objects: &Beneath, folder: &Path) -> io::Result<Vec<Name>> {
+    let entries = match objects.entries(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
         entries => entries?,
     };
     let mut names = Vec::new();
-    for entry in entries {
-        let file_name = entry?.file_name();
-        let (piece, is_folder) = match keys::component(file_name.as_encoded_bytes()) {
+    for (file_name, is_directory) in entries {
+        let (piece, is_folder) = match keys::component(file_name.as_bytes()) {
             Some(keys::Component::File(piece)) => (piece, false),
             Some(keys::Component::Folder(piece)) => (piece, true),
             None => continue,
         };
-        names.push(Name { piece, is_folder, file_name });
+        // Something else has taken the name: no object of ours.
+        if is_folder == is_directory {
+            let file_name = OsStr::from_bytes(file_name.as_bytes()).to_owned();
+            names.push(Name { piece, is_folder, file_name });
+        }
     }
     names.sort_unstable();
     Ok(names)

@@ -30,16 +30,18 @@ use super::list::{self, Query};
 use super::listing::listing;
 use super::refuse::{blocking, blocking_upload, failed, publish_of, upload_failed};
 use super::stream::{self, CHUNK_BYTES, FileStream};
-use super::uploads::Uploads;
+use super::uploads::{Place, Uploads};
 
-/// Largest object in one PUT and largest part, S3's rule.
-const BODY_BYTES_MAX: i64 = 5 << 30;
+/// Largest object in one PUT and largest part, S3's rule. It counts too where the length is not announced.
+pub(super) const BODY_BYTES_MAX: u64 = 5 << 30;
 /// Bytes of a body gathered in memory before they go to the file.
 const GATHER_BYTES: usize = 1 << 20;
 
 /// The backend behind `s3s`.
 pub(super) struct Service {
     pub(super) bucket: String,
+    /// Largest body of one request.
+    pub(super) body_bytes_max: u64,
     pub(super) folder: Arc<Folder>,
     pub(super) uploads: Arc<Uploads>,
 }
@@ -69,17 +71,22 @@ impl Service {
         body: Option<StreamingBlob>,
         announced: Option<i64>,
     ) -> S3Result<Received> {
-        if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+        if announced.is_some_and(|bytes| u64::try_from(bytes).is_ok_and(|bytes| bytes > self.body_bytes_max))
+        {
             return Err(s3_error!(EntityTooLarge));
         }
         let mut received = Received { staged, rest: Vec::new() };
         let Some(mut body) = body else { return Ok(received) };
-        let mut gathered = 0_usize;
+        let (mut gathered, mut all_bytes) = (0_usize, 0_u64);
         while let Some(chunk) = body.next().await {
             // Also a body that does not match its signed hash or ends early: nothing of it may become an object.
             let chunk = chunk
                 .map_err(|error| s3_error!(IncompleteBody, "the body did not arrive as signed: {}", error))?;
             gathered = gathered.saturating_add(chunk.len());
+            all_bytes = all_bytes.saturating_add(chunk.len() as u64);
+            if all_bytes > self.body_bytes_max {
+                return Err(s3_error!(EntityTooLarge));
+            }
             received.rest.push(chunk);
             if gathered >= GATHER_BYTES {
                 gathered = 0;
@@ -268,7 +275,7 @@ impl S3 for Service {
         let input = request.input;
         self.check_new_key(&input.bucket, &input.key)?;
         let (folder, uploads, key) = (Arc::clone(&self.folder), Arc::clone(&self.uploads), input.key.clone());
-        let id = blocking_upload(move || uploads.create(&folder, &key)).await?;
+        let id = blocking_upload(move || uploads.create(&folder, &key, aquifer_io::now())).await?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -286,7 +293,8 @@ impl S3 for Service {
         let (id, number) = (input.upload_id, input.part_number);
         let announced = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
         let place = self.uploads.place(&self.folder, &id, &input.key, number, announced);
-        let (staged, start) = place.map_err(|error| upload_failed(&error))?;
+        // Held to the end of the request, so that nobody throws the upload away meanwhile.
+        let Place { staged, start, busy: _busy } = place.map_err(|error| upload_failed(&error))?;
         let received = self.receive(Some(staged), input.body, input.content_length).await?;
         let (folder, uploads) = (Arc::clone(&self.folder), Arc::clone(&self.uploads));
         let etag = blocking_upload(move || {
@@ -335,5 +343,34 @@ impl S3 for Service {
         let (folder, uploads) = (Arc::clone(&self.folder), Arc::clone(&self.uploads));
         blocking_upload(move || uploads.abort(&folder, &input.upload_id, &input.key)).await?;
         Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), hyper::StatusCode::NO_CONTENT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use s3s::S3ErrorCode;
+
+    use super::*;
+    use crate::server::uploads::UploadLimits;
+
+    /// A body that came in chunks, without its length, was taken until the disk was full.
+    #[test]
+    fn a_body_of_unknown_length_has_a_bound_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let limits = UploadLimits { uploads_max: 1, age_max: Duration::from_secs(1) };
+        let uploads = Arc::new(Uploads::new(limits));
+        let service = Service { bucket: "aquifer".to_owned(), body_bytes_max: 3 << 20, folder, uploads };
+        let receive = |bytes: usize| {
+            let body = Some(StreamingBlob::from(Body::from(vec![7; bytes])));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(service.receive(None, body, None)).map(drop)
+        };
+        receive(3 << 20).unwrap();
+        let error = receive((3 << 20) + 1).unwrap_err();
+        assert_eq!(error.code(), &S3ErrorCode::EntityTooLarge);
+        assert_eq!(std::fs::read_dir(dir.path().join("temporary")).unwrap().count(), 0);
     }
 }

@@ -6,21 +6,39 @@
 //! ```
 //!
 //! The list lives in memory and the parts in the folder; a restart forgets both, and the client starts over.
+//!
+//! Nobody has to complete or abort what it began, so both are bounded: an upload that nothing was heard of for
+//! [`UploadLimits::age_max`] is thrown away, and when there are [`UploadLimits::uploads_max`] of them, the one that was silent for longest makes
+//! room for a new one, provided that it was silent for [`QUIET_TIME`]. Its parts go from the disk with it. An upload with a part on
+//! its way is never thrown away.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aquifer_io::Instant;
 
 use super::folder::{Folder, Meta, Publish, Staged};
 
-/// Uploads at once.
-const UPLOADS_MAX: usize = 1_024;
 /// Highest part number, S3's rule.
 const PART_NUMBER_MAX: i32 = 10_000;
 /// Every part but the last has as much, S3's rule.
 const PART_BYTES_MIN: u64 = 5 << 20;
+/// Parts remembered of all uploads together: some tens of megabytes of memory.
+const PARTS_MAX: usize = 200_000;
+/// So long after its last request nobody is likely to miss an upload when the table is full.
+const QUIET_TIME: Duration = Duration::from_secs(600);
+
+/// How many uploads there may be, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UploadLimits {
+    /// Uploads at once.
+    pub(super) uploads_max: usize,
+    /// Time since the last request about an upload, after which it is thrown away.
+    pub(super) age_max: Duration,
+}
 
 /// Longest object whose parts are put where they belong.
 const WHOLE_BYTES_MAX: u64 = 1 << 40;
@@ -30,8 +48,10 @@ const WHOLE_BYTES_MAX: u64 = 1 << 40;
 pub(super) enum UploadError {
     /// No such upload of this key.
     Unknown,
-    /// Too many at once.
-    TooMany,
+    /// Too many at once, so many, and none of them silent for long.
+    TooMany(usize),
+    /// Too many parts of all uploads together.
+    TooManyParts,
     /// A part number out of range.
     Number,
     /// A listed part that did not arrive, or arrived with another content.
@@ -54,6 +74,26 @@ struct Upload {
     key: String,
     parts: BTreeMap<i32, Part>,
     whole: Option<Whole>,
+    /// The last request about it.
+    heard: Instant,
+    /// Held by every part on its way.
+    busy: Arc<()>,
+}
+
+impl Upload {
+    /// How long it has been silent; `None` while a part is on its way.
+    fn silence(&self, now: Instant) -> Option<Duration> {
+        (Arc::strong_count(&self.busy) == 1).then(|| now.duration_since(self.heard))
+    }
+}
+
+/// Where a part goes that comes.
+pub(super) struct Place {
+    pub(super) staged: Staged,
+    /// Its offset in the whole, when it lies there.
+    pub(super) start: Option<u64>,
+    /// Keeps the upload from being thrown away.
+    pub(super) busy: Arc<()>,
 }
 
 /// A part that has arrived.
@@ -80,31 +120,61 @@ impl Whole {
 }
 
 /// All uploads under way.
-#[derive(Default)]
 pub(super) struct Uploads {
+    limits: UploadLimits,
     open: Mutex<HashMap<String, Upload>>,
 }
 
 impl Uploads {
+    pub(super) fn new(limits: UploadLimits) -> Self {
+        Self { limits, open: Mutex::default() }
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts one; returns its id.
-    pub(super) fn create(&self, folder: &Folder, key: &str) -> Result<String, UploadError> {
+    pub(super) fn create(&self, folder: &Folder, key: &str, now: Instant) -> Result<String, UploadError> {
         let id = format!("{:016x}{:016x}", aquifer_io::random_u64(), aquifer_io::random_u64());
-        let mut open = self.open();
-        if open.len() >= UPLOADS_MAX {
-            return Err(UploadError::TooMany);
+        let gone = self.make_room(now)?;
+        if let Some((id, upload)) = gone {
+            drop(upload);
+            remove(folder, &id);
         }
-        fs::create_dir(folder.upload(&id))?;
+        folder.uploads().make_folder(Path::new(&id))?;
         let (key, parts) = (key.to_owned(), BTreeMap::new());
-        open.insert(id.clone(), Upload { key, parts, whole: None });
+        let upload = Upload { key, parts, whole: None, heard: now, busy: Arc::default() };
+        self.open().insert(id.clone(), upload);
         Ok(id)
     }
 
+    /// Takes one out that can go, when the table is full. Callers that come together may pass the limit by their number.
+    fn make_room(&self, now: Instant) -> Result<Option<(String, Upload)>, UploadError> {
+        let mut open = self.open();
+        if open.len() < self.limits.uploads_max {
+            return Ok(None);
+        }
+        let silent = open.iter().filter_map(|(id, upload)| Some((upload.silence(now)?, id)));
+        let longest = silent.filter(|(silence, _)| *silence >= QUIET_TIME).max();
+        let longest =
+            longest.map(|(_, id)| id.clone()).ok_or(UploadError::TooMany(self.limits.uploads_max))?;
+        Ok(open.remove_entry(&longest))
+    }
+
+    /// Throws away what nothing was heard of for too long.
+    pub(super) fn sweep(&self, folder: &Folder, now: Instant) {
+        let age_max = self.limits.age_max;
+        let is_old = |upload: &Upload| upload.silence(now).is_some_and(|silence| silence > age_max);
+        let old: Vec<(String, Upload)> = self.open().extract_if(|_, upload| is_old(upload)).collect();
+        for (id, upload) in old {
+            drop(upload);
+            remove(folder, &id);
+        }
+    }
+
     /// Finds a place for a part that comes: where it belongs, when its length is announced and fits in with the others, so that it is
-    /// never copied; else a file of its own. Also its offset in the whole, when it is there.
+    /// never copied; else a file of its own.
     pub(super) fn place(
         &self,
         folder: &Folder,
@@ -112,12 +182,18 @@ impl Uploads {
         key: &str,
         number: i32,
         announced: Option<u64>,
-    ) -> Result<(Staged, Option<u64>), UploadError> {
+    ) -> Result<Place, UploadError> {
         if !(1..=PART_NUMBER_MAX).contains(&number) {
             return Err(UploadError::Number);
         }
         let mut open = self.open();
+        let parts: usize = open.values().map(|upload| upload.parts.len()).sum();
         let upload = open.get_mut(id).filter(|upload| upload.key == key).ok_or(UploadError::Unknown)?;
+        if parts >= PARTS_MAX && !upload.parts.contains_key(&number) {
+            return Err(UploadError::TooManyParts);
+        }
+        upload.heard = aquifer_io::now();
+        let busy = Arc::clone(&upload.busy);
         if let Some(bytes) = announced {
             if upload.whole.is_none() && bytes >= PART_BYTES_MIN {
                 let (staged, taken) = (folder.stage()?, BTreeSet::new());
@@ -127,11 +203,15 @@ impl Uploads {
                 let offset = whole.offset(number);
                 let fits = bytes <= whole.part_bytes && offset.saturating_add(bytes) <= WHOLE_BYTES_MAX;
                 if fits && whole.taken.insert(number) {
-                    return Ok((whole.staged.stretch(offset, bytes), Some(offset)));
+                    return Ok(Place {
+                        staged: whole.staged.stretch(offset, bytes),
+                        start: Some(offset),
+                        busy,
+                    });
                 }
             }
         }
-        Ok((folder.stage()?, None))
+        Ok(Place { staged: folder.stage()?, start: None, busy })
     }
 
     /// Takes a part that has arrived; the last one of a number counts. Returns its ETag.
@@ -146,6 +226,7 @@ impl Uploads {
         let mut open = self.open();
         // Under the lock: a part must not slip in while the upload is being completed or aborted.
         let upload = open.get_mut(id).ok_or(UploadError::Unknown)?;
+        upload.heard = aquifer_io::now();
         let part = match start {
             Some(start) => Part {
                 bytes: staged.end_offset().saturating_sub(start),
@@ -153,7 +234,7 @@ impl Uploads {
                 in_place: true,
             },
             None => {
-                let meta = staged.keep_as(&part_path(folder, id, number))?;
+                let meta = staged.keep_as(folder.uploads(), &part_path(id, number))?;
                 Part { bytes: meta.bytes, etag: meta.etag, in_place: false }
             }
         };
@@ -254,17 +335,115 @@ fn assemble(
             Some(whole) if part.in_place => {
                 staged.append(whole.staged.file(), whole.offset(*number), part.bytes)?;
             }
-            _ => staged.append(&File::open(part_path(folder, id, *number))?, 0, part.bytes)?,
+            _ => staged.append(&folder.uploads().read(&part_path(id, *number))?, 0, part.bytes)?,
         }
     }
     Ok(staged)
 }
 
-fn part_path(folder: &Folder, id: &str, number: i32) -> PathBuf {
-    folder.upload(id).join(format!("{number:05}"))
+fn part_path(id: &str, number: i32) -> PathBuf {
+    Path::new(id).join(format!("{number:05}"))
 }
 
 fn remove(folder: &Folder, id: &str) {
     // What cannot be removed now goes at the next start.
-    drop(fs::remove_dir_all(folder.upload(id)));
+    drop(folder.uploads().remove_flat(Path::new(id)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        folder: Arc<Folder>,
+        uploads: Uploads,
+    }
+
+    impl Fixture {
+        fn new(uploads_max: usize) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = Folder::open(dir.path()).unwrap();
+            Self { dir, folder, uploads: Uploads::new(UploadLimits { uploads_max, age_max: 24 * HOUR }) }
+        }
+
+        fn create(&self, now: Instant) -> Result<String, UploadError> {
+            self.uploads.create(&self.folder, "key", now)
+        }
+
+        /// A part of so many bytes, announced, so that large ones lie in the whole.
+        fn part(&self, id: &str, number: i32, bytes: usize) -> Result<String, UploadError> {
+            let place = self.uploads.place(&self.folder, id, "key", number, Some(bytes as u64))?;
+            let (mut staged, start) = (place.staged, place.start);
+            staged.write(&[vec![7; bytes].into()])?;
+            self.uploads.keep(&self.folder, id, number, staged, start)
+        }
+
+        fn files(&self) -> usize {
+            let count = |name: &str| std::fs::read_dir(self.dir.path().join(name)).unwrap().count();
+            count("uploads") + count("temporary")
+        }
+    }
+
+    /// An upload that was begun and forgotten stayed in the table, and its parts on the disk, for as long as the server ran: after
+    /// 1,024 of them nobody could begin one.
+    #[test]
+    fn forgotten_uploads_make_room_and_give_their_space_back() {
+        let fixture = Fixture::new(3);
+        let start = aquifer_io::now();
+        let ids: Vec<String> = (0..3).map(|_| fixture.create(start).unwrap()).collect();
+        fixture.part(&ids[0], 1, 5 << 20).unwrap();
+        fixture.part(&ids[0], 2, 10).unwrap();
+        fixture.part(&ids[1], 1, 10).unwrap();
+        let full = fixture.create(start + Duration::from_secs(60)).unwrap_err();
+        assert!(matches!(full, UploadError::TooMany(3)), "{full:?}");
+        // The second and the first one were heard of last: the third goes, then the first.
+        fixture.create(start + HOUR).unwrap();
+        assert!(matches!(fixture.part(&ids[2], 1, 10), Err(UploadError::Unknown)));
+        fixture.create(start + HOUR).unwrap();
+        assert!(matches!(fixture.part(&ids[0], 3, 10), Err(UploadError::Unknown)));
+        fixture.part(&ids[1], 2, 10).unwrap();
+        // One folder for each of the three, and no whole.
+        assert_eq!(fixture.files(), 3);
+        fixture.uploads.sweep(&fixture.folder, start + 23 * HOUR);
+        assert_eq!(fixture.files(), 3);
+        fixture.uploads.sweep(&fixture.folder, start + 26 * HOUR);
+        assert_eq!(fixture.files(), 0, "after a day of silence all are gone");
+        assert!(matches!(fixture.part(&ids[1], 3, 10), Err(UploadError::Unknown)));
+    }
+
+    #[test]
+    fn an_upload_with_a_part_on_its_way_stays_however_long_that_takes() {
+        let fixture = Fixture::new(1);
+        let start = aquifer_io::now();
+        let id = fixture.create(start).unwrap();
+        let place = fixture.uploads.place(&fixture.folder, &id, "key", 1, None).unwrap();
+        let late = start + 100 * HOUR;
+        assert!(matches!(fixture.create(late), Err(UploadError::TooMany(1))));
+        fixture.uploads.sweep(&fixture.folder, late);
+        // The client went away in the midst of it.
+        drop(place);
+        fixture.uploads.sweep(&fixture.folder, late);
+        assert_eq!(fixture.files(), 0);
+    }
+
+    #[test]
+    fn parts_of_all_uploads_together_are_bounded() {
+        let fixture = Fixture::new(3);
+        let id = fixture.create(aquifer_io::now()).unwrap();
+        let part = || Part { bytes: 1, etag: String::new(), in_place: true };
+        let other = Upload {
+            key: "key".to_owned(),
+            parts: (0..i32::try_from(PARTS_MAX).unwrap() - 1).map(|number| (number, part())).collect(),
+            whole: None,
+            heard: aquifer_io::now(),
+            busy: Arc::default(),
+        };
+        fixture.uploads.open().insert("other".to_owned(), other);
+        fixture.part(&id, 1, 10).unwrap();
+        assert!(matches!(fixture.part(&id, 2, 10), Err(UploadError::TooManyParts)));
+        fixture.part(&id, 1, 20).unwrap();
+    }
 }

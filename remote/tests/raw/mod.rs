@@ -4,6 +4,7 @@ pub(crate) mod sign;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 pub(crate) use sign::{RawClient, Request, encode_path};
 
@@ -39,6 +40,8 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut answer = Vec::new();
     // No answer is an answer, of status 0. The server may refuse before it has read all.
     if let Ok(mut stream) = TcpStream::connect(address) {
+        // Longer than anything here takes: a server that says nothing is a failure, not a hanging test.
+        let _limited = stream.set_read_timeout(Some(Duration::from_secs(60)));
         let _early = stream.write_all(bytes);
         let _reset = stream.read_to_end(&mut answer);
     }

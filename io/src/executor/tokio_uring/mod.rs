@@ -20,6 +20,7 @@ mod turn;
 use std::future::Future;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -31,7 +32,7 @@ use super::context::{self, Executor};
 use super::descriptor::{Direction, Transfer};
 use super::{Ended, ExecutorOptions, Report, START, run_main};
 use crate::error::IoError;
-use crate::file::OpenOptions;
+use crate::file::{OpenOptions, PRIVATE_FILE_MODE};
 use turn::Turns;
 
 /// Smallest ring that a thread makes do with when the kernel has no memory for a larger one.
@@ -87,6 +88,8 @@ pub(crate) async fn open(executor: &Executor, path: &Path, options: OpenOptions)
         .create(options.create)
         .create_new(options.create_new)
         .truncate(options.truncate)
+        .mode(PRIVATE_FILE_MODE)
+        .custom_flags(options.system_flags())
         .open(path)
         .await
 }

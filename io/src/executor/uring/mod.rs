@@ -132,7 +132,7 @@ fn open_flags(options: OpenOptions) -> io::Result<OFlags> {
     if !write && (create || create_new || truncate) {
         return Err(Errno::INVAL.into());
     }
-    let mut flags = OFlags::CLOEXEC;
+    let mut flags = OFlags::CLOEXEC | OFlags::from_bits_retain(options.system_flags().cast_unsigned());
     flags |= match (read, write) {
         (true, true) => OFlags::RDWR,
         (true, false) => OFlags::RDONLY,

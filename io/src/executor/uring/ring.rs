@@ -35,6 +35,7 @@ use super::OpenFile;
 use super::slots::{Slot, Slots};
 use super::wakes::Wakes;
 use crate::executor::descriptor::{Direction, Transfer};
+use crate::file::PRIVATE_FILE_MODE;
 
 /// Marks the completions of the poll on the eventfd.
 const WAKE: u64 = u64::MAX;
@@ -47,9 +48,6 @@ const BUFFERS_MAX: u16 = 512;
 
 /// A buffer is registered when its memory is used the so-manieth time: pinning pages costs more than it saves once.
 const USES_BEFORE_REGISTRATION: u8 = 8;
-
-/// Mode of files that are made, before the process's mask: as of the standard library.
-const CREATE_MODE: u32 = 0o666;
 
 /// What the kernel is asked to do, with all that it needs for it.
 pub(super) enum Work {
@@ -434,7 +432,10 @@ fn entry(work: &mut Work) -> Entry {
         }
         Work::Open { path, flags } => {
             let at = Fd(rustix::fs::CWD.as_raw_fd());
-            opcode::OpenAt::new(at, path.as_ptr()).flags(flags.bits().cast_signed()).mode(CREATE_MODE).build()
+            opcode::OpenAt::new(at, path.as_ptr())
+                .flags(flags.bits().cast_signed())
+                .mode(PRIVATE_FILE_MODE)
+                .build()
         }
         Work::SyncData { file } => {
             on_file!(file, |target| opcode::Fsync::new(target).flags(FsyncFlags::DATASYNC).build())

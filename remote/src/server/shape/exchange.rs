@@ -14,10 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body::Body;
-use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
-use s3s::StdError;
+use hyper::{Method, Response, StatusCode};
 use s3s::service::S3Service;
+use s3s::{HttpRequest, StdError};
 
 use super::Shaper;
 use super::body::ShapedBody;
@@ -56,12 +55,12 @@ impl Exchange {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Exchange {
+impl hyper::service::Service<HttpRequest> for Exchange {
     type Response = Response<ShapedBody>;
     type Error = StdError;
     type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: HttpRequest) -> Self::Future {
         // Here and not in the future: in the order of arrival.
         let (due, fault) = self.shaper.draw();
         let (service, shaper, line) =
@@ -74,7 +73,7 @@ impl hyper::service::Service<Request<Incoming>> for Exchange {
             }
             // The answer to a HEAD tells of a body that does not come.
             let bodiless = request.method() == Method::HEAD;
-            let answer = hyper::service::Service::call(&service, request).await?;
+            let answer = service.call(request).await?;
             delays.until(due).await;
             let bytes = if bodiless { 0 } else { answer.body().size_hint().exact().unwrap_or(0) };
             let half = |silence| {

@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aquifer_io::Instant;
 use s3s::service::S3Service;
-use tokio::net::TcpStream;
 
+use super::watch::Watched;
 use crate::shape::{Fault, FaultPlan, LatencyProfile};
 use delay::Delays;
 pub(super) use exchange::Exchange;
@@ -83,7 +83,7 @@ impl Shaper {
     }
 
     /// Puts the shape between a connection and the service.
-    pub(super) fn connect(self: &Arc<Self>, stream: TcpStream, service: S3Service) -> (Wire, Exchange) {
+    pub(super) fn connect(self: &Arc<Self>, stream: Watched, service: S3Service) -> (Wire, Exchange) {
         let line = Line::new();
         let pace = || SharedPace::new(self.shape.connection_bandwidth_bytes_per_s).map(Arc::new);
         let paces = |all: &Option<Arc<SharedPace>>| Paces { own: pace(), all: all.clone() };

@@ -15,10 +15,10 @@ use std::task::{Context, Poll};
 
 use aquifer_io::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::delay::{Delay, Delays};
 use super::pace::SharedPace;
+use crate::server::watch::Watched;
 
 /// The paces of one direction: of the connection, and of all connections together.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +82,7 @@ impl Line {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Watched,
     line: Arc<Line>,
     delays: Arc<Delays>,
     incoming: Paces,
@@ -97,7 +97,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Watched,
         line: Arc<Line>,
         delays: Arc<Delays>,
         incoming: Paces,
@@ -121,7 +121,7 @@ impl Wire {
         let reset = *self.line.state() == State::Reset;
         reset.then(|| {
             // Where it does not take, the connection ends with a FIN, which is nearly as bad for the client.
-            drop(self.stream.set_zero_linger());
+            drop(self.stream.stream().set_zero_linger());
             io::ErrorKind::ConnectionReset.into()
         })
     }
