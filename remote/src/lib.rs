@@ -26,6 +26,7 @@
 //! `Debug` output.
 
 mod adapter;
+mod bounds;
 mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -35,6 +36,7 @@ mod error;
 mod exchange;
 mod front;
 mod http_client;
+mod location;
 mod name;
 mod open;
 mod options;
@@ -42,6 +44,7 @@ mod probe;
 mod resolver;
 mod runtime;
 mod s3_read;
+mod secrets;
 #[cfg(feature = "server")]
 pub mod server;
 mod settings;
@@ -59,6 +62,7 @@ pub use name::{NAME_BYTES_MAX, ObjectName};
 pub use open::{from_object_store, open_stack, open_url};
 pub use options::RemoteOptions;
 pub use probe::probe_put_if_absent;
+pub use secrets::masked;
 pub use simulated::SimulatedDfs;
 pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
@@ -68,6 +72,7 @@ pub use wrap::hedge::{HedgeCounters, HedgeOptions};
 pub use wrap::limit::{ClassLimit, InFlight, Limits};
 pub use wrap::meter::{LatencySummary, RemoteMetrics, metered};
 pub use wrap::operation::{Operation, SizeClass};
+pub use wrap::patience::OnWait;
 pub use wrap::read_only::read_only;
 pub use wrap::shape::ShapeOptions;
 pub use wrap::timer::Timers;
