@@ -27,6 +27,7 @@
 
 mod adapter;
 mod beneath;
+mod bounds;
 mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -37,6 +38,7 @@ mod exchange;
 mod front;
 mod http_client;
 mod local;
+mod location;
 mod name;
 mod open;
 mod options;
@@ -44,6 +46,7 @@ mod probe;
 mod resolver;
 mod runtime;
 mod s3_read;
+mod secrets;
 #[cfg(feature = "server")]
 pub mod server;
 mod settings;
@@ -62,6 +65,7 @@ pub use name::{NAME_BYTES_MAX, ObjectName};
 pub use open::{from_object_store, open_stack, open_url};
 pub use options::RemoteOptions;
 pub use probe::probe_put_if_absent;
+pub use secrets::masked;
 pub use simulated::SimulatedDfs;
 pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
@@ -71,6 +75,7 @@ pub use wrap::hedge::{HedgeCounters, HedgeOptions};
 pub use wrap::limit::{ClassLimit, InFlight, Limits};
 pub use wrap::meter::{LatencySummary, RemoteMetrics, metered};
 pub use wrap::operation::{Operation, SizeClass};
+pub use wrap::patience::OnWait;
 pub use wrap::read_only::read_only;
 pub use wrap::shape::ShapeOptions;
 pub use wrap::timer::Timers;

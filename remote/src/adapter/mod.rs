@@ -19,22 +19,31 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+use tokio::time::Instant;
 
+use crate::bounds::{LISTING, Listing};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::Repeats;
+use crate::front::no_answer;
 use crate::name::{ObjectName, check_folder, check_prefix};
 use crate::options::RemoteOptions;
-use crate::runtime::HttpRuntime;
+use crate::runtime::{HttpRuntime, moved};
 use crate::s3_read::{Read, Reader};
+use crate::secrets::masked;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
 pub(crate) use list::ListOrder;
+
+/// Memory that is set aside for a body before its bytes are there.
+const RESERVED_BYTES_MAX: usize = 1 << 20;
 
 /// An `object_store` under a prefix. Clones share everything.
 #[derive(Clone)]
@@ -84,6 +93,7 @@ impl Adapter {
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
         let root = check_prefix(prefix)?.to_owned();
+        let url = masked(&url);
         let runtime = HttpRuntime::start(options)?;
         let options = options.clone();
         let Stores { store, uploads, reader } = stores;
@@ -147,7 +157,7 @@ impl Shared {
             let error = RemoteError::new(RemoteErrorKind::TooLarge, "get");
             return Err(Failed::Head(error.with_object(name).with_bytes(bytes_max, bytes)));
         }
-        let found = answer.bytes().await.map_err(|failure| Failed::Body(error(failure)))?;
+        let found = body_of(answer, bytes).await.map_err(|failure| Failed::Body(error(failure)))?;
         exactly("get", name, None, bytes, found)
     }
 
@@ -284,8 +294,30 @@ fn exactly(
     }))
 }
 
-fn no_answer(deadline: Duration) -> String {
-    format!("no answer within {:.1} s", deadline.as_secs_f64())
+/// Reads a body of `expected` bytes; one byte more at most of one that goes on.
+async fn body_of(answer: object_store::GetResult, expected: u64) -> Result<Bytes, object_store::Error> {
+    let mut chunks = match answer.payload {
+        GetResultPayload::Stream(chunks) => chunks,
+        // A file has the bytes that it has.
+        GetResultPayload::File(..) => {
+            moved(expected);
+            return answer.bytes().await;
+        }
+    };
+    let first = chunks.try_next().await?.unwrap_or_default();
+    moved(first.len() as u64);
+    if first.len() as u64 >= expected && chunks.try_next().await?.is_none() {
+        return Ok(first);
+    }
+    let reserved = usize::try_from(expected).unwrap_or(RESERVED_BYTES_MAX).min(RESERVED_BYTES_MAX);
+    let mut bytes = BytesMut::with_capacity(reserved.max(first.len()));
+    bytes.extend_from_slice(&first);
+    while bytes.len() as u64 <= expected {
+        let Some(chunk) = chunks.try_next().await? else { break };
+        moved(chunk.len() as u64);
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
 }
 
 fn payload(content: Content) -> PutPayload {
@@ -322,7 +354,13 @@ impl Remote for Adapter {
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> RemoteFuture<Bytes> {
         let (shared, owned) = (Arc::clone(&self.shared), name.clone());
-        self.request("get", name, bytes_max, async move { shared.get(&owned, bytes_max).await })
+        let late = name.clone();
+        let work = async move { shared.get(&owned, bytes_max).await };
+        self.shared.runtime.run_moving(&self.shared.options, bytes_max, work, move |deadline| {
+            RemoteError::new(RemoteErrorKind::Unavailable, "get")
+                .with_object(&late)
+                .with_cause(no_answer(deadline))
+        })
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> RemoteFuture<Bytes> {
@@ -375,12 +413,14 @@ impl Remote for Adapter {
             let error = RemoteError::new(RemoteErrorKind::Invalid, "list").with_cause("entries_max is 0");
             return Box::pin(async move { Err(error) });
         }
-        let deadline = self.shared.options.deadline_of_list();
+        let (deadline, soon) = (self.shared.options.deadline, self.shared.options.list_time());
         let shared = Arc::clone(&self.shared);
         let start_after = start_after.cloned();
         self.shared.runtime.run(
             deadline,
-            async move { list::page(&shared, &folder, start_after.as_ref(), entries_max).await },
+            LISTING.scope(Listing::default(), async move {
+                list::page(&shared, &folder, start_after.as_ref(), entries_max, Instant::now() + soon).await
+            }),
             move || RemoteError::new(RemoteErrorKind::Unavailable, "list").with_cause(no_answer(deadline)),
         )
     }
