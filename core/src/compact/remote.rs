@@ -59,7 +59,6 @@ const LEASE_LEAST: Duration = Duration::from_millis(100);
 const LOOKS_PER_LEASE: u32 = 8;
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
 const LIST_PAGE_ENTRIES: usize = 1000;
-/// Names that are held at once. Real folders of jobs have some dozens.
 
 /// A job that is offered.
 pub(crate) struct Offered {

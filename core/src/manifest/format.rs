@@ -49,9 +49,9 @@
 use super::hot::{self, HotSegments};
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::GROUP_BYTES;
 use crate::limits::{
-    CHECKPOINT_METADATA_BYTES_MAX, EPOCHS_MAX, HOT_LIST_BYTES_MAX, KEY_BYTES_MAX, MANIFEST_COUNTERS_MAX,
+    BORDER_BYTES_MAX, CHECKPOINT_METADATA_BYTES_MAX, EPOCHS_MAX, HOT_LIST_BYTES_MAX, MANIFEST_BYTES_MAX,
+    MANIFEST_COUNTERS_MAX,
     MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
 };
 use crate::segment::counts::{COUNTS_BYTES, Counts};
@@ -202,6 +202,12 @@ impl Manifest {
                 self.hot.len()
             )));
         }
+        let borders = self.segments.iter().map(|segment| segment.smallest.len().max(segment.largest.len()));
+        if let Some(bytes) = borders.max().filter(|&bytes| bytes > BORDER_BYTES_MAX) {
+            return Err(Error::invalid(format!(
+                "a segment's border of {bytes} bytes; a manifest takes {BORDER_BYTES_MAX}"
+            )));
+        }
         let version = if self.hot.is_empty() { VERSION } else { VERSION_HOT };
         let (body, objects) = self.encode_body();
         let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
@@ -222,6 +228,13 @@ impl Manifest {
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&body);
+        if out.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "a manifest of {} bytes for {} segments; its readers take {MANIFEST_BYTES_MAX}: let compaction make fewer of them",
+                out.len(),
+                self.segments.len()
+            )));
+        }
         Ok(out)
     }
 
@@ -405,7 +418,7 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
     let range_deletes = fields.u32()?;
     fields.bytes(4)?;
     let (smallest, largest) = (fields.u32()? as usize, fields.u32()? as usize);
-    let keys_fit = smallest.max(largest) <= KEY_BYTES_MAX + GROUP_BYTES;
+    let keys_fit = smallest.max(largest) <= BORDER_BYTES_MAX;
     let (smallest, largest) = (Box::from(fields.bytes(smallest)?), Box::from(fields.bytes(largest)?));
     let sound = tail_bytes as usize >= FOOTER_BYTES && tail_bytes <= bytes && smallest <= largest && keys_fit;
     offset.checked_add(u64::from(bytes)).filter(|_| sound && level < MANIFEST_LEVELS_MAX)?;
