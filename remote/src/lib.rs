@@ -26,6 +26,7 @@
 //! `Debug` output.
 
 mod adapter;
+mod bounded_body;
 mod bounds;
 mod cloud;
 #[cfg(feature = "conformance")]
@@ -41,6 +42,7 @@ mod name;
 mod open;
 mod options;
 mod probe;
+mod refusal;
 mod resolver;
 mod runtime;
 mod s3_read;
