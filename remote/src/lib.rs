@@ -27,6 +27,7 @@
 
 mod adapter;
 mod beneath;
+mod bounded_body;
 mod bounds;
 mod cloud;
 #[cfg(feature = "conformance")]
@@ -43,6 +44,7 @@ mod name;
 mod open;
 mod options;
 mod probe;
+mod refusal;
 mod resolver;
 mod runtime;
 mod s3_read;
