@@ -23,8 +23,11 @@ pub enum ErrorKind {
     Local,
     /// The DFS refuses for good (rights, missing bucket, no atomic put-if-absent). Correct the store's setting.
     Store,
-    /// The engine is closed, or its shard ended. Open it again.
+    /// The engine is closed, or its shard ended; the message says why. Open it again.
     Closed,
+    /// Code of the embedder panicked: a merge operator, a job of [`crate::Client::run_on_shard`], a callback. The message says which, and for
+    /// what key; the operation has changed nothing and the engine goes on. Correct that code.
+    Panicked,
 }
 
 /// Bytes of the DFS that are not what was written.
@@ -47,8 +50,12 @@ pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
     corruption: Option<Arc<Corruption>>,
+    key: Option<Arc<[u8]>>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
+
+/// Keys in messages are shortened: they may have 64 KiB.
+const KEY_SHOWN_BYTES: usize = 64;
 
 /// Result of the engine's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -64,8 +71,25 @@ impl Error {
         self.corruption.as_deref()
     }
 
+    /// The one key that the error is about, as its caller names it, if others are not concerned: a merge operator does not fit its value, or
+    /// panicked over it.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: Arc::from(message.into()), corruption: None, source: None }
+        Self { kind, message: Arc::from(message.into()), corruption: None, key: None, source: None }
+    }
+
+    /// Names the key in an error that is about its value alone.
+    pub(crate) fn of_key(self, group: u16, key: &[u8]) -> Self {
+        if self.key.is_some() || !matches!(self.kind, ErrorKind::Panicked | ErrorKind::Invalid) {
+            return self;
+        }
+        let shown = key.get(..KEY_SHOWN_BYTES).unwrap_or(key);
+        let rest = if shown.len() < key.len() { ".." } else { "" };
+        let message = format!("key \"{}{rest}\" of key group {group}: {}", shown.escape_ascii(), self.message);
+        Self { message: Arc::from(message), key: Some(Arc::from(key)), ..self }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {

@@ -41,6 +41,7 @@
 
 mod codec;
 mod error;
+mod embedder;
 mod limits;
 mod options;
 
@@ -53,6 +54,7 @@ mod resolve;
 
 mod mailbox;
 mod notify;
+mod reply;
 
 mod descriptor;
 mod manifest;

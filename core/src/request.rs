@@ -4,22 +4,19 @@ use crate::answer::{Answer, CompareOutcome};
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
 use crate::options::ShardBudget;
+use crate::reply::{Answered, ReplyTo};
 use crate::shard::Shard;
 use crate::shard::scan::{ScanPage, ScanRequest};
 use crate::stats::ShardStats;
 use crate::write::Write;
 use aquifer_io::Instant;
 use bytes::Bytes;
-use futures_channel::oneshot;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// A closure that starts a task on the shard's thread.
 pub(crate) type Job = Box<dyn FnOnce(Shard) + Send>;
-
-/// Where an answer goes.
-pub(crate) type ReplyTo<T> = oneshot::Sender<Result<T>>;
 
 /// An operation in a shard's mailbox. Keys are engine keys.
 pub(crate) enum Request {
@@ -52,16 +49,16 @@ pub(crate) enum Request {
     },
     /// Everything before it in the mailbox belongs to the checkpoint, nothing after it.
     Barrier {
-        reply: oneshot::Sender<BarrierPart>,
+        reply: ReplyTo<BarrierPart>,
     },
     /// Goes to shard 0, which commits the checkpoint once every shard has met its barrier.
     Checkpoint(Box<CheckpointRequest>),
     Stats {
-        reply: oneshot::Sender<ShardStats>,
+        reply: ReplyTo<ShardStats>,
     },
     /// Empties the memory tier of the cache.
     ForgetMemory {
-        reply: oneshot::Sender<()>,
+        reply: ReplyTo<()>,
     },
     /// Goes on with its share of another memory budget, which is known to be enough.
     SetMemory {
@@ -96,8 +93,8 @@ pub(crate) enum Keyed {
 
 /// The answer to an operation that is already in its shard's mailbox.
 ///
-/// Await it on any runtime or none ([`aquifer_io::block_on`]). Dropping it does not take the operation back: a write is still
-/// applied, only its answer is lost.
+/// Await it on any runtime or none ([`aquifer_io::block_on`]). Dropping it, also between two polls, does not take the operation back: a write
+/// is still applied, only its answer is lost.
 #[must_use = "the operation is under way; its outcome is only known by awaiting it"]
 #[derive(Debug)]
 pub struct Reply<T> {
@@ -106,13 +103,13 @@ pub struct Reply<T> {
 
 #[derive(Debug)]
 enum State<T> {
-    Waiting(oneshot::Receiver<Result<T>>),
+    Waiting(Answered<T>),
     Refused(Option<Error>),
 }
 
 impl<T> Reply<T> {
-    pub(crate) fn waiting(receiver: oneshot::Receiver<Result<T>>) -> Self {
-        Self { state: State::Waiting(receiver) }
+    pub(crate) fn waiting(answer: Answered<T>) -> Self {
+        Self { state: State::Waiting(answer) }
     }
 
     pub(crate) fn refused(error: Error) -> Self {
@@ -127,10 +124,7 @@ impl<T> Future for Reply<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
-            // A lost sender means that the shard ended with the operation still in its mailbox.
-            State::Waiting(receiver) => {
-                Poll::Ready(ready!(Pin::new(receiver).poll(context)).unwrap_or_else(|_| Err(Error::closed())))
-            }
+            State::Waiting(answer) => Pin::new(answer).poll(context),
             State::Refused(error) => Poll::Ready(Err(error.take().unwrap_or_else(Error::closed))),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::entry::{Entry, NEVER, Op, encode_chain, next_chained};
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::{group_of, user_key};
 use crate::merge_operator::MergeOperators;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -39,6 +40,11 @@ struct Waiting {
 pub(crate) enum Base<'a> {
     Value(&'a [u8]),
     Nothing,
+}
+
+/// Names the key, an engine key, in an error that is about its value.
+pub(crate) fn of_key(error: Error, engine_key: &[u8]) -> Error {
+    error.of_key(group_of(engine_key).unwrap_or_default(), user_key(engine_key))
 }
 
 impl Resolver {

@@ -4,6 +4,7 @@
 
 mod budgets;
 mod cli;
+mod closing;
 mod cold_reads;
 mod common;
 mod compaction;
@@ -12,6 +13,7 @@ mod compaction_faults;
 mod copied_partitions;
 mod corruption;
 mod dead_segments;
+mod dropped;
 mod every_operation;
 mod faults;
 mod fencing;
@@ -19,6 +21,7 @@ mod flipped_segments;
 mod merge_reads;
 mod model;
 mod operations;
+mod panics;
 mod pinned;
 mod read_plan;
 mod refill;

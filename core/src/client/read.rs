@@ -4,11 +4,11 @@ use super::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::key_ref::Key;
-use crate::request::{Keyed, Reply, ReplyTo, Request};
+use crate::reply::{Answered, reply};
+use crate::request::{Keyed, Reply, Request};
 use crate::shard::check_keys;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use futures_channel::oneshot;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct MultiGetOptions<'a> {
 }
 
 /// A part of a multi-get: the places of its keys in the whole, and its shard's answer.
-type Part = (Vec<usize>, oneshot::Receiver<Result<Vec<Result<Answer>>>>);
+type Part = (Vec<usize>, Answered<Vec<Result<Answer>>>);
 
 /// The keys of one shard.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Client {
     /// The values of many keys in one operation, with where each is known from: one message a shard, what memory knows answered at once,
     /// all blocks that are missing asked for together. Answers stand in the order of the keys; the error of one key stands in its place.
     ///
-    /// The requests are in their shards' mailboxes when the call returns.
+    /// The requests are in their shards' mailboxes when the call returns. Dropping the future loses the answers and nothing else.
     ///
     /// # Errors
     /// `Invalid` for a too long key or more than 65,536 keys; `Busy`; `Closed`.
@@ -70,7 +70,7 @@ impl Client {
             let mut answers: Vec<Result<Answer>> = Vec::with_capacity(count);
             answers.resize_with(count, || Err(Error::closed()));
             for (places, part) in parts {
-                let part = part.await.unwrap_or_else(|_| Err(Error::closed()))?;
+                let part = part.await?;
                 for (place, answer) in places.into_iter().zip(part) {
                     if let Some(slot) = answers.get_mut(place) {
                         *slot = answer;
@@ -107,7 +107,7 @@ impl Client {
             if keys.is_empty() {
                 continue;
             }
-            let (reply, part): (ReplyTo<_>, _) = oneshot::channel();
+            let (reply, part) = reply();
             self.mailbox(shard)?.push(Request::MultiGet { keys, snapshot, deadline, reply }, bytes)?;
             parts.push((places, part));
         }

@@ -5,12 +5,12 @@ use crate::error::{Error, Result};
 use crate::key::{engine_key, user_key};
 use crate::key_ref::{EngineRange, KeyRange};
 use crate::limits::SCAN_ENTRIES_MAX;
+use crate::reply::reply;
 use crate::request::{Reply, Request};
 use crate::scan_options::ScanOptions;
 use crate::shard::scan::{ScanPage, ScanRequest};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use futures_channel::oneshot;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +26,15 @@ pub struct Scan {
     /// What it reads: the caller's, or what its first page pinned.
     snapshot: Option<Snapshot>,
     entries: VecDeque<(Bytes, Bytes)>,
+    /// The page under way. It stays when the future that waits for it is dropped: the next one goes on waiting.
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    page: Reply<ScanPage>,
+    /// Its page pins what the scan sees.
+    pins: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +67,7 @@ impl Client {
             page_entries: options.page_entries,
             snapshot,
             entries: VecDeque::new(),
+            asked: None,
         }
     }
 
@@ -86,7 +96,7 @@ impl Client {
     }
 
     fn send_scan(&self, request: ScanRequest) -> Reply<ScanPage> {
-        let (reply, outcome) = oneshot::channel();
+        let (reply, outcome) = reply();
         let shard = self.shared.route.shard(request.range.group);
         let bytes = request.range.from.len() + request.range.to.len() + REQUEST_OVERHEAD_BYTES;
         match self.mailbox(shard).and_then(|mailbox| mailbox.push(Request::Scan { request, reply }, bytes)) {
@@ -97,7 +107,7 @@ impl Client {
 }
 
 impl Scan {
-    /// The next entry; `None` at the end.
+    /// The next entry; `None` at the end. Dropping the future (as `select!` does) loses nothing: the next call goes on with the same page.
     ///
     /// # Errors
     /// As [`Client::get`]; the scan goes on at the same place when it is asked again.
@@ -112,7 +122,8 @@ impl Scan {
         }
     }
 
-    /// The entries of the next page, or what is left of the present one; `None` at the end. Never empty.
+    /// The entries of the next page, or what is left of the present one; `None` at the end. Never empty. Dropping the future
+    /// loses nothing, as with [`Self::next`].
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -125,18 +136,43 @@ impl Scan {
         Ok(Some(self.entries.drain(..).collect()))
     }
 
-    /// Reads a page; `false` if there is none.
+    /// Reads a page; `false` if there is none. Dropped, it is as if it had not been called, but that the page is on its way.
     async fn load(&mut self) -> Result<bool> {
-        let range = match &mut self.state {
-            State::More(range) => range.clone(),
-            State::Refused(error) => {
-                return match error.take() {
-                    Some(error) => Err(error),
-                    None => Ok(false),
-                };
+        if self.asked.is_none() {
+            let range = match &mut self.state {
+                State::More(range) => range.clone(),
+                State::Refused(error) => {
+                    return match error.take() {
+                        Some(error) => Err(error),
+                        None => Ok(false),
+                    };
+                }
+                State::Ended => return Ok(false),
+            };
+            self.asked = Some(self.ask(range));
+        }
+        let Some(Asked { page, pins }) = &mut self.asked else { return Ok(false) };
+        let (page, pins) = (page.await, *pins);
+        self.asked = None;
+        if page.is_err() && pins {
+            self.snapshot = None;
+        }
+        let page = page?;
+        let State::More(range) = &self.state else { return Ok(false) };
+        let range = range.clone();
+        self.entries = page.entries.into();
+        self.state = match page.next {
+            None => {
+                self.snapshot = None;
+                State::Ended
             }
-            State::Ended => return Ok(false),
+            Some(last) => State::More(after(range, &last, self.reverse)?),
         };
+        Ok(true)
+    }
+
+    /// Asks for the page that `range` begins with.
+    fn ask(&mut self, range: EngineRange) -> Asked {
         let seen = self.snapshot.as_ref().map(Snapshot::id);
         // The first page pins what it sees, unless it is the last one as well: its shard lets go then.
         let pin = match seen {
@@ -148,30 +184,13 @@ impl Scan {
             }
         };
         let request = ScanRequest {
-            range: range.clone(),
+            range,
             reverse: self.reverse,
             entries_max: self.page_entries,
             snapshot: seen,
             pin,
         };
-        let page = match self.client.send_scan(request).await {
-            Ok(page) => page,
-            Err(error) => {
-                if pin.is_some() {
-                    self.snapshot = None;
-                }
-                return Err(error);
-            }
-        };
-        self.entries = page.entries.into();
-        self.state = match page.next {
-            None => {
-                self.snapshot = None;
-                State::Ended
-            }
-            Some(last) => State::More(after(range, &last, self.reverse)?),
-        };
-        Ok(true)
+        Asked { page: self.client.send_scan(request), pins: pin.is_some() }
     }
 }
 

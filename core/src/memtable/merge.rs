@@ -3,9 +3,10 @@
 
 use super::{Memtable, is_free, overwrite};
 use crate::entry::{Entry, Op, encode_chain};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::VALUE_BYTES_MAX;
 use crate::merge_operator::MergeOperators;
+use crate::resolve::of_key;
 
 /// One merge.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +41,7 @@ impl Memtable {
     /// chained in front of it: the key's next read hears of it, and a put repairs the key.
     ///
     /// # Errors
-    /// `Invalid`, and nothing is changed: the operator is not known, or the value may become too long.
+    /// `Invalid`, and nothing is changed: the operator is not known, or the value may become too long. `Panicked`, the same: the operator did.
     pub(crate) fn merge(
         &mut self,
         key: &[u8],
@@ -82,8 +83,12 @@ impl Memtable {
             }
             return Ok(());
         }
-        let merged =
-            combines && operators.merge(write.operator, older, write.operand, &mut self.scratch).is_ok();
+        let merged = combines
+            && match operators.merge(write.operator, older, write.operand, &mut self.scratch) {
+                Ok(()) => true,
+                Err(error) if error.kind() == ErrorKind::Panicked => return Err(of_key(error, key)),
+                Err(_) => false,
+            };
         if merged && self.scratch.len() <= VALUE_BYTES_MAX {
             overwrite(&mut self.arena, found, &entry(&base, write, &self.scratch), sequence, held);
         } else {

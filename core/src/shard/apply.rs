@@ -10,24 +10,45 @@ use crate::entry::{Entry, Op};
 use crate::error::{Error, Result};
 use crate::limits::{COMPACTION_DEBT_UNITS, READS_IN_FLIGHT_MAX, RUNS_DEBT, VALUE_BYTES_MAX};
 use crate::memtable::{Memtables, MergeWrite};
-use crate::request::{Keyed, ReplyTo};
+use crate::reply::ReplyTo;
+use crate::request::Keyed;
 use crate::segment::filter;
 use crate::write::Write;
 use aquifer_io::Instant;
 use bytes::Bytes;
 use std::rc::Rc;
 
+/// Reads that are counted as under way until this is dropped, however they end.
+struct ReadsInFlight {
+    core: Rc<ShardCore>,
+    reads: usize,
+}
+
+impl ReadsInFlight {
+    fn new(core: &Rc<ShardCore>, reads: usize) -> Self {
+        core.reads_in_flight.set(core.reads_in_flight.get() + reads);
+        Self { core: Rc::clone(core), reads }
+    }
+}
+
+impl Drop for ReadsInFlight {
+    fn drop(&mut self) {
+        self.core.reads_in_flight.set(self.core.reads_in_flight.get() - self.reads);
+        self.core.progress.notify();
+    }
+}
+
 impl ShardCore {
     /// Lets an operation take effect if it need not wait; gives it back if it must.
     pub(crate) async fn effect_now(self: &Rc<Self>, key: &[u8], keyed: Keyed) -> Option<Keyed> {
         match keyed {
             Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
-            Keyed::Write { write, reply } if self.goes_on() => drop(reply.send(self.apply(key, &write))),
+            Keyed::Write { write, reply } if self.goes_on() => reply.send(self.apply(key, &write)),
             Keyed::Compare { expected, write, reply } if self.goes_on() => match self.get_now(key, None) {
                 Ok(Now::Known(found)) => {
-                    drop(reply.send(self.apply_if(key, expected.as_deref(), found.value, &write)));
+                    reply.send(self.apply_if(key, expected.as_deref(), found.value, &write));
                 }
-                Err(error) => drop(reply.send(Err(error))),
+                Err(error) => reply.send(Err(error)),
                 Ok(Now::Waits(_)) => return Some(Keyed::Compare { expected, write, reply }),
             },
             keyed => return Some(keyed),
@@ -39,9 +60,9 @@ impl ShardCore {
     pub(crate) async fn effect_waiting(self: &Rc<Self>, key: &[u8], keyed: Keyed) {
         match keyed {
             Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
-            Keyed::Write { write, reply } => drop(reply.send(self.write(key, &write).await)),
+            Keyed::Write { write, reply } => reply.send(self.write(key, &write).await),
             Keyed::Compare { expected, write, reply } => {
-                drop(reply.send(self.compare(key, expected.as_deref(), &write).await));
+                reply.send(self.compare(key, expected.as_deref(), &write).await);
             }
         }
     }
@@ -49,13 +70,13 @@ impl ShardCore {
     async fn effect_get(self: &Rc<Self>, key: &[u8], snapshot: Option<u64>, reply: ReplyTo<Option<Bytes>>) {
         let view = snapshot.map(|snapshot| self.view_of(snapshot)).transpose();
         match view.and_then(|view| self.get_now(key, view.as_ref())) {
-            Ok(Now::Known(answer)) => drop(reply.send(Ok(answer.value))),
-            Err(error) => drop(reply.send(Err(error))),
+            Ok(Now::Known(answer)) => reply.send(Ok(answer.value)),
+            Err(error) => reply.send(Err(error)),
             Ok(Now::Waits(pending)) => {
                 let (core, key) = (Rc::clone(self), Box::<[u8]>::from(key));
                 let read = async move {
                     let answer = core.get_waiting(&key, pending).await;
-                    drop(reply.send(answer.map(|answer| answer.value)));
+                    reply.send(answer.map(|answer| answer.value));
                 };
                 self.spawn_read(1, read).await;
             }
@@ -65,13 +86,11 @@ impl ShardCore {
     /// Runs so many reads as a task of its own; rests while too many are under way.
     pub(crate) async fn spawn_read(self: &Rc<Self>, reads: usize, read: impl Future<Output = ()> + 'static) {
         self.progress.wait(|| (self.reads_in_flight.get() < READS_IN_FLIGHT_MAX).then_some(())).await;
-        self.reads_in_flight.set(self.reads_in_flight.get() + reads);
-        let core = Rc::clone(self);
-        drop(aquifer_io::spawn_local(async move {
+        let in_flight = ReadsInFlight::new(self, reads);
+        self.spawn(async move {
             read.await;
-            core.reads_in_flight.set(core.reads_in_flight.get() - reads);
-            core.progress.notify();
-        }));
+            drop(in_flight);
+        });
     }
 
     /// A batch of reads: what it sees is fixed now.
@@ -84,15 +103,15 @@ impl ShardCore {
     ) {
         let view = match snapshot.map(|snapshot| self.view_of(snapshot)).transpose() {
             Ok(view) => view,
-            Err(error) => return drop(reply.send(Err(error))),
+            Err(error) => return reply.send(Err(error)),
         };
         let batch = self.multi_get_now(keys, view.as_ref());
         if batch.is_complete() {
-            return drop(reply.send(Ok(multi_get::finish(self, batch))));
+            return reply.send(Ok(multi_get::finish(self, batch)));
         }
         let core = Rc::clone(self);
         let reads = batch.waits();
-        self.spawn_read(reads, async move { drop(reply.send(Ok(core.multi_get(batch, deadline).await))) })
+        self.spawn_read(reads, async move { reply.send(Ok(core.multi_get(batch, deadline).await)) })
             .await;
     }
 
@@ -160,6 +179,7 @@ impl ShardCore {
                 self.budget().memtable_bytes_max
             )));
         }
+        self.try_operators(writes, now_ms)?;
         for (key, write) in writes {
             self.put_down(key, write, || now_ms)?;
         }

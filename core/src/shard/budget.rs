@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memtable::Memtables;
 use crate::notify::LocalNotify;
 use crate::options::ShardBudget;
-use crate::request::ReplyTo;
+use crate::reply::ReplyTo;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -82,13 +82,13 @@ impl ShardCore {
         }
         self.balance_memory();
         let core = Rc::clone(self);
-        drop(aquifer_io::spawn_local(async move {
+        self.spawn(async move {
             let fits = || core.lent_bytes() <= core.budget().cache_bytes;
             // Of a shard that stopped writing nothing more leaves memory.
             core.progress.wait(|| (fits() || core.shared.is_stopped()).then_some(())).await;
             let outcome = if fits() { Ok(()) } else { core.shared.check_writable() };
-            drop(reply.send(outcome));
-        }));
+            reply.send(outcome);
+        });
     }
 
     /// Goes on with another budget for the SSD tier, after the changes before it; answers once the file is within it.
@@ -96,7 +96,8 @@ impl ShardCore {
         let turn = self.resizes.begun.get();
         self.resizes.begun.set(turn + 1);
         let core = Rc::clone(self);
-        drop(aquifer_io::spawn_local(async move {
+        // Not ended with the shard but awaited by it: a file that is half resized is nothing to leave.
+        drop(aquifer_io::spawn_vital(async move {
             let resizes = &core.resizes;
             resizes.one_ended.wait(|| (resizes.ended.get() == turn).then_some(())).await;
             let outcome = core.cache.set_disk_bytes(disk_bytes).await;
@@ -110,7 +111,7 @@ impl ShardCore {
             resizes.ended.set(turn + 1);
             resizes.one_ended.notify();
             let outcome = outcome.map_err(|error| Error::new(ErrorKind::Local, error.to_string()));
-            drop(reply.send(outcome));
+            reply.send(outcome);
         }));
     }
 

@@ -25,6 +25,8 @@ thread_local! {
 /// A shard as code on its own thread sees it. Cheap to clone; cannot leave the thread.
 ///
 /// Operations take effect when they are called (reads) or first polled (writes). Keys are those of this shard's key groups.
+///
+/// Dropping the future of a read changes nothing. A write whose future is dropped before it was ready has not been written: it waited for room.
 #[derive(Clone)]
 pub struct Shard {
     core: Rc<ShardCore>,
@@ -33,6 +35,10 @@ pub struct Shard {
 impl Shard {
     pub(crate) const fn new(core: Rc<ShardCore>) -> Self {
         Self { core }
+    }
+
+    pub(crate) fn core(&self) -> Rc<ShardCore> {
+        Rc::clone(&self.core)
     }
 
     /// Number of this shard.
@@ -206,11 +212,19 @@ impl Shard {
             range: self.own_range(range)?,
             reverse: options.reverse,
             entries_max: options.page_entries.min(SCAN_ENTRIES_MAX),
-            snapshot: options.snapshot.map(Snapshot::id),
+            snapshot: options.snapshot.map(|snapshot| self.check_snapshot(snapshot)).transpose()?,
             pin: None,
         };
         let scan = self.core.begin_scan(request)?;
         self.core.scan(scan).await
+    }
+
+    fn check_snapshot(&self, snapshot: &Snapshot) -> Result<u64> {
+        if snapshot.is_of(&self.core.shared) {
+            Ok(snapshot.id())
+        } else {
+            Err(Error::invalid("this snapshot is of another engine: take one from a client of this engine"))
+        }
     }
 
     fn own_range(&self, range: &KeyRange) -> Result<EngineRange> {

@@ -11,7 +11,7 @@ use crate::key::user_key;
 use crate::key_ref::EngineRange;
 use crate::limits::SCAN_PAGE_BYTES;
 use crate::memtable::{Memtable, Memtables};
-use crate::resolve::{Base, Folded, Resolver};
+use crate::resolve::{Base, Folded, Resolver, of_key};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::cell::Cell;
@@ -120,7 +120,7 @@ impl ShardCore {
                     return Ok::<_, Error>(ControlFlow::Break(None));
                 }
                 let user = Bytes::copy_from_slice(user_key(writes.key));
-                if let Some(value) = self.value_of(&writes)? {
+                if let Some(value) = self.value_of(&writes).map_err(|error| of_key(error, writes.key))? {
                     page_bytes += user.len() + value.len();
                     page.entries.push((user.clone(), value));
                     need.entries.set(entries_max.saturating_sub(page.entries.len()));

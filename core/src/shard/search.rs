@@ -20,7 +20,7 @@ use super::lookup::{Pending, candidate, holder, partition_of};
 use super::{ShardCore, add};
 use crate::answer::{Answer, Source};
 use crate::error::Result;
-use crate::resolve::{Base, Resolver};
+use crate::resolve::{Base, Resolver, of_key};
 use crate::segment::data::DataBlock;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
@@ -165,6 +165,15 @@ impl ShardCore {
 
     /// Goes as far as memory and what is in hand go. `None`: it waits for `needs`, or for what it needed before.
     pub(super) fn step(
+        &self,
+        key: &[u8],
+        search: &mut Search,
+        needs: &mut Vec<Need>,
+    ) -> Result<Option<Answer>> {
+        self.step_unnamed(key, search, needs).map_err(|error| of_key(error, key))
+    }
+
+    fn step_unnamed(
         &self,
         key: &[u8],
         search: &mut Search,
