@@ -78,10 +78,7 @@ impl Engine {
         all_of(waiting).await
     }
 
-    fn tell_all(
-        &self,
-        request: impl Fn(ReplyTo<()>) -> Request,
-    ) -> Result<Vec<Answered<()>>> {
+    fn tell_all(&self, request: impl Fn(ReplyTo<()>) -> Request) -> Result<Vec<Answered<()>>> {
         let tell = |mailbox: &Arc<Mailbox<Request>>| {
             let (reply, outcome) = reply();
             mailbox.push_control(request(reply)).map(|()| outcome)

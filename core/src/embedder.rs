@@ -158,10 +158,12 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error_that_names_what_ran() {
-        let error = call(|| "the callback".to_owned(), || panic!("number {}", 7)).map(|(): ()| ()).unwrap_err();
+        let error =
+            call(|| "the callback".to_owned(), || panic!("number {}", 7)).map(|(): ()| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Panicked);
         assert_eq!(error.to_string(), "the callback panicked: number 7");
-        let (done, panicked) = overheard(|| call(|| "it".to_owned(), || panic!("again")).map(|(): ()| ()).is_err());
+        let (done, panicked) =
+            overheard(|| call(|| "it".to_owned(), || panic!("again")).map(|(): ()| ()).is_err());
         assert!(done && panicked.unwrap().to_string().contains("again"));
         assert!(overheard(|| ()).1.is_none());
         let begun = run(|| "the job".to_owned(), || -> std::future::Ready<()> { panic!("at once") });

@@ -25,6 +25,9 @@ pub enum ErrorKind {
     Store,
     /// The engine is closed, or its shard ended; the message says why. Open it again.
     Closed,
+    /// This key of a multi-get was not read: the values of others take as much as one call gives ([`crate::MultiGetOptions::bytes_max`]). Take those,
+    /// then ask for the keys that have this error again.
+    Remaining,
     /// Code of the embedder panicked: a merge operator, a job of [`crate::Client::run_on_shard`], a callback. The message says which, and for
     /// what key; the operation has changed nothing and the engine goes on. Correct that code.
     Panicked,
@@ -88,7 +91,8 @@ impl Error {
         }
         let shown = key.get(..KEY_SHOWN_BYTES).unwrap_or(key);
         let rest = if shown.len() < key.len() { ".." } else { "" };
-        let message = format!("key \"{}{rest}\" of key group {group}: {}", shown.escape_ascii(), self.message);
+        let message =
+            format!("key \"{}{rest}\" of key group {group}: {}", shown.escape_ascii(), self.message);
         Self { message: Arc::from(message), key: Some(Arc::from(key)), ..self }
     }
 

@@ -40,8 +40,8 @@
 #![forbid(unsafe_code)]
 
 mod codec;
-mod error;
 mod embedder;
+mod error;
 mod limits;
 mod options;
 
@@ -54,6 +54,8 @@ mod resolve;
 
 mod mailbox;
 mod notify;
+mod untaken;
+
 mod reply;
 
 mod descriptor;
@@ -101,7 +103,7 @@ pub use key::key_group;
 pub use key_ref::{Key, KeyRange};
 pub use limits::{
     BATCH_BYTES_MAX, BATCH_WRITES_MAX, CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT,
-    KEY_GROUPS_MAX, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
+    KEY_GROUPS_MAX, MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
 pub use opening::{OnOpen, OpenProgress};

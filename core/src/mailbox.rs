@@ -43,7 +43,14 @@ impl<M> fmt::Debug for Mailbox<M> {
 impl<M> Mailbox<M> {
     /// A mailbox that holds at most `bytes_max` bytes of keys and values, and always at least one operation.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let state = State { queue: VecDeque::new(), bytes: 0, bytes_max, consumer: None, watcher: None, closed: None };
+        let state = State {
+            queue: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+            consumer: None,
+            watcher: None,
+            closed: None,
+        };
         Self { state: Mutex::new(state), is_closed: AtomicBool::new(false) }
     }
 

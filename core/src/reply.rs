@@ -4,6 +4,7 @@
 //! was closed, or how the shard ended ([`because`]). So nobody waits for ever.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::untaken::Grant;
 use futures_channel::oneshot;
 use std::cell::RefCell;
 use std::future::Future;
@@ -15,17 +16,20 @@ thread_local! {
     static WHY: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
+/// An answer, and what counts of it until it is taken.
+type Sent<T> = (Result<T>, Option<Grant>);
+
 /// Where an answer goes.
 #[derive(Debug)]
 pub(crate) struct ReplyTo<T> {
-    sender: Option<oneshot::Sender<Result<T>>>,
+    sender: Option<oneshot::Sender<Sent<T>>>,
 }
 
 /// An answer on its way. Dropping it loses the answer and takes nothing back.
 #[derive(Debug)]
 #[must_use = "an answer that nobody hears"]
 pub(crate) struct Answered<T> {
-    receiver: oneshot::Receiver<Result<T>>,
+    receiver: oneshot::Receiver<Sent<T>>,
 }
 
 /// The two ends of one answer.
@@ -37,9 +41,15 @@ pub(crate) fn reply<T>() -> (ReplyTo<T>, Answered<T>) {
 impl<T> ReplyTo<T> {
     /// Answers. The caller may have left; then nobody hears of it.
     #[inline]
-    pub(crate) fn send(mut self, answer: Result<T>) {
+    pub(crate) fn send(self, answer: Result<T>) {
+        self.send_counted(answer, None);
+    }
+
+    /// The same with an answer whose bytes count until its caller takes it, or leaves.
+    #[inline]
+    pub(crate) fn send_counted(mut self, answer: Result<T>, grant: Option<Grant>) {
         if let Some(sender) = self.sender.take() {
-            drop(sender.send(answer));
+            drop(sender.send((answer, grant)));
         }
     }
 }
@@ -48,7 +58,7 @@ impl<T> Drop for ReplyTo<T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(sender) = self.sender.take() {
-            drop(sender.send(Err(why())));
+            drop(sender.send((Err(why()), None)));
         }
     }
 }
@@ -88,7 +98,7 @@ impl<T> Future for Answered<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.receiver).poll(context));
-        Poll::Ready(answer.unwrap_or_else(|_| Err(Error::closed())))
+        Poll::Ready(answer.map_or_else(|_| Err(Error::closed()), |(answer, _taken)| answer))
     }
 }
 

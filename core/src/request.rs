@@ -24,10 +24,7 @@ pub(crate) enum Request {
     Keyed(Box<[u8]>, Keyed),
     MultiGet {
         keys: Vec<Box<[u8]>>,
-        /// A snapshot to read; the present state if `None`.
-        snapshot: Option<u64>,
-        /// Keys that have no answer by then are answered with [`crate::Source::TimedOut`].
-        deadline: Option<Instant>,
+        ask: MultiGetAsk,
         reply: ReplyTo<Vec<Result<Answer>>>,
     },
     /// Writes that take effect together.
@@ -71,6 +68,17 @@ pub(crate) enum Request {
         reply: ReplyTo<()>,
     },
     Run(Job),
+}
+
+/// How a multi-get reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MultiGetAsk {
+    /// A snapshot to read; the present state if `None`.
+    pub(crate) snapshot: Option<u64>,
+    /// Keys that have no answer by then are answered with [`crate::Source::TimedOut`].
+    pub(crate) deadline: Option<Instant>,
+    /// Once values take so much, the other keys are left for another call.
+    pub(crate) bytes_max: usize,
 }
 
 /// An operation on one key.

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod answers;
 mod budgets;
 mod cli;
 mod closing;

@@ -183,13 +183,8 @@ impl Scan {
                 Some(id)
             }
         };
-        let request = ScanRequest {
-            range,
-            reverse: self.reverse,
-            entries_max: self.page_entries,
-            snapshot: seen,
-            pin,
-        };
+        let request =
+            ScanRequest { range, reverse: self.reverse, entries_max: self.page_entries, snapshot: seen, pin };
         Asked { page: self.client.send_scan(request), pins: pin.is_some() }
     }
 }

@@ -211,8 +211,7 @@ impl Work<'_> {
         self.outcome.merged.keys += 1;
         let is_last = self.mandate.job.reaches_bottom || writes.is_deleted_below;
         let operators = &self.core.shared.operators;
-        let (folded, panicked) =
-            overheard(|| fold(writes.entries, is_last, self.mandate.now_ms, operators));
+        let (folded, panicked) = overheard(|| fold(writes.entries, is_last, self.mandate.now_ms, operators));
         if let Some(error) = panicked {
             self.panicked.get_or_insert_with(|| of_key(error, writes.key));
         }

@@ -44,13 +44,14 @@ impl ShardCore {
     }
 
     /// What frozen memtables and their segments take beyond their share: that is so while a checkpoint has all of a memtable flushed at once. After
-    /// the budget became smaller, also what was written, and what a merge took, under the larger one.
+    /// the budget became smaller, also what was written, and what a merge took, under the larger one. And what large reads have under way.
     fn lent_bytes(&self) -> usize {
         let budget = self.budget();
         let frozen = self.frozen_bytes.get();
         let written = (self.memtable.borrow().bytes() + frozen).saturating_sub(budget.memtables_bytes_max);
         let merge = self.merge_bytes.get().saturating_sub(budget.compaction_bytes);
-        budget.borrowed_bytes(frozen).saturating_add(written).saturating_add(merge)
+        let lent = budget.borrowed_bytes(frozen).saturating_add(written).saturating_add(merge);
+        lent.saturating_add(self.large_reads_bytes())
     }
 
     /// A merge begins with what the budget allows now.

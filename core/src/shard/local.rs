@@ -5,7 +5,7 @@ use super::lookup::Now;
 use crate::answer::{Answer, CompareOutcome};
 use crate::error::{Error, Result};
 use crate::key_ref::{EngineRange, Key, KeyRange};
-use crate::limits::{MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX};
+use crate::limits::{MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX};
 use crate::resolve::Base;
 use crate::scan_options::ScanOptions;
 use crate::shard::scan::{ScanPage, ScanRequest};
@@ -101,7 +101,8 @@ impl Shard {
     }
 
     /// The values of many keys: what memory knows is answered at once, the rest is asked for together. Answers stand in the order of the keys.
-    /// Keys that have no answer after `timeout` are answered with [`crate::Source::TimedOut`].
+    /// Keys that have no answer after `timeout` are answered with [`crate::Source::TimedOut`]. Once values take 16 MiB, or as much as the memory
+    /// budget gives at once, the other keys are left, each with an error of kind [`crate::ErrorKind::Remaining`]: ask for them again.
     ///
     /// # Errors
     /// `Invalid` for a key of another shard, or more than 65,536 keys. Errors of single keys stand in their place.
@@ -113,8 +114,8 @@ impl Shard {
         let keys = keys.into_iter().map(|key| self.own_key(key.into())).collect::<Result<Vec<_>>>()?;
         check_keys(keys.len())?;
         let deadline = timeout.map(|timeout| aquifer_io::now() + timeout);
-        let batch = self.core.multi_get_now(keys, None);
-        Ok(self.core.multi_get(batch, deadline).await)
+        let batch = self.core.multi_get_now(keys, None, MULTI_GET_BYTES);
+        Ok(self.core.multi_get(batch, deadline).await.0)
     }
 
     /// Stores `value` under `key`. Waits while memtables and uploads take all of their budget.

@@ -9,6 +9,7 @@
 //! and at the version of that moment even if it waits for blocks later. What must wait before it can take effect lines up by key
 //! ([`order`]), so operations on one key keep the order of the mailbox.
 
+mod answers;
 mod apply;
 pub(crate) mod blocks;
 mod budget;
@@ -55,6 +56,7 @@ use crate::reply::because;
 use crate::request::Request;
 use crate::stats::ShardStats;
 use crate::version::{Frozen, SegmentId, SortedRun, Version};
+use answers::Answers;
 use aquifer_cache::{Cache, CacheOptions, SsdMode};
 use blocks::CachedBlock;
 use budget::Resizes;
@@ -129,6 +131,7 @@ pub(crate) struct ShardCore {
     merge_bytes: Cell<usize>,
     resizes: Resizes,
     tasks: Tasks,
+    answers: Answers,
 }
 
 /// What only counts.
@@ -222,6 +225,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         merge_bytes: Cell::new(0),
         resizes: Resizes::default(),
         tasks: Tasks::default(),
+        answers: Answers::default(),
     }))
 }
 
@@ -316,9 +320,9 @@ impl ShardCore {
     async fn handle(self: &Rc<Self>, request: Request) {
         match request {
             Request::Keyed(key, keyed) => self.in_turn(key, keyed).await,
-            Request::MultiGet { keys, snapshot, deadline, reply } => {
+            Request::MultiGet { keys, ask, reply } => {
                 self.after_all().await;
-                self.effect_multi_get(keys, snapshot, deadline, reply).await;
+                self.effect_multi_get(keys, ask, reply).await;
             }
             Request::Batch { writes, reply } => {
                 self.after_all().await;
@@ -326,14 +330,7 @@ impl ShardCore {
             }
             Request::Scan { request, reply } => {
                 self.after_all().await;
-                // What memtables hold is taken now; blocks are read by the task.
-                match self.begin_scan(request) {
-                    Ok(scan) => {
-                        let core = Rc::clone(self);
-                        self.spawn_read(1, async move { reply.send(core.scan(scan).await) }).await;
-                    }
-                    Err(error) => reply.send(Err(error)),
-                }
+                self.effect_scan(request, reply).await;
             }
             Request::Snapshot { id, reply } => {
                 self.after_all().await;

@@ -30,6 +30,13 @@ pub struct ScanPage {
     pub next: Option<Bytes>,
 }
 
+impl ScanPage {
+    /// Bytes of its keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+}
+
 /// What a scan asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct ScanRequest {

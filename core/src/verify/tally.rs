@@ -138,7 +138,10 @@ impl<'p> Tally<'p> {
         let bytes_done = report.bytes_read + report.bytes_unread;
         let seen = VerifyProgress { bytes_done, bytes_total: self.bytes_total, faults };
         if self.panicked.is_none() {
-            let told = embedder::call(|| "the progress callback of verify_store".to_owned(), || (self.progress)(seen));
+            let told = embedder::call(
+                || "the progress callback of verify_store".to_owned(),
+                || (self.progress)(seen),
+            );
             self.panicked = told.err();
         }
     }
