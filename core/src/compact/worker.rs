@@ -160,6 +160,7 @@ pub async fn compact_store_until(
         shards: 1,
         memory_bytes: options.memory_bytes,
         compaction: options.budget,
+        merge_operators: options.merge_operators.clone(),
         warm_up: false,
         seed: options.seed,
         ..Options::default()
