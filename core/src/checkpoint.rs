@@ -16,6 +16,7 @@ use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::hot::{self, HotPartition, HotSegment, HotSegments};
 use crate::manifest::store::Swap;
 use crate::name;
+use crate::reply::{Answered, ReplyTo};
 use crate::version::{SegmentId, id_of};
 use aquifer_io::Instant;
 use aquifer_remote::Content;
@@ -70,23 +71,33 @@ pub(crate) struct FreshSegment {
 /// A checkpoint whose barriers are in the mailboxes.
 pub(crate) struct CheckpointRequest {
     pub(crate) metadata: Vec<u8>,
-    pub(crate) parts: Vec<oneshot::Receiver<BarrierPart>>,
+    pub(crate) parts: Vec<Answered<BarrierPart>>,
     pub(crate) begun: Instant,
-    pub(crate) reply: oneshot::Sender<Result<CheckpointInfo>>,
+    pub(crate) reply: ReplyTo<CheckpointInfo>,
 }
 
 /// Runs a checkpoint to its end, on shard 0's thread, whether or not its caller still waits.
 pub(crate) async fn commit(shared: Arc<Shared>, request: CheckpointRequest) {
     let CheckpointRequest { metadata, parts, begun, reply } = request;
+    let running = CheckpointRunning(&shared);
     let outcome = attempt(&shared, metadata, parts, begun).await;
-    shared.checkpoint_running.store(false, Ordering::Release);
-    drop(reply.send(outcome));
+    drop(running);
+    reply.send(outcome);
+}
+
+/// A checkpoint is under way until this is dropped, however it ends.
+struct CheckpointRunning<'a>(&'a Shared);
+
+impl Drop for CheckpointRunning<'_> {
+    fn drop(&mut self) {
+        self.0.checkpoint_running.store(false, Ordering::Release);
+    }
 }
 
 async fn attempt(
     shared: &Arc<Shared>,
     metadata: Vec<u8>,
-    parts: Vec<oneshot::Receiver<BarrierPart>>,
+    parts: Vec<Answered<BarrierPart>>,
     begun: Instant,
 ) -> Result<CheckpointInfo> {
     let mut barrier = Duration::ZERO;
@@ -95,7 +106,7 @@ async fn attempt(
     let mut hot = Vec::new();
     for part in parts {
         // A part is lost when its shard cannot flush any more, or ends.
-        let part = part.await.map_err(|_| shared.failure().unwrap_or_else(Error::closed))?;
+        let part = part.await.map_err(|error| shared.failure().unwrap_or(error))?;
         barrier = barrier.max(part.freeze);
         segments.extend(part.segments);
         fresh.extend(part.fresh);

@@ -19,6 +19,8 @@ pub const BATCH_WRITES_MAX: usize = 64 * 1024;
 pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Keys of one multi-get.
 pub const MULTI_GET_KEYS_MAX: usize = 64 * 1024;
+/// Bytes of values that one multi-get gives at most, unless it says otherwise; a small memory budget may give less at once.
+pub const MULTI_GET_BYTES: usize = 16 * 1024 * 1024;
 /// Snapshots of one shard that may be held at once, scans of several pages included.
 pub const SNAPSHOTS_MAX: usize = 1024;
 
@@ -26,6 +28,14 @@ pub const SNAPSHOTS_MAX: usize = 1024;
 pub(crate) const WAITING_KEYS_MAX: usize = 1024;
 /// Operations that may wait behind each other on all such keys of one shard; the mailbox rests at more.
 pub(crate) const WAITING_REQUESTS_MAX: usize = 16 * 1024;
+/// What an answer counts beside its keys and values.
+pub(crate) const ANSWER_OVERHEAD_BYTES: usize = 64;
+/// Time in which nobody takes any of a shard's answers, and they are more than its share, before one more read is let through.
+pub(crate) const ANSWERS_PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
+/// So many times their share answers may be left where they are; reads are refused then.
+pub(crate) const ANSWERS_LEFT_FACTOR: usize = 4;
+/// Reads of blocks that take at least so much are counted while they are under way.
+pub(crate) const LARGE_READ_BYTES: usize = 32 * 1024;
 /// A page of a scan ends once its keys and values take this many bytes.
 pub(crate) const SCAN_PAGE_BYTES: usize = 1024 * 1024;
 /// Operations that may wait in one shard's mailbox; the next one is answered with `Busy`.

@@ -351,6 +351,8 @@ pub(crate) struct ShardBudget {
     pub(crate) cache_bytes: usize,
     pub(crate) meta_bytes_max: usize,
     pub(crate) mailbox_bytes_max: usize,
+    /// Of answers that nobody has taken, and of large reads under way, each: lent by the cache.
+    pub(crate) answers_bytes: usize,
     pub(crate) disk_bytes: u64,
     pub(crate) disk_write_bytes_per_day: u64,
     pub(crate) disk_write_bytes_per_s: u64,
@@ -359,6 +361,8 @@ pub(crate) struct ShardBudget {
 /// Most parts of a memtable, and the least memory for each: smaller ones would make too small uploads.
 const MEMTABLE_PARTS_MAX: u64 = 8;
 const MEMTABLE_PART_BYTES_MIN: u64 = 64 * 1024;
+/// The cache lends this part of its budget to answers, at most, but for a single larger one.
+const ANSWERS_DIVISOR: u64 = 8;
 /// The cache has this part of its opening budget in flight from the DFS, at most.
 const IN_FLIGHT_DIVISOR: usize = 16;
 
@@ -421,6 +425,7 @@ impl ShardBudget {
             cache_bytes: bytes(cache),
             meta_bytes_max: bytes(cache / 2),
             mailbox_bytes_max: bytes(mailbox),
+            answers_bytes: bytes(cache / ANSWERS_DIVISOR),
             ..*self
         }
     }

@@ -7,6 +7,7 @@ use crate::answer::Answer;
 use crate::checkpoint::CheckpointInfo;
 use crate::client::{Client, MultiGetOptions, Scan};
 use crate::descriptor;
+use crate::embedder;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::key_ref::{Key, KeyRange};
@@ -104,12 +105,13 @@ pub struct Reader {
 impl Reader {
     /// Opens a checkpoint of the store at `remote`. Nothing of its state is read before it is asked for.
     ///
-    /// Can be awaited on any runtime or none.
+    /// Can be awaited on any runtime or none. Dropping the future ends what was started of the reader.
     ///
     /// # Errors
     /// `Invalid`: options, no store at `remote`, or no checkpoint of that number. `Unavailable`, `Store` and `Corrupt` when descriptor
     /// or manifest cannot be read.
     pub async fn open(remote: Arc<dyn Remote>, options: ReaderOptions) -> Result<Self> {
+        let remote = embedder::guard(remote);
         let Some(descriptor) = descriptor::read(&remote, &name::store()?).await? else {
             return Err(Error::invalid(format!("there is no store at {}: check the URL", remote.describe())));
         };
@@ -194,7 +196,7 @@ impl Reader {
         self.client.scan(range, options)
     }
 
-    /// Numbers of its shards.
+    /// Numbers of its shards. Dropping the future changes nothing.
     ///
     /// # Errors
     /// `Closed`.
@@ -202,7 +204,7 @@ impl Reader {
         self.client.stats().await
     }
 
-    /// Ends its shards and waits for their threads. Dropping it does the same.
+    /// Ends its shards and waits for their threads. Dropping the reader, or this future, does the same.
     ///
     /// # Errors
     /// As [`Engine::close`].

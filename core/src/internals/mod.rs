@@ -6,4 +6,6 @@ pub mod decoders;
 #[cfg(test)]
 mod fixtures_test;
 #[cfg(feature = "internals")]
+pub mod panics;
+#[cfg(feature = "internals")]
 pub mod speed;
