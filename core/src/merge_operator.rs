@@ -20,6 +20,12 @@ pub trait MergeOperator: Send + Sync + 'static {
     /// Its name, at most 255 bytes. Stored data refers to it.
     fn name(&self) -> &str;
 
+    /// Version of what it does. One that combines the same operands to something else than before, or reads other bytes, needs another: a store that was
+    /// written with the one before refuses to be opened with it.
+    fn version(&self) -> u32 {
+        1
+    }
+
     /// Whether `operand` is one that [`Self::merge`] can take. Asked when it is written, so that a bad one is refused there.
     ///
     /// # Errors
@@ -49,6 +55,8 @@ pub(crate) fn operator_id(name: &str) -> u32 {
 #[derive(Clone, Default)]
 pub(crate) struct MergeOperators {
     by_id: Arc<BTreeMap<u32, Arc<dyn MergeOperator>>>,
+    /// Names and versions of those that are not built in.
+    own: Arc<[(String, u32)]>,
 }
 
 impl MergeOperators {
@@ -72,7 +80,13 @@ impl MergeOperators {
                 )));
             }
         }
-        Ok(Self { by_id: Arc::new(by_id) })
+        let own = more.iter().map(|operator| (operator.name().to_owned(), operator.version())).collect();
+        Ok(Self { by_id: Arc::new(by_id), own })
+    }
+
+    /// Names and versions of those that are not built in: what a store records of them.
+    pub(crate) fn own(&self) -> &[(String, u32)] {
+        &self.own
     }
 
     /// The operator with this name.

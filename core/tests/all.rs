@@ -26,4 +26,5 @@ mod read_plan;
 mod refill;
 mod simulated;
 mod ssd;
+mod time_domain;
 mod warm_up;

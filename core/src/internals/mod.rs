@@ -5,5 +5,7 @@ pub mod blocks;
 pub mod decoders;
 #[cfg(test)]
 mod fixtures_test;
+#[cfg(test)]
+mod older_store_test;
 #[cfg(feature = "internals")]
 pub mod speed;

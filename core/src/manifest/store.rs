@@ -6,6 +6,7 @@
 //! * a put whose answer was lost may or may not have been applied, even later: the writer reads N+1 back and knows itself by the
 //!   random `attempt` inside. Until N+1 exists it tries the same number again, so whichever of its attempts comes first takes the place.
 
+use super::agreed::Agreed;
 use super::format::Manifest;
 use super::invariants;
 use crate::error::{Error, ErrorKind, Result};
@@ -119,7 +120,12 @@ impl ManifestStore {
     }
 
     /// Takes the partition over: writes a manifest with the next epoch and the state of the newest one.
-    pub(crate) async fn claim(&self, key_groups: u16) -> Result<Manifest> {
+    /// `agree` says what its opening agrees on with the newest one.
+    pub(crate) async fn claim(
+        &self,
+        key_groups: u16,
+        agree: impl Fn(Option<&Manifest>) -> Result<Agreed>,
+    ) -> Result<Manifest> {
         for _ in 0..EPOCH_CLAIMS_MAX {
             let current = self.newest().await?;
             if let Some(found) =
@@ -133,11 +139,13 @@ impl ManifestStore {
                     ),
                 ));
             }
+            let agreed = agree(current.as_ref())?;
             let next = match &current {
                 Some(current) => Manifest {
                     number: current.number + 1,
                     epoch: current.epoch + 1,
                     attempt: aquifer_io::random_u64(),
+                    agreed,
                     ..current.clone()
                 },
                 None => Manifest {
@@ -151,6 +159,7 @@ impl ManifestStore {
                     segments: Vec::new(),
                     metadata: Vec::new(),
                     hot: Vec::new(),
+                    agreed,
                 },
             };
             if self.swap(&next, current.as_ref()).await? == Swap::Done {

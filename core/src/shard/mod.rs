@@ -9,11 +9,12 @@
 //! and at the version of that moment even if it waits for blocks later. What must wait before it can take effect lines up by key
 //! ([`order`]), so operations on one key keep the order of the mailbox.
 
+mod growing;
+
 mod apply;
 pub(crate) mod blocks;
 mod budget;
 mod flush;
-mod growing;
 mod heat;
 mod hot;
 pub(crate) mod keeper;
