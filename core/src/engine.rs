@@ -3,18 +3,19 @@
 use crate::budgets::Budgets;
 use crate::checkpoint::CheckpointInfo;
 use crate::client::Client;
+use crate::clock::Clock;
 use crate::descriptor;
 use crate::embedder;
-use crate::entry::NEVER;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
+use crate::manifest::agreed::Agreed;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::hot::{self, HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
-use crate::options::{LevelFormats, Options, Pinning, ShardBudget, TtlTime, check_local_dir};
+use crate::options::{LevelFormats, Options, Pinning, ShardBudget, check_local_dir};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
 use crate::version::{self, SegmentId};
@@ -42,8 +43,7 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_running: AtomicBool,
     pub(crate) operators: MergeOperators,
     pub(crate) snapshot_next: AtomicU64,
-    pub(crate) ttl_time: TtlTime,
-    event_time_ms: AtomicU64,
+    pub(crate) clock: Clock,
     manifest: Mutex<Manifest>,
     closed: AtomicBool,
     failure: OnceLock<Error>,
@@ -67,8 +67,8 @@ impl Shared {
             checkpoint_running: AtomicBool::new(false),
             operators: MergeOperators::new(&options.merge_operators)?,
             snapshot_next: AtomicU64::new(0),
-            ttl_time: options.ttl_time,
-            event_time_ms: AtomicU64::new(0),
+            // The moment by which entries expire comes with each job.
+            clock: Clock::of(&Agreed::default()),
             manifest: Mutex::new(Manifest::empty(key_groups)),
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),
@@ -79,26 +79,6 @@ impl Shared {
     /// A sequence number for a segment: higher is newer.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence_next.fetch_add(1, Ordering::AcqRel)
-    }
-
-    /// The present in the store's time domain, in milliseconds.
-    pub(crate) fn now_ms(&self) -> u64 {
-        match self.ttl_time {
-            TtlTime::Processing => aquifer_io::unix_time_ms(),
-            TtlTime::Event => self.event_time_ms.load(Ordering::Acquire),
-        }
-    }
-
-    /// Moves the event time on; it never goes back.
-    pub(crate) fn advance_event_time(&self, to_ms: u64) -> Result<()> {
-        if self.ttl_time != TtlTime::Event {
-            return Err(Error::invalid(
-                "this engine's times to live follow the machine's clock: open it with ttl_time Event to set the time",
-            ));
-        }
-        // What never expires outlives every moment that can be told.
-        self.event_time_ms.fetch_max(to_ms.min(NEVER - 1), Ordering::AcqRel);
-        Ok(())
     }
 
     pub(crate) fn manifest(&self) -> Manifest {
@@ -159,6 +139,7 @@ impl Shared {
 
 /// What an engine stands on before its shards start.
 struct Ground {
+    clock: Clock,
     /// Identity of the store, by which its cache files are known.
     store: u64,
     operators: MergeOperators,
@@ -192,7 +173,7 @@ impl Engine {
     /// no harm.
     ///
     /// # Errors
-    /// `Invalid`: options, or another number of key groups than the store's. `Unavailable`: the DFS did not answer. `Store`: it refuses, or
+    /// `Invalid`: options, or another number of key groups, time domain or version of a merge operator than the store's. `Unavailable`: the DFS did not answer. `Store`: it refuses, or
     /// has no atomic put-if-absent. `Corrupt`: the descriptor or the newest manifest is damaged. `Local`: the local folder is in use
     /// by another engine or cannot be used.
     pub async fn open(remote: Arc<dyn Remote>, options: Options) -> Result<Self> {
@@ -209,14 +190,15 @@ impl Engine {
         };
         let descriptor = descriptor::open(&remote, options.key_groups).await?;
         let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
-        let manifest = manifests.claim(descriptor.key_groups).await?;
-        Self::on(
-            remote,
-            manifest,
-            &options,
-            Ground { store: descriptor.identity, operators, selection, local_dir, refusal: None },
-        )
-        .await
+        let agree = |current: Option<&Manifest>| {
+            let found = current.map(|current| current.agreed.clone()).unwrap_or_default();
+            found.with(options.ttl_time, current.is_some_and(Manifest::has_expiring), operators.own())
+        };
+        let manifest = manifests.claim(descriptor.key_groups, agree).await?;
+        let clock = Clock::of(&manifest.agreed);
+        let ground =
+            Ground { clock, store: descriptor.identity, operators, selection, local_dir, refusal: None };
+        Self::on(remote, manifest, &options, ground).await
     }
 
     /// Opens what `manifest` names for reading: nothing is claimed or written, and every write is refused with `refusal`.
@@ -224,10 +206,12 @@ impl Engine {
         remote: Arc<dyn Remote>,
         manifest: Manifest,
         options: &Options,
+        clock: Clock,
         refusal: Error,
     ) -> Result<Self> {
         options.validate()?;
         let ground = Ground {
+            clock,
             // Nothing of it is kept on a local disk.
             store: 0,
             operators: MergeOperators::new(&options.merge_operators)?,
@@ -266,8 +250,7 @@ impl Engine {
             checkpoint_running: AtomicBool::new(false),
             operators: ground.operators,
             snapshot_next: AtomicU64::new(0),
-            ttl_time: options.ttl_time,
-            event_time_ms: AtomicU64::new(0),
+            clock: ground.clock,
             manifest: Mutex::new(manifest),
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),
@@ -424,6 +407,7 @@ pub(crate) fn restored(manifest: &Manifest) -> Option<CheckpointInfo> {
         id: manifest.checkpoint,
         epoch: manifest.epoch,
         metadata: manifest.metadata.clone(),
+        event_time_ms: manifest.agreed.event_time_ms(),
         segments: manifest.segments.len(),
         hot_extents: hot_extents(manifest),
         uploaded_bytes: 0,

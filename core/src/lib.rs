@@ -75,6 +75,7 @@ mod write;
 
 mod answer;
 mod checkpoint;
+mod clock;
 mod compact;
 mod opening;
 mod request;

@@ -89,6 +89,10 @@ pub(crate) const HOT_LIST_WAIT_MS: u64 = 50;
 pub(crate) const WARM_UP_BYTES_IN_HAND: (u64, u64) = (256 * 1024, 4 * 1024 * 1024);
 /// Extents or heads that could not be read before a warm-up is given up.
 pub(crate) const WARM_UP_FAILURES_MAX: u32 = 8;
+/// Merge operators of the embedder that a store may have been written with.
+pub(crate) const MERGE_OPERATORS_MAX: usize = 240;
+/// What a manifest says of time domain and merge operators, in bytes.
+pub(crate) const AGREED_BYTES_MAX: usize = 64 * 1024;
 /// Levels that segments of a manifest may be on: 0 is the newest.
 pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.
@@ -156,6 +160,7 @@ const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX a
 const _: () = assert!(CHAIN_BYTES_MAX + KEY_BYTES_MAX + 4096 < LONG_BLOCK_BYTES_MAX as usize);
 const _: () =
     assert!(LONG_BLOCK_BYTES_MAX > BLOCK_BYTES_MAX && (LONG_BLOCK_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
+const _: () = assert!(12 + MERGE_OPERATORS_MAX * (1 + 255 + 4) <= AGREED_BYTES_MAX);
 const _: () = assert!(MERGE_LOOK_BYTES < VALUE_BYTES_MAX / 8);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
 const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);

@@ -23,6 +23,12 @@ pub trait MergeOperator: Send + Sync + 'static {
     /// Its name, at most 255 bytes. Stored data refers to it.
     fn name(&self) -> &str;
 
+    /// Version of what it does. One that combines the same operands to something else than before, or reads other bytes, needs another: a store that was
+    /// written with the one before refuses to be opened with it.
+    fn version(&self) -> u32 {
+        1
+    }
+
     /// Whether `operand` is one that [`Self::merge`] can take. Asked when it is written, so that a bad one is refused there.
     ///
     /// # Errors
@@ -52,20 +58,27 @@ pub(crate) fn operator_id(name: &str) -> u32 {
 #[derive(Clone, Default)]
 pub(crate) struct MergeOperators {
     by_id: Arc<BTreeMap<u32, Arc<dyn MergeOperator>>>,
-    /// Those of the embedder.
+    /// The identities of those that are the embedder's.
     embedders: Arc<BTreeSet<u32>>,
+    /// Their names and versions.
+    own: Arc<[(String, u32)]>,
 }
 
 /// An operator of the embedder with what it said of itself once: it is not asked again.
 struct Known {
     operator: Arc<dyn MergeOperator>,
     name: String,
+    version: u32,
     is_append: bool,
 }
 
 impl MergeOperator for Known {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn version(&self) -> u32 {
+        self.version
     }
 
     fn check(&self, operand: &[u8]) -> std::result::Result<(), String> {
@@ -89,9 +102,9 @@ impl MergeOperators {
             [Arc::new(Append), Arc::new(Add), Arc::new(Max), Arc::new(Min), Arc::new(SetUnion)];
         let mut known: Vec<Arc<dyn MergeOperator>> = Vec::with_capacity(more.len());
         for operator in more {
-            let about = || (operator.name().to_owned(), operator.is_append());
-            let (name, is_append) = embedder::call(|| "a merge operator's name".to_owned(), about)?;
-            known.push(Arc::new(Known { operator: Arc::clone(operator), name, is_append }));
+            let about = || (operator.name().to_owned(), operator.version(), operator.is_append());
+            let (name, version, is_append) = embedder::call(|| "a merge operator's name".to_owned(), about)?;
+            known.push(Arc::new(Known { operator: Arc::clone(operator), name, version, is_append }));
         }
         for operator in built_in.iter().chain(&known) {
             let name = operator.name();
@@ -108,8 +121,15 @@ impl MergeOperators {
                 )));
             }
         }
+        let own = |operator: &Arc<dyn MergeOperator>| (operator.name().to_owned(), operator.version());
         let embedders = known.iter().map(|operator| operator_id(operator.name())).collect();
-        Ok(Self { by_id: Arc::new(by_id), embedders: Arc::new(embedders) })
+        let own = known.iter().map(own).collect();
+        Ok(Self { by_id: Arc::new(by_id), embedders: Arc::new(embedders), own })
+    }
+
+    /// Names and versions of those that are not built in: what a store records of them.
+    pub(crate) fn own(&self) -> &[(String, u32)] {
+        &self.own
     }
 
     /// The operator with this name.

@@ -92,6 +92,14 @@ impl Write {
         }
     }
 
+    /// Whether it has a time to live.
+    pub(crate) fn expires(&self) -> bool {
+        match self {
+            Self::Put { expiry, .. } | Self::Merge { expiry, .. } => *expiry != Expiry::Never,
+            Self::Delete | Self::DeleteRange { .. } => false,
+        }
+    }
+
     /// Refuses an expiry that has passed.
     pub(crate) fn check_expiry(&self, now_ms: u64) -> Result<()> {
         match self {

@@ -34,4 +34,5 @@ mod read_plan;
 mod refill;
 mod simulated;
 mod ssd;
+mod time_domain;
 mod warm_up;

@@ -82,12 +82,18 @@ impl Client {
         Ok(snapshot)
     }
 
-    /// Moves event time on to `to_ms`, for example with a watermark: what expires up to then is gone. It never goes back.
+    /// Event time, in milliseconds; `None` for a store whose times to live do not follow it ([`crate::TtlTime`]). An opening goes on from that of the
+    /// checkpoint.
+    pub fn event_time_ms(&self) -> Option<u64> {
+        self.shared.clock.event_time_ms()
+    }
+
+    /// Moves event time on to `to_ms`, for example with a watermark: what expires up to then is gone. It never goes back. Each checkpoint keeps it.
     ///
     /// # Errors
-    /// `Invalid` for an engine whose times to live follow the machine's clock ([`crate::TtlTime`]).
+    /// `Invalid` for a store whose times to live do not follow it ([`crate::TtlTime`]).
     pub fn advance_event_time(&self, to_ms: u64) -> Result<()> {
-        self.shared.advance_event_time(to_ms)
+        self.shared.clock.advance_event_time(to_ms)
     }
 
     /// The key group of `key` in this store.
@@ -131,6 +137,7 @@ impl Client {
 
     fn begin_checkpoint(&self, metadata: Vec<u8>) -> Result<Reply<CheckpointInfo>> {
         let begun = aquifer_io::now();
+        let event_time_ms = self.shared.clock.begin_barrier();
         let mut parts = Vec::with_capacity(self.shared.mailboxes.len());
         for mailbox in &self.shared.mailboxes {
             let (reply, part) = reply();
@@ -138,7 +145,7 @@ impl Client {
             parts.push(part);
         }
         let (to_caller, outcome) = reply();
-        let request = CheckpointRequest { metadata, parts, begun, reply: to_caller };
+        let request = CheckpointRequest { metadata, event_time_ms, parts, begun, reply: to_caller };
         self.mailbox(0)?.push_control(Request::Checkpoint(Box::new(request)))?;
         Ok(Reply::waiting(outcome))
     }

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES, COMPACTION_PAUSE_MS,
 };
-use crate::options::{Options, TtlTime};
+use crate::options::Options;
 use crate::shard::{ShardCore, add};
 use crate::version::{SegmentId, SortedRun, Version, invariants};
 use aquifer_io::Instant;
@@ -136,14 +136,16 @@ async fn change_or_expiry(core: &ShardCore) {
     let mut was_asked = false;
     // Asked at once, then after each change: whoever waits has just looked at what there is.
     let change = core.runs_changed.wait(|| std::mem::replace(&mut was_asked, true).then_some(()));
-    let now_ms = core.shared.now_ms();
+    let now_ms = core.shared.clock.dropping_ms();
     let Some(expiry_ms) = next_expiry_ms(&core.version(), now_ms) else { return change.await };
-    let pause_ms = match core.shared.ttl_time {
-        TtlTime::Processing => {
-            expiry_ms.saturating_sub(now_ms).clamp(COMPACTION_EXPIRY_PAUSE_MS.0, COMPACTION_EXPIRY_PAUSE_MS.1)
-        }
+    let pause_ms = if core.shared.clock.runs() {
+        expiry_ms.saturating_sub(now_ms).clamp(COMPACTION_EXPIRY_PAUSE_MS.0, COMPACTION_EXPIRY_PAUSE_MS.1)
+    } else if core.shared.clock.event_time_ms().is_some() {
         // Nobody tells the shard that event time has moved.
-        TtlTime::Event => COMPACTION_EXPIRY_PAUSE_MS.0,
+        COMPACTION_EXPIRY_PAUSE_MS.0
+    } else {
+        // Nobody knows when anything expires.
+        return change.await;
     };
     let expiry = aquifer_io::sleep(Duration::from_millis(pause_ms));
     futures_util::pin_mut!(change, expiry);
@@ -245,7 +247,7 @@ pub(crate) fn situation(core: &ShardCore) -> Situation {
     Situation {
         groups: core.groups.clone(),
         unit_bytes: core.compaction.unit_bytes.get(),
-        now_ms: if memtables_merge(core) { 0 } else { core.shared.now_ms() },
+        now_ms: if memtables_merge(core) { 0 } else { core.shared.clock.dropping_ms() },
         busy: core.compaction.busy.borrow().clone(),
         covered: core.compaction.covered.borrow().clone(),
         reads_pay: core.compaction.read_cost.is_due(),
@@ -268,7 +270,7 @@ fn expiry_now_ms(core: &ShardCore, job: &Job) -> u64 {
     if memtables_merge(core) || has_merges(version.runs.iter().filter(is_newer), &job.groups) {
         return 0;
     }
-    core.shared.now_ms()
+    core.shared.clock.dropping_ms()
 }
 
 /// Bytes that compaction is behind by.

@@ -13,7 +13,8 @@ use crate::embedder;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
-use crate::merge_operator::MergeOperator;
+use crate::manifest::store::ManifestStore;
+use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::name;
 use crate::options::{Options, ShardBudget, check_most};
 use crate::shard::{self, ShardCore, ShardStart};
@@ -166,6 +167,13 @@ pub async fn compact_store_until(
         seed: options.seed,
         ..Options::default()
     };
+    let own = MergeOperators::new(&options.merge_operators)?;
+    if !own.own().is_empty() {
+        // They must do what those did that wrote the store.
+        let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
+        let newest = manifests.newest().await?;
+        newest.map_or(Ok(()), |newest| newest.agreed.check_operators(own.own()))?;
+    }
     let budget = ShardBudget::new(&engine_options, 1);
     let shared = Arc::new(Shared::of_worker(remote, descriptor.key_groups, &engine_options)?);
     let executor = ExecutorOptions {

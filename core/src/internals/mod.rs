@@ -5,6 +5,8 @@ pub mod blocks;
 pub mod decoders;
 #[cfg(test)]
 mod fixtures_test;
+#[cfg(test)]
+mod older_store_test;
 #[cfg(feature = "internals")]
 pub mod panics;
 #[cfg(feature = "internals")]

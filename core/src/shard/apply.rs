@@ -277,9 +277,10 @@ impl ShardCore {
     pub(crate) async fn apply_batch(&self, writes: &[(Box<[u8]>, Write)]) -> Result<()> {
         self.room(writes.iter().map(|(key, write)| key.len() + write.bytes()).sum()).await;
         self.shared.check_writable()?;
-        let now_ms = self.shared.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let mut bytes = 0;
         for (key, write) in writes {
+            self.shared.clock.check(write.expires())?;
             write.check_expiry(now_ms)?;
             bytes += self.check_size(key, write)?;
         }
@@ -351,7 +352,8 @@ impl ShardCore {
     pub(crate) fn apply(&self, key: &[u8], write: &Write) -> Result<()> {
         self.check_size(key, write)?;
         self.shared.check_writable()?;
-        self.put_down(key, write, || self.shared.now_ms(), false)?;
+        self.shared.clock.check(write.expires())?;
+        self.put_down(key, write, || self.shared.clock.now_ms(), false)?;
         self.freeze_if_full();
         Ok(())
     }

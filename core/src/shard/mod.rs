@@ -10,11 +10,11 @@
 //! ([`order`]), so operations on one key keep the order of the mailbox.
 
 mod answers;
+mod growing;
 mod apply;
 pub(crate) mod blocks;
 mod budget;
 mod flush;
-mod growing;
 mod heat;
 mod hot;
 pub(crate) mod keeper;
