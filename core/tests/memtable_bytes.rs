@@ -12,6 +12,8 @@
 
 #[path = "../src/codec.rs"]
 mod codec;
+#[path = "../src/embedder.rs"]
+mod embedder;
 #[path = "../src/entry.rs"]
 mod entry;
 #[path = "../src/error.rs"]
@@ -24,6 +26,8 @@ mod limits;
 mod memtable;
 #[path = "../src/merge_operator.rs"]
 mod merge_operator;
+#[path = "../src/resolve.rs"]
+mod resolve;
 
 use entry::{Entry, NEVER};
 use memtable::{Memtable, MergeWrite};
