@@ -176,6 +176,8 @@ fn a_merge_operator_of_another_version_is_refused() {
     let options = |version| Options { merge_operators: with(version), ..common::small(1) };
     aquifer::block_on(async {
         let engine = Engine::open(remote.clone(), options(Some(1))).await.unwrap();
+        engine.client().put(b"k", b"ab").await.unwrap();
+        engine.client().checkpoint(Vec::new()).await.unwrap();
         engine.client().merge(b"k", "longer", b"abc").await.unwrap();
         engine.client().checkpoint(Vec::new()).await.unwrap();
         engine.close().await.unwrap();
