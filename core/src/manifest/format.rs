@@ -52,8 +52,7 @@ use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     BORDER_BYTES_MAX, CHECKPOINT_METADATA_BYTES_MAX, EPOCHS_MAX, HOT_LIST_BYTES_MAX, MANIFEST_BYTES_MAX,
-    MANIFEST_COUNTERS_MAX,
-    MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
+    MANIFEST_COUNTERS_MAX, MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
 };
 use crate::segment::counts::{COUNTS_BYTES, Counts};
 use crate::segment::footer::FOOTER_BYTES;

@@ -117,7 +117,9 @@ impl Memtable {
         let merged = combines
             && match operators.merge(write.operator, older, write.operand, &mut self.scratch) {
                 Ok(()) => true,
-                Err(error) if error.kind() == ErrorKind::Panicked && !is_settled => return Err(of_key(error, key)),
+                Err(error) if error.kind() == ErrorKind::Panicked && !is_settled => {
+                    return Err(of_key(error, key));
+                }
                 Err(_) => false,
             };
         let made = self.scratch.len();

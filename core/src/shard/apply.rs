@@ -162,7 +162,11 @@ impl ShardCore {
     }
 
     /// A page of a scan over several key groups, read by a task.
-    pub(crate) async fn effect_scan_groups(self: &Rc<Self>, request: GroupsRequest, reply: ReplyTo<ScanPage>) {
+    pub(crate) async fn effect_scan_groups(
+        self: &Rc<Self>,
+        request: GroupsRequest,
+        reply: ReplyTo<ScanPage>,
+    ) {
         if let Err(error) = self.room_for_answers().await {
             return reply.send(Err(error));
         }
