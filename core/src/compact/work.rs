@@ -8,11 +8,11 @@
 use super::budget::Slices;
 use super::job::Job;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{group_of, group_prefix};
+use crate::key::{group_of, group_prefix, of_key};
 use crate::limits::{COMPACTION_WINDOW_BYTES, PARTITION_RAW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
 use crate::options::BlockFormat;
-use crate::resolve::{fold, of_key};
+use crate::resolve::fold;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::ranges::RangeDeletes;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
