@@ -318,7 +318,7 @@ impl Run {
                 self.scan(&self.model.state, *group, from, to, options).await;
             }
             Step::ScanPrefixOfAll { prefix, reverse, page } => {
-                self.scan_prefix(prefix, *reverse, *page).await
+                self.scan_prefix(prefix, *reverse, *page).await;
             }
             Step::Compare(key, met, new) => self.compare(key, *met, new.as_deref()).await,
             Step::Snapshot => {

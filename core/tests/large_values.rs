@@ -1,5 +1,4 @@
 //! Values that grow by merges up to the limit and beyond: what is acknowledged is read or kept, and one key's length harms no other key.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure anywhere fails the test")]
 
 use crate::common;
 use aquifer::{
@@ -8,7 +7,6 @@ use aquifer::{
 };
 use aquifer_remote::Remote;
 use std::sync::Arc;
-use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
@@ -33,14 +31,14 @@ async fn compacted(client: &Client) {
         }
         client.checkpoint(Vec::new()).await.unwrap();
     }
-    for _ in 0..600 {
+    for _ in 0..1_000_000 {
         let stats = client.stats().await.unwrap();
         assert_eq!(stats.shards[0].compaction_errors, 0);
         if stats.shards[0].runs <= 1 {
             client.checkpoint(Vec::new()).await.unwrap();
             return;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::yield_now();
     }
     assert!(client.stats().await.unwrap().shards[0].runs <= 1, "compaction does not end");
 }

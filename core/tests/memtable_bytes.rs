@@ -26,8 +26,6 @@ mod limits;
 mod memtable;
 #[path = "../src/merge_operator.rs"]
 mod merge_operator;
-#[path = "../src/resolve.rs"]
-mod resolve;
 
 use entry::{Entry, NEVER};
 use memtable::{Memtable, MergeWrite};

@@ -1,5 +1,4 @@
 //! Whose time decides what has expired, and what merge operators do: the store says it, and openings with other ideas are refused.
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
 use crate::common;
 use aquifer::{
@@ -85,12 +84,12 @@ fn a_store_of_event_time_stays_one() {
 }
 
 async fn wait_for_compaction(client: &Client) {
-    for _ in 0..600 {
+    for _ in 0..1_000_000 {
         let stats = client.stats().await.unwrap();
         if stats.shards.iter().all(|shard| shard.compactions > 0) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::yield_now();
     }
     assert!(client.stats().await.unwrap().shards.iter().all(|shard| shard.compactions > 0));
 }

@@ -4,9 +4,9 @@
 use super::{Memtable, is_free, overwrite};
 use crate::entry::{Entry, Op, encode_chain};
 use crate::error::{ErrorKind, Result};
+use crate::key::of_key;
 use crate::limits::VALUE_BYTES_MAX;
-use crate::merge_operator::MergeOperators;
-use crate::resolve::{of_key, would_be_too_large};
+use crate::merge_operator::{MergeOperators, would_be_too_large};
 
 /// One merge.
 #[derive(Clone, Copy, Debug)]

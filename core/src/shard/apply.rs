@@ -10,14 +10,15 @@ use crate::answer::{Answer, CompareOutcome};
 use crate::compact;
 use crate::entry::{Entry, Op};
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::of_key;
 use crate::limits::{
     COMPACTION_DEBT_UNITS, MERGE_LOOK_WAIT, READS_IN_FLIGHT_MAX, RUNS_DEBT, VALUE_BYTES_MAX,
 };
 use crate::memtable::{Memtables, MergeWrite};
-use crate::merge_operator::MergeOperator;
+use crate::merge_operator::{MergeOperator, would_be_too_large};
 use crate::reply::ReplyTo;
 use crate::request::{Keyed, MultiGetAsk};
-use crate::resolve::{Base, of_key, would_be_too_large};
+use crate::resolve::Base;
 use crate::segment::filter;
 use crate::write::Write;
 use bytes::Bytes;
