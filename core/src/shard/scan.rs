@@ -167,7 +167,7 @@ impl ShardCore {
                     return Ok::<_, Error>(ControlFlow::Break(None));
                 }
                 let user = Bytes::copy_from_slice(user_key(writes.key));
-                let value = match self.value_of(&writes).map_err(|error| of_key(error, writes.key)) {
+                let value = match self.value_of(&writes) {
                     // What was read before it is given first; the next page begins with the error, which names the key.
                     Err(error) if error.key().is_some() && !page.entries.is_empty() => {
                         let last = page.entries.last().map(|(key, _)| key.clone());
