@@ -40,17 +40,47 @@
 #![forbid(unsafe_code)]
 
 mod codec;
-mod embedder;
 mod error;
 mod limits;
-mod options;
-
 mod entry;
 mod key;
-mod key_ref;
-mod merge_operator;
 mod name;
+mod notify;
+mod untaken;
+mod reply;
+mod descriptor;
+mod answer;
+mod embedder;
+mod merge_operator;
 mod resolve;
+mod mailbox;
+mod memtable;
+mod segment;
+mod version;
+mod manifest;
+mod options;
+mod clock;
+mod opening;
+mod key_ref;
+mod request;
+mod snapshot;
+mod scan_options;
+mod write;
+mod checkpoint;
+mod shard;
+mod stats;
+mod budgets;
+mod client;
+mod engine;
+mod compact;
+mod verify;
+mod reader;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
 
 /// What [`mailbox`] stands on: the model of its test has others.
 mod sync {
@@ -58,45 +88,8 @@ mod sync {
     pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 }
 
-mod mailbox;
 #[cfg(test)]
 mod mailbox_test;
-mod notify;
-mod untaken;
-
-mod reply;
-
-mod descriptor;
-mod manifest;
-mod memtable;
-mod segment;
-mod version;
-mod write;
-
-mod answer;
-mod checkpoint;
-mod clock;
-mod compact;
-mod opening;
-mod request;
-mod scan_options;
-mod shard;
-mod snapshot;
-mod stats;
-
-#[cfg(any(test, feature = "internals"))]
-#[doc(hidden)]
-pub mod internals;
-
-mod budgets;
-mod client;
-mod engine;
-mod reader;
-mod verify;
-
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
 
 pub use answer::{Answer, CompareOutcome, Source};
 pub use aquifer_cache::SsdMode;

@@ -25,41 +25,41 @@
 //! ([`RemoteOptions`]); a dead server is an error of kind `Unavailable` within ten seconds. No secret enters an error or
 //! `Debug` output.
 
-mod adapter;
-mod beneath;
-mod bounded_body;
-mod bounds;
-mod cloud;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod content;
-mod durable;
-mod error;
-mod exchange;
-mod front;
-mod http_client;
-mod local;
-mod location;
-mod name;
-mod open;
-mod options;
-mod probe;
-mod refusal;
 mod resolver;
-mod runtime;
-mod s3_read;
 mod secrets;
-#[cfg(feature = "server")]
-pub mod server;
-mod settings;
 pub mod shape;
 mod sharing;
-mod simulated;
+mod beneath;
+mod durable;
+mod local;
+mod error;
+mod name;
 mod store;
 mod walk;
-mod webdav;
-mod webhdfs;
+mod location;
+mod options;
+mod bounds;
+mod refusal;
+mod runtime;
+mod settings;
 mod wrap;
+mod front;
+mod exchange;
+mod webhdfs;
+mod http_client;
+mod bounded_body;
+mod s3_read;
+mod webdav;
+mod adapter;
+mod cloud;
+mod open;
+mod simulated;
+#[cfg(feature = "server")]
+pub mod server;
+mod probe;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 pub use content::Content;
 pub use error::{RemoteError, RemoteErrorKind};

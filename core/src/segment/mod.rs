@@ -14,17 +14,17 @@
 
 pub(crate) mod block;
 pub(crate) mod counts;
-pub(crate) mod cursor;
-pub(crate) mod data;
 mod dictionary;
-pub(crate) mod encoded;
 pub(crate) mod filter;
 pub(crate) mod footer;
-pub(crate) mod head;
-pub(crate) mod partition;
 pub(crate) mod ranges;
 mod separators;
+pub(crate) mod data;
+pub(crate) mod partition;
+pub(crate) mod head;
+pub(crate) mod encoded;
 pub(crate) mod writer;
+pub(crate) mod cursor;
 
 #[cfg(test)]
 mod data_test;

@@ -7,8 +7,8 @@
 //! counts, and every key against its filter. A fault is noted and the rest goes on; what lies behind a structure that cannot be read is counted
 //! as unread. Memory is bounded by [`VerifyOptions::reads_in_flight`] windows, twice: one that is checked, one on its way.
 
-mod segment;
 mod tally;
+mod segment;
 
 pub use tally::{VerifyProgress, VerifyReport};
 

@@ -10,18 +10,19 @@
 //! * The thread ends after the last operation in flight: its files and buffers are with nobody then.
 //! * A panic anywhere on the thread reaches somebody: the task's waiter, or `join`.
 
+mod gate;
+mod handshake;
 pub(crate) mod context;
 pub(crate) mod descriptor;
-mod gate;
-pub(crate) mod glommio;
-mod handshake;
-#[cfg(test)]
-mod handshake_test;
-pub(crate) mod simulated;
-pub(crate) mod task;
 pub(crate) mod threads;
 pub(crate) mod tokio_uring;
 pub(crate) mod uring;
+pub(crate) mod simulated;
+pub(crate) mod task;
+pub(crate) mod glommio;
+
+#[cfg(test)]
+mod handshake_test;
 
 use std::future::Future;
 use std::rc::Rc;

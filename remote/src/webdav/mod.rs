@@ -16,11 +16,11 @@
 //!
 //! What is durable is up to the server: WebDAV has no word for it.
 
-mod claim;
 mod multistatus;
 mod server;
 mod temporary;
 mod upload;
+mod claim;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
