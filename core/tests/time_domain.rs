@@ -108,7 +108,8 @@ fn a_reader_takes_the_stores_time() {
         for (checkpoint, now_ms, found) in [
             (Some(first), None, true),
             (None, None, false),
-            (None, Some(1999), true),
+            // Of the newest checkpoint a compaction may have removed it by now, as it may what has expired.
+            (Some(first), Some(1999), true),
             (Some(first), Some(2000), false),
         ] {
             let options = ReaderOptions { checkpoint, now_ms, ..ReaderOptions::default() };
