@@ -40,6 +40,8 @@
 #![forbid(unsafe_code)]
 
 mod codec;
+mod compression;
+mod on_open;
 mod error;
 mod limits;
 mod entry;
@@ -57,30 +59,33 @@ mod mailbox;
 mod memtable;
 mod segment;
 mod version;
-mod manifest;
-mod options;
-mod clock;
-mod opening;
 mod key_ref;
+mod compaction_options;
+mod options;
+mod shard_budget;
+mod opening;
+mod manifest;
+mod clock;
 mod request;
+mod shared;
 mod snapshot;
 mod scan_options;
 mod write;
 mod checkpoint;
 mod shard;
 mod stats;
-mod budgets;
 mod client;
-mod engine;
 mod compact;
-mod verify;
+mod budgets;
+mod engine;
 mod reader;
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
+mod verify;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 
 /// What [`mailbox`] stands on: the model of its test has others.
 mod sync {
@@ -96,8 +101,8 @@ pub use aquifer_cache::SsdMode;
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};
-pub use compact::budget::CompactionBudget;
-pub use compact::remote::RemoteCompaction;
+pub use compaction_options::{CompactionBudget, RemoteCompaction};
+pub use compression::Compression;
 pub use compact::worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
 pub use engine::Engine;
 pub use error::{Corruption, Error, ErrorKind, Result};
@@ -108,8 +113,8 @@ pub use limits::{
     KEY_GROUPS_MAX, MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
-pub use opening::{OnOpen, OpenProgress};
-pub use options::{Compression, Options, Pinning, TtlTime};
+pub use on_open::{OnOpen, OpenProgress};
+pub use options::{Options, Pinning, TtlTime};
 pub use reader::{Reader, ReaderOptions};
 pub use request::Reply;
 pub use scan_options::ScanOptions;

@@ -1,9 +1,9 @@
 //! What callers ask of a shard, and how the answers travel back.
 
+use crate::shard_budget::ShardBudget;
 use crate::answer::{Answer, CompareOutcome};
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
-use crate::options::ShardBudget;
 use crate::reply::{Answered, ReplyTo};
 use crate::shard::Shard;
 use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};

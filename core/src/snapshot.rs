@@ -1,6 +1,6 @@
 //! Snapshots as callers hold them.
 
-use crate::engine::Shared;
+use crate::shared::Shared;
 use crate::request::Request;
 use std::fmt;
 use std::sync::Arc;

@@ -108,3 +108,10 @@ impl Job {
         }
     }
 }
+
+/// What a merge wrote.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) outputs: Vec<Rc<Segment>>,
+    pub(crate) merged: Merged,
+}

@@ -8,9 +8,9 @@ pub(crate) mod demand;
 pub(crate) mod job;
 pub(crate) mod read_cost;
 mod pick;
-mod work;
 pub(crate) mod offer;
 pub(crate) mod remote;
+mod work;
 pub(crate) mod run;
 pub(crate) mod worker;
 

@@ -5,6 +5,8 @@
 //! that what is in memory at once stays within the shard's budget, at key-group borders once they are half as large as they may be, and
 //! uploaded one by one. A merge that ends early leaves objects that nothing names, and no more.
 
+use super::job::Outcome;
+use crate::compression::BlockFormat;
 use super::budget::Slices;
 use super::job::Job;
 use super::run::note_failure;
@@ -13,7 +15,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{group_of, group_prefix, of_key};
 use crate::limits::{COMPACTION_WINDOW_BYTES, PARTITION_RAW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
-use crate::options::BlockFormat;
 use crate::resolve::fold;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::ranges::RangeDeletes;
@@ -31,13 +32,6 @@ use std::time::Duration;
 
 /// Bytes of a partition that are copied in the time in which one is merged, about: both sums are made and nothing else.
 const COPY_FACTOR: usize = 8;
-
-/// What a merge wrote.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) outputs: Vec<Rc<Segment>>,
-    pub(crate) merged: Merged,
-}
 
 /// Where the epoch in the names of outputs and the right to go on come from: the shard's own engine, or a job of another process.
 pub(crate) struct Mandate<'a> {

@@ -4,19 +4,20 @@
 //! nothing it does or leaves undone can harm the store: at the worst its work is not used. While it works it shows life by small
 //! objects, and looks whether its job is still wanted. See [`super::remote`] for the owner's side.
 
-use super::budget::CompactionBudget;
+use crate::shared::Shared;
+use crate::shard_budget::ShardBudget;
+use crate::compaction_options::CompactionBudget;
 use super::offer::{self, Folder, Offer};
 use super::remote::{look, look_at_all};
 use super::work::{self, Mandate};
 use crate::descriptor;
 use crate::embedder;
-use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::name;
-use crate::options::{Options, ShardBudget, check_most};
+use crate::options::{Options, check_most};
 use crate::shard::{self, ShardCore, ShardStart};
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};

@@ -1,9 +1,9 @@
 //! Which keys share a block: for measurements that replay what a cache was asked for.
 
+use crate::segment::SegmentEntry;
 use crate::descriptor;
 use crate::error::{Error, Result};
 use crate::key::GROUP_BYTES;
-use crate::manifest::format::SegmentEntry;
 use crate::manifest::store::ManifestStore;
 use crate::name;
 use crate::segment::Place;

@@ -1,11 +1,11 @@
 //! A complete segment that waits for its upload.
 
+use super::segment_entry::SegmentEntry;
 use super::counts::Counts;
 use super::head::SegmentHead;
 use super::partition::PartitionHandle;
 use crate::error::Result;
 use crate::key::{GROUP_BYTES, group_of};
-use crate::manifest::format::SegmentEntry;
 use bytes::Bytes;
 use std::ops::Range;
 

@@ -14,7 +14,7 @@
 //! ```
 //! A partition is the data blocks of about 64 KiB of entries. Its meta follows them directly, so that a cold read takes both at once.
 
-use super::Place;
+use super::place::Place;
 use super::block::Written;
 use super::counts::{COUNTS_BYTES, Counts};
 use super::filter::{self, Filter};

@@ -1,5 +1,8 @@
 //! Whole segments, written and read back from their bytes, against an ordered map.
 
+use super::segment_entry::SegmentEntry;
+use crate::compression::Compression;
+use super::place::Place;
 use super::block::{self, Expected, Kind};
 use super::cursor::Cursor;
 use super::data::{Access, DataBlock};
@@ -8,13 +11,11 @@ use super::encoded::{EncodedSegment, WrittenExtent};
 use super::head::SegmentHead;
 use super::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use super::writer::{SegmentWriter, WriterOptions};
-use super::{Place, filter};
+use super::filter;
 use crate::codec::stored_u32;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{engine_key, group_of, group_prefix};
-use crate::manifest::format::SegmentEntry;
-use crate::options::Compression;
 use aquifer_remote::ObjectName;
 use bytes::Bytes;
 use proptest::prelude::*;

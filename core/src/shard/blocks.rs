@@ -4,6 +4,7 @@
 //! what is missing: what all ask for in one turn of the loop is planned together by the cache. On the DFS a partition's meta follows its
 //! data, so a lookup that finds neither in memory nor on the SSD takes both by one GET; and a small segment comes whole with its head.
 
+use crate::version::head_pin::SegmentObject;
 use super::ShardCore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::block::{self, Expected, Kind};
@@ -43,26 +44,6 @@ impl Cached for CachedBlock {
             Self::Head(head) => head.memory_bytes(),
             Self::Stored(stored) => stored.len(),
         }
-    }
-}
-
-/// A segment's way to its head and its metas without a search in the cache. The cache counts them and may forget them; then so does this.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HeadPin {
-    head: RefCell<Weak<SegmentHead>>,
-    uses: Cell<u8>,
-    /// Where the meta of each partition was last found.
-    metas: RefCell<Box<[Place]>>,
-    object: OnceCell<SegmentObject>,
-}
-
-/// The object of a segment, for the cache to read from.
-#[derive(Clone)]
-struct SegmentObject(Rc<dyn ObjectReader<Error>>);
-
-impl fmt::Debug for SegmentObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SegmentObject")
     }
 }
 

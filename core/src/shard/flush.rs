@@ -4,12 +4,12 @@
 //! the segments of all shards into one pack; if that fails, it goes out alone like any other. Either way the memtable stays readable,
 //! and its writes are counted against the budget, until its segment's PUT has returned.
 
+use crate::segment::SegmentEntry;
 use super::{Freeze, ShardCore, add};
 use crate::checkpoint::{BarrierPart, FreshSegment};
 use crate::compact::budget::Slices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{HOT_LIST_BYTES_MAX, UPLOAD_PAUSE_MS};
-use crate::manifest::format::SegmentEntry;
 use crate::manifest::hot::HotSegments;
 use crate::name;
 use crate::notify::LocalNotify;

@@ -12,10 +12,11 @@ mod segment;
 
 pub use tally::{VerifyProgress, VerifyReport};
 
+use crate::segment::SegmentEntry;
 use crate::descriptor;
 use crate::embedder;
 use crate::error::{Corruption, Error, Result};
-use crate::manifest::format::{HEADER_BYTES, Manifest, SegmentEntry};
+use crate::manifest::format::{HEADER_BYTES, Manifest};
 use crate::manifest::invariants;
 use crate::manifest::store::ManifestStore;
 use crate::name;

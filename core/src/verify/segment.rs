@@ -1,10 +1,10 @@
 //! Walks all of one segment.
 
+use crate::segment::SegmentEntry;
 use super::locked;
 use super::tally::Tally;
 use crate::error::{Corruption, Error, Result};
 use crate::key::group_of;
-use crate::manifest::format::SegmentEntry;
 use crate::segment::Place;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::counts::Counts;

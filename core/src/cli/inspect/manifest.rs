@@ -1,11 +1,12 @@
 //! `aquifer inspect manifest`: the segments that a manifest names.
 
+use crate::segment::SegmentEntry;
 use super::super::failure::Failure;
 use super::super::output;
 use super::super::store::Store;
 use super::super::text::{self, count, human};
 use super::{Common, CountsJson, KeyJson, shown};
-use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::format::Manifest;
 use crate::manifest::hot;
 use serde::Serialize;
 

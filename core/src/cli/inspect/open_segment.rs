@@ -1,10 +1,10 @@
 //! A segment whose head was read: where its partitions and blocks are.
 
+use crate::segment::SegmentEntry;
 use super::super::failure::Failure;
 use super::super::store::Store;
 use super::Common;
 use super::manifest::chosen;
-use crate::manifest::format::SegmentEntry;
 use crate::segment::Place;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::{Access, DataBlock};
