@@ -1,6 +1,5 @@
 //! The budgets of a running engine: what it may take of memory and disk, and how that is changed.
 
-use crate::shard_budget::ShardBudget;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::limits::{DISK_BYTES_MAX, MEMORY_BYTES_MAX};
@@ -8,6 +7,7 @@ use crate::mailbox::Mailbox;
 use crate::options::{Options, check_local_dir, check_most};
 use crate::reply::{Answered, ReplyTo, reply};
 use crate::request::Request;
+use crate::shard_budget::ShardBudget;
 use aquifer_io::DirLock;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

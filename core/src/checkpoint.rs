@@ -9,8 +9,6 @@
 //! no manifest names are garbage, never data. The swap is one put-if-absent. Segments flushed between checkpoints enter a
 //! manifest with the next checkpoint only, so that a restore finds a checkpoint, whole, and nothing newer.
 
-use crate::shared::Shared;
-use crate::segment::SegmentEntry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_PAUSE_MS};
 use crate::manifest::agreed::Agreed;
@@ -19,6 +17,8 @@ use crate::manifest::hot::{self, HotPartition, HotSegment, HotSegments};
 use crate::manifest::store::Swap;
 use crate::name;
 use crate::reply::{Answered, ReplyTo};
+use crate::segment::SegmentEntry;
+use crate::shared::Shared;
 use crate::version::{SegmentId, id_of};
 use aquifer_io::Instant;
 use aquifer_remote::Content;

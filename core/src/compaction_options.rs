@@ -87,3 +87,21 @@ impl RemoteCompaction {
 }
 
 const LEASE_LEAST: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_that_cannot_work_are_refused() {
+        assert!(CompactionBudget::default().validate().is_ok());
+        for budget in [
+            CompactionBudget { cpu_percent: 0, ..CompactionBudget::default() },
+            CompactionBudget { cpu_percent: 101, ..CompactionBudget::default() },
+            CompactionBudget { upload_bytes_per_s: Some(1), ..CompactionBudget::default() },
+            CompactionBudget { disk_bytes_per_s: Some(0), ..CompactionBudget::default() },
+        ] {
+            assert!(budget.validate().is_err(), "{budget:?}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! How data blocks are stored.
 
+use crate::limits::LEVEL_MAX;
+
 /// Compression of data blocks. Filters and indexes are never compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {

@@ -1,12 +1,8 @@
 //! The engine: opens a store, owns its shards' threads, and what they share.
 
-use crate::checkpoint::restored;
-use crate::shared::Shared;
-use crate::shard_budget::ShardBudget;
-use crate::segment::SegmentEntry;
-use crate::compression::LevelFormats;
 use crate::budgets::Budgets;
 use crate::checkpoint::CheckpointInfo;
+use crate::checkpoint::restored;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::descriptor;
@@ -14,24 +10,24 @@ use crate::embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
-use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
-use crate::manifest::hot::{self, HotSegment, HotSegments};
+use crate::manifest::hot::{HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
 use crate::options::{Options, Pinning, check_local_dir};
-use crate::request::Request;
+use crate::segment::SegmentEntry;
 use crate::shard::{self, ShardStart};
+use crate::shard_budget::ShardBudget;
+use crate::shared::Shared;
 use crate::version::{self, SegmentId};
 use aquifer_cache::SsdMode;
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
 use futures_channel::oneshot;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What an engine stands on before its shards start.
 struct Ground {

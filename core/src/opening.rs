@@ -5,11 +5,11 @@
 //! engine                                      └─ enough? ─┘      progress, summed over shards
 //! ```
 
-use crate::shard_budget::ShardBudget;
-use crate::on_open::{OnOpen, OpenProgress};
 use crate::embedder;
 use crate::error::{Error, Result};
+use crate::on_open::{OnOpen, OpenProgress};
 use crate::options::Options;
+use crate::shard_budget::ShardBudget;
 use aquifer_cache::{CacheOptions, PinSize};
 use futures_channel::oneshot;
 use std::fmt;

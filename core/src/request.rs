@@ -1,12 +1,12 @@
 //! What callers ask of a shard, and how the answers travel back.
 
-use crate::shard_budget::ShardBudget;
 use crate::answer::{Answer, CompareOutcome};
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
 use crate::reply::{Answered, ReplyTo};
 use crate::shard::Shard;
 use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
+use crate::shard_budget::ShardBudget;
 use crate::stats::ShardStats;
 use crate::write::Write;
 use aquifer_io::Instant;

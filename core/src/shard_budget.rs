@@ -150,3 +150,72 @@ fn memtables(memory: u64) -> (u64, u64, u64, u64) {
 fn share_of_limit(bytes: u64, shards: u64) -> u64 {
     if bytes == 0 { 0 } else { (bytes / shards).max(1) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_budget_never_sum_above_it() {
+        for shards in [1usize, 2, 7] {
+            for mib in [4u64, 16, 64, 1024, 100_000] {
+                let options =
+                    Options { memory_bytes: mib * 1024 * 1024 * shards as u64, shards, ..Options::default() };
+                options.validate().unwrap();
+                let budget = ShardBudget::new(&options, shards);
+                assert!(
+                    sum(&budget) <= options.memory_bytes / shards as u64,
+                    "{mib} MiB a shard: {budget:?}"
+                );
+                assert!(budget.cache_bytes > 2 * budget.memtable_bytes_max);
+                // A checkpoint freezes all of it at once.
+                let borrowed = budget.borrowed_bytes(budget.memtables_bytes_max);
+                assert!(borrowed < budget.cache_bytes / 2, "{mib} MiB a shard: {budget:?}");
+            }
+        }
+    }
+
+    fn sum(budget: &ShardBudget) -> u64 {
+        let sum = budget.memtables_bytes_max
+            + budget.encoded_bytes
+            + budget.compaction_bytes
+            + budget.buffer_bytes
+            + budget.write_buffer_bytes
+            + budget.mailbox_bytes_max
+            + budget.cache_bytes;
+        sum as u64
+    }
+
+    #[test]
+    fn a_running_shard_is_divided_anew_as_at_opening_but_for_its_buffers() {
+        let mib = 1024 * 1024;
+        for (shards, opened) in [(1, 4), (2, 16), (3, 1024), (1, 100_000)] {
+            let options = Options { memory_bytes: opened * shards * mib, ..Options::default() };
+            let shards = usize::try_from(shards).unwrap();
+            let budget = ShardBudget::new(&options, shards);
+            assert_eq!(budget.with_memory(options.memory_bytes, shards).unwrap(), budget, "the same again");
+            for memory in [4, 5, 7, 16, 64, 300, 5_000] {
+                let memory_bytes = memory * mib * shards as u64;
+                match budget.with_memory(memory_bytes, shards) {
+                    Ok(next) => {
+                        assert!(sum(&next) <= memory * mib && next.cache_bytes as u64 >= memory * mib / 4);
+                        assert_eq!(next.buffer_bytes, budget.buffer_bytes);
+                        // And back: nothing is left of it.
+                        assert_eq!(next.with_memory(options.memory_bytes, shards).unwrap(), budget);
+                    }
+                    Err(error) => {
+                        assert!(memory < opened);
+                        let text = error.to_string();
+                        let needed = text.split("at least ").nth(1).unwrap().split(':').next().unwrap();
+                        let needed = needed.parse::<u64>().unwrap();
+                        assert!(
+                            needed > memory_bytes && budget.with_memory(needed, shards).is_ok(),
+                            "{text}"
+                        );
+                        assert!(needed <= options.memory_bytes, "{text}");
+                    }
+                }
+            }
+        }
+    }
+}

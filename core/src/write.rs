@@ -1,11 +1,11 @@
 //! Writes as they travel from callers to shards.
 
-use crate::shared::Shared;
-use crate::key_ref::OwnedKey;
 use crate::error::{Error, Result};
+use crate::key_ref::OwnedKey;
 use crate::key_ref::{EngineRange, Key, KeyRange};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX, VALUE_BYTES_MAX};
 use crate::merge_operator::MergeOperators;
+use crate::shared::Shared;
 use std::ops::Range;
 use std::time::Duration;
 

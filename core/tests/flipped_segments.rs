@@ -2,8 +2,6 @@
 //! deletions, range deletions, merges that need what is older, times to live. Every get, multi-get and scan, forward and in reverse, answers
 //! right or fails with an error that names object and offset; and no flip stays unseen.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common;
 use crate::common::flips::{Flip, Flipping};
 use aquifer::{

@@ -48,7 +48,7 @@ pub(crate) fn open_google(
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
     let stores = Stores { store, uploads, reader: None };
     let url_shown = shown(location, endpoint.as_ref());
-    Ok(Arc::new(Adapter::with_stores(stores, location.path(), url_shown, ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), &url_shown, ListOrder::Ascending, options)?))
 }
 
 /// Opens the container that an `az` URL names.
@@ -77,7 +77,7 @@ pub(crate) fn open_azure(
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
     let stores = Stores { store, uploads, reader: None };
     let url_shown = shown(location, endpoint.as_ref());
-    Ok(Arc::new(Adapter::with_stores(stores, location.path(), url_shown, ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), &url_shown, ListOrder::Ascending, options)?))
 }
 
 fn invalid(cause: &str) -> RemoteError {

@@ -6,4 +6,3 @@ pub(crate) mod thread_cpu;
 pub(crate) mod tool;
 pub(crate) mod turns;
 pub(crate) mod meter;
-

@@ -1,11 +1,11 @@
 //! `aquifer compact`: merges that the owner of a store offers to other processes.
 
-use crate::compaction_options::CompactionBudget;
 use super::failure::Failure;
 use super::output;
 use super::store::StoreArgs;
 use super::text::{self, human};
 use crate::compact::worker::{WorkerOptions, WorkerReport, compact_store_until};
+use crate::compaction_options::CompactionBudget;
 use crate::descriptor;
 use crate::name;
 use futures_channel::oneshot;

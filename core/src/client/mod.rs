@@ -7,7 +7,6 @@ mod write;
 pub use read::MultiGetOptions;
 pub use scan::Scan;
 
-use crate::shared::Shared;
 use crate::checkpoint::{CheckpointInfo, CheckpointRequest};
 use crate::embedder;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +16,7 @@ use crate::mailbox::Mailbox;
 use crate::reply::{ReplyTo, reply};
 use crate::request::{Keyed, Reply, Request};
 use crate::shard::Shard;
+use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
 use std::future::Future;

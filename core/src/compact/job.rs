@@ -1,5 +1,6 @@
 //! One piece of work of compaction: what it reads, and where its result belongs.
 
+use crate::version::invariants::Merged;
 use crate::version::{Change, Segment, Version, intersection};
 use std::ops::Range;
 use std::rc::Rc;

@@ -3,11 +3,11 @@
 //! It answers two questions that a unit test of one pick cannot: is a read right after any course of flushes and merges, and how many
 //! bytes does the policy write (the figures of decision 0008).
 
-use crate::segment::SegmentEntry;
 use super::job::{Job, JobKind};
 use super::pick::{Situation, pick};
 use crate::key::{engine_key, group_of, key_group};
 use crate::limits::COMPACTION_RUNS_MAX;
+use crate::segment::SegmentEntry;
 use crate::segment::counts::Counts;
 use crate::version::invariants::Merged;
 use crate::version::{Facts, Segment, SegmentId, Version, invariants};

@@ -26,9 +26,9 @@
 //! Flags: 1 nothing older lies below, 2 partitions of tiers may be copied as they are stored.
 
 use super::job::Outcome;
-use crate::compression::{Compression, BlockFormat};
 use super::job::{Job, JobKind};
 use crate::codec::{Reader, stored_u32};
+use crate::compression::{BlockFormat, Compression};
 use crate::error::{Error, Result};
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX};
 use crate::manifest::agreed::Agreed;

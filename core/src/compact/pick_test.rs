@@ -25,10 +25,7 @@ fn situation() -> Situation {
 }
 
 /// A version of one segment a run, newest first, with what `change` makes of their facts.
-fn version(
-    segments: Vec<crate::segment::SegmentEntry>,
-    change: impl Fn(u64, &mut Facts),
-) -> Version {
+fn version(segments: Vec<crate::segment::SegmentEntry>, change: impl Fn(u64, &mut Facts)) -> Version {
     let mut version = Version::restored(segments);
     for run in &mut version.runs {
         let changed = run.segments.iter().map(|segment| {

@@ -5,11 +5,11 @@
 //! that what is in memory at once stays within the shard's budget, at key-group borders once they are half as large as they may be, and
 //! uploaded one by one. A merge that ends early leaves objects that nothing names, and no more.
 
-use super::job::Outcome;
-use crate::compression::BlockFormat;
 use super::budget::Slices;
 use super::job::Job;
+use super::job::Outcome;
 use super::run::note_failure;
+use crate::compression::BlockFormat;
 use crate::embedder::overheard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{group_of, group_prefix, of_key};
@@ -23,7 +23,6 @@ use crate::shard::merge::{Merge, Run, Writes};
 use crate::shard::run_cursor::{RunCursor, WholePartition};
 use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
-use crate::version::invariants::Merged;
 use crate::version::{Segment, SortedRun, intersection};
 use aquifer_remote::Content;
 use std::collections::VecDeque;

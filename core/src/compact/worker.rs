@@ -4,12 +4,10 @@
 //! nothing it does or leaves undone can harm the store: at the worst its work is not used. While it works it shows life by small
 //! objects, and looks whether its job is still wanted. See [`super::remote`] for the owner's side.
 
-use crate::shared::Shared;
-use crate::shard_budget::ShardBudget;
-use crate::compaction_options::CompactionBudget;
 use super::offer::{self, Folder, Offer};
 use super::remote::{look, look_at_all};
 use super::work::{self, Mandate};
+use crate::compaction_options::CompactionBudget;
 use crate::descriptor;
 use crate::embedder;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +17,8 @@ use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::name;
 use crate::options::{Options, check_most};
 use crate::shard::{self, ShardCore, ShardStart};
+use crate::shard_budget::ShardBudget;
+use crate::shared::Shared;
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
 use futures_channel::oneshot;

@@ -3,11 +3,10 @@
 //! A new format version adds its files beside these: raise the version in the names below, run
 //! `AQUIFER_CREATE_FIXTURES=1 cargo test -p aquifer --lib create_fixtures` and commit what it wrote. It never overwrites a file.
 
-use crate::segment::SegmentEntry;
-use crate::compression::{Compression, BlockFormat};
 use super::decoders::DECODERS;
 use crate::compact::job::{Job, JobKind};
 use crate::compact::offer::Offer;
+use crate::compression::{BlockFormat, Compression};
 use crate::descriptor::Descriptor;
 use crate::entry::{Entry, Op, encode_chain};
 use crate::key::{engine_key, group_of};
@@ -16,6 +15,7 @@ use crate::manifest::format::Manifest;
 use crate::manifest::hot::{self, HotPartition, HotSegment};
 use crate::options::Domain;
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, DataBlock};

@@ -46,7 +46,6 @@
 //! Segments stand newest first: tiers by falling sequence, then the bottom level. Segments of level 0 with one sequence are one sorted
 //! run, cut into pieces, and so are all segments of level 1, whatever their sequences: the keys of one run's segments do not overlap.
 
-use crate::segment::SegmentEntry;
 use super::agreed::{self, Agreed};
 use super::hot::{self, HotSegments};
 use crate::codec::{Reader, stored_u32};
@@ -55,6 +54,7 @@ use crate::limits::{
     BORDER_BYTES_MAX, CHECKPOINT_METADATA_BYTES_MAX, EPOCHS_MAX, HOT_LIST_BYTES_MAX, MANIFEST_BYTES_MAX,
     MANIFEST_COUNTERS_MAX, MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
 };
+use crate::segment::SegmentEntry;
 use crate::segment::counts::{COUNTS_BYTES, Counts};
 use crate::segment::footer::FOOTER_BYTES;
 use aquifer_remote::ObjectName;

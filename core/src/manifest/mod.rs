@@ -10,4 +10,3 @@ pub(crate) mod format;
 pub(crate) mod invariants;
 pub(crate) mod store;
 mod claim;
-

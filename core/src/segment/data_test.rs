@@ -1,9 +1,9 @@
 //! Data blocks against an ordered map.
 
-use super::place::Place;
 use super::cursor::Cursor;
 use super::data::{Access, Builder, DataBlock};
 use super::filter;
+use super::place::Place;
 use crate::codec::stored_u32;
 use crate::entry::{Entry, NEVER, Op, encode_chain};
 use crate::limits::KEY_BYTES_MAX;

@@ -1,9 +1,9 @@
 //! A complete segment that waits for its upload.
 
-use super::segment_entry::SegmentEntry;
 use super::counts::Counts;
 use super::head::SegmentHead;
 use super::partition::PartitionHandle;
+use super::segment_entry::SegmentEntry;
 use crate::error::Result;
 use crate::key::{GROUP_BYTES, group_of};
 use bytes::Bytes;

@@ -16,11 +16,7 @@ impl Place {
         Self { object: self.object.clone(), offset: self.offset.saturating_add(bytes) }
     }
 
-    pub(crate) fn corrupt(
-        &self,
-        expected: impl std::fmt::Display,
-        found: impl std::fmt::Display,
-    ) -> Error {
+    pub(crate) fn corrupt(&self, expected: impl std::fmt::Display, found: impl std::fmt::Display) -> Error {
         Error::corrupt(self.object.as_str(), self.offset, expected, found)
     }
 }

@@ -1,18 +1,18 @@
 //! Whole segments, written and read back from their bytes, against an ordered map.
 
-use super::segment_entry::SegmentEntry;
-use crate::compression::Compression;
-use super::place::Place;
 use super::block::{self, Expected, Kind};
 use super::cursor::Cursor;
 use super::data::{Access, DataBlock};
 use super::data_test::{Owned, entry, key};
 use super::encoded::{EncodedSegment, WrittenExtent};
+use super::filter;
 use super::head::SegmentHead;
 use super::partition::{BlockHandle, PartitionHandle, PartitionMeta};
+use super::place::Place;
+use super::segment_entry::SegmentEntry;
 use super::writer::{SegmentWriter, WriterOptions};
-use super::filter;
 use crate::codec::stored_u32;
+use crate::compression::Compression;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{engine_key, group_of, group_prefix};

@@ -5,8 +5,6 @@
 //! push_raw_partition ──────────────────────────────────────────────────────────────────────────────^
 //! ```
 
-use crate::compression::Compression;
-use super::place::Place;
 use super::block::{Dictionary, Encoder, Kind, Written};
 use super::counts::Counts;
 use super::data;
@@ -14,9 +12,11 @@ use super::encoded::{EncodedSegment, WrittenExtent};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::head::{self, SegmentHead};
 use super::partition::{self, PartitionHandle, PartitionMeta};
+use super::place::Place;
 use super::ranges::{KeyRange, RangeDeletes};
 use super::{dictionary, filter, separators};
 use crate::codec::stored_u32;
+use crate::compression::Compression;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::key::{GROUP_BYTES, group_of, user_key};

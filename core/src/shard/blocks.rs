@@ -4,7 +4,6 @@
 //! what is missing: what all ask for in one turn of the loop is planned together by the cache. On the DFS a partition's meta follows its
 //! data, so a lookup that finds neither in memory nor on the SSD takes both by one GET; and a small segment comes whole with its head.
 
-use crate::version::head_pin::SegmentObject;
 use super::ShardCore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::block::{self, Expected, Kind};
@@ -13,15 +12,14 @@ use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
+use crate::version::head_pin::SegmentObject;
 use aquifer_cache::{
     Ask, CacheKey, Cached, Class, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass, Tier, Written,
 };
 use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
-use std::cell::{Cell, OnceCell, RefCell};
-use std::fmt;
 use std::ops::Range;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What the cache holds, verified and decoded.

@@ -5,12 +5,12 @@
 //! disk     in turn, by tasks: the file is made smaller or larger while reads go on (see `aquifer-cache`) ─> answered
 //! ```
 
-use crate::shard_budget::ShardBudget;
 use super::{Freeze, POINT_INDEX_PART, ShardCore};
 use crate::error::{Error, ErrorKind};
 use crate::memtable::Memtables;
 use crate::notify::LocalNotify;
 use crate::reply::ReplyTo;
+use crate::shard_budget::ShardBudget;
 use std::cell::Cell;
 use std::rc::Rc;
 

@@ -4,7 +4,6 @@
 //! the segments of all shards into one pack; if that fails, it goes out alone like any other. Either way the memtable stays readable,
 //! and its writes are counted against the budget, until its segment's PUT has returned.
 
-use crate::segment::SegmentEntry;
 use super::{Freeze, ShardCore, add};
 use crate::checkpoint::{BarrierPart, FreshSegment};
 use crate::compact::budget::Slices;
@@ -14,6 +13,7 @@ use crate::manifest::hot::HotSegments;
 use crate::name;
 use crate::notify::LocalNotify;
 use crate::reply::ReplyTo;
+use crate::segment::SegmentEntry;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::version::{Frozen, Segment, SegmentId};

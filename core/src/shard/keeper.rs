@@ -9,16 +9,15 @@
 //! that no clip needs any more are unpinned as well.
 //! Nothing fails for want of disk: what is not local is read from the DFS, and counted.
 
-use crate::version::home::{Home, Signal};
-use crate::segment::SegmentEntry;
 use super::ShardCore;
 use crate::error::Result;
 use crate::limits::PIN_PAUSE;
-use crate::notify::LocalNotify;
+use crate::segment::SegmentEntry;
+use crate::version::home::{Home, Signal};
 use crate::version::{Segment, SegmentId, Version};
 use futures_util::future::select;
 use futures_util::pin_mut;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::{Rc, Weak};

@@ -12,7 +12,6 @@ mod segment;
 
 pub use tally::{VerifyProgress, VerifyReport};
 
-use crate::segment::SegmentEntry;
 use crate::descriptor;
 use crate::embedder;
 use crate::error::{Corruption, Error, Result};
@@ -20,6 +19,7 @@ use crate::manifest::format::{HEADER_BYTES, Manifest};
 use crate::manifest::invariants;
 use crate::manifest::store::ManifestStore;
 use crate::name;
+use crate::segment::SegmentEntry;
 use aquifer_remote::Remote;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;

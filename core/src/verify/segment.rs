@@ -1,11 +1,11 @@
 //! Walks all of one segment.
 
-use crate::segment::SegmentEntry;
 use super::locked;
 use super::tally::Tally;
 use crate::error::{Corruption, Error, Result};
 use crate::key::group_of;
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::counts::Counts;
 use crate::segment::cursor::Cursor;

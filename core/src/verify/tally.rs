@@ -1,9 +1,9 @@
 //! What a verification has seen so far.
 
-use crate::segment::SegmentEntry;
 use crate::embedder;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::manifest::format::Manifest;
+use crate::segment::SegmentEntry;
 use aquifer_remote::RemoteError;
 
 /// Faults that a report lists; more are counted only.

@@ -1,8 +1,8 @@
 //! One step from a version to the next that compaction makes: parts of segments go, segments come.
 
-use crate::segment::SegmentEntry;
 use super::{Segment, SegmentId, SortedRun, Version};
 use crate::error::{Error, ErrorKind, Result};
+use crate::segment::SegmentEntry;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;

@@ -15,14 +15,14 @@ pub(crate) mod invariants;
 
 pub(crate) use change::Change;
 
-use head_pin::HeadPin;
-use home::Home;
-use crate::segment::SegmentEntry;
 use crate::key::{group_of, group_prefix};
 use crate::limits::LEVEL_MAX;
 use crate::memtable::Memtables;
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::ranges::RangeDeletes;
+use head_pin::HeadPin;
+use home::Home;
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::rc::Rc;

@@ -92,7 +92,7 @@ pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<d
         runtime: Arc::clone(&runtime),
         has_temporaries: AtomicBool::new(false),
     });
-    Ok(Arc::new(Front::new(verbs, runtime, options, shown)))
+    Ok(Arc::new(Front::new(verbs, runtime, options, &shown)))
 }
 
 impl WebDav {

@@ -11,4 +11,3 @@ pub(super) mod tally;
 pub(super) mod bulk;
 pub(super) mod shard;
 pub(super) mod lanes;
-

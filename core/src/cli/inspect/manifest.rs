@@ -1,6 +1,5 @@
 //! `aquifer inspect manifest`: the segments that a manifest names.
 
-use crate::segment::SegmentEntry;
 use super::super::failure::Failure;
 use super::super::output;
 use super::super::store::Store;
@@ -8,6 +7,7 @@ use super::super::text::{self, count, human};
 use super::{Common, CountsJson, KeyJson, shown};
 use crate::manifest::format::Manifest;
 use crate::manifest::hot;
+use crate::segment::SegmentEntry;
 use serde::Serialize;
 
 /// Metadata of a checkpoint is cut after so many bytes in tables.

@@ -1,11 +1,11 @@
 //! A segment whose head was read: where its partitions and blocks are.
 
-use crate::segment::SegmentEntry;
 use super::super::failure::Failure;
 use super::super::store::Store;
 use super::Common;
 use super::manifest::chosen;
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::footer::{FOOTER_BYTES, Footer};
