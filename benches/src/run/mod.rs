@@ -34,6 +34,7 @@ pub(crate) mod watch;
 pub(crate) mod ours;
 pub(crate) mod numbers;
 mod session;
+mod swept;
 mod ceiling;
 mod suite;
 mod phases;

@@ -168,13 +168,7 @@ pub async fn compact_store_until(
         seed: options.seed,
         ..Options::default()
     };
-    let own = MergeOperators::new(&options.merge_operators)?;
-    if !own.own().is_empty() {
-        // They must do what those did that wrote the store.
-        let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
-        let newest = manifests.newest().await?;
-        newest.map_or(Ok(()), |newest| newest.agreed.check_operators(own.own()))?;
-    }
+    check_operators(&remote, descriptor.key_groups, &options.merge_operators).await?;
     let budget = ShardBudget::new(&engine_options, 1);
     let shared = Arc::new(Shared::of_worker(remote, descriptor.key_groups, &engine_options)?);
     let executor = ExecutorOptions {
@@ -221,6 +215,20 @@ pub async fn compact_store_until(
     };
     thread.join()?;
     outcome.unwrap_or_else(|_| Err(Error::closed()))
+}
+
+/// The operators of the embedder's own must do what those did that wrote the store.
+async fn check_operators(
+    remote: &Arc<dyn Remote>,
+    key_groups: u16,
+    operators: &[Arc<dyn MergeOperator>],
+) -> Result<()> {
+    let own = MergeOperators::new(operators)?;
+    if own.own().is_empty() {
+        return Ok(());
+    }
+    let newest = ManifestStore::new(Arc::clone(remote), 0..key_groups).newest().await?;
+    newest.map_or(Ok(()), |newest| newest.agreed.check_operators(own.own()))
 }
 
 /// A worker on its own thread.
