@@ -6,7 +6,6 @@ use crate::answer::CompareOutcome;
 use crate::entry::{Entry, Op};
 use crate::error::{Error, Result};
 use crate::memtable::{Memtables, MergeWrite};
-use crate::merge_operator::MergeOperator;
 use crate::reply::ReplyTo;
 use crate::request::Keyed;
 use crate::segment::filter;

@@ -62,7 +62,6 @@ use blocks::CachedBlock;
 use budget::Resizes;
 pub(crate) use counters::{Counters, add};
 use flush::FlushQueue;
-use futures_util::FutureExt;
 use growing::Growing;
 use heat::Heat;
 use hot::Gathered;
