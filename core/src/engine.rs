@@ -17,7 +17,8 @@ use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
 use crate::options::{Options, Pinning, check_local_dir};
 use crate::segment::SegmentEntry;
-use crate::shard::{self, ShardStart};
+use crate::shard::life;
+use crate::shard::shard_core::ShardStart;
 use crate::shard_budget::ShardBudget;
 use crate::shared::Shared;
 use crate::version::{self, SegmentId};
@@ -198,7 +199,7 @@ impl Engine {
             let (alive, has_ended) = oneshot::channel::<()>();
             let life = move || async move {
                 let _alive = alive;
-                shard::live(start, mailbox, part, ready).await;
+                life::live(start, mailbox, part, ready).await;
             };
             let thread = aquifer_io::spawn_executor(executor, life)?;
             let refused = thread.pin_note().map(str::to_owned);

@@ -1,7 +1,7 @@
 //! Numbers about a running engine.
 
-use crate::shard::pressure::WriteWait;
-use crate::shard::warm_up::WarmUpStats;
+use crate::shard::parts::pressure::WriteWait;
+use crate::shard::parts::warm_up::WarmUpStats;
 use aquifer_cache::CacheStats;
 use aquifer_io::IoMetrics;
 

@@ -15,7 +15,7 @@ use crate::limits::CHECKPOINT_METADATA_BYTES_MAX;
 use crate::mailbox::Mailbox;
 use crate::reply::{ReplyTo, reply};
 use crate::request::{Keyed, Reply, Request};
-use crate::shard::Shard;
+use crate::shard::handle::Shard;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;

@@ -7,7 +7,7 @@ use crate::key_ref::Key;
 use crate::limits::MULTI_GET_BYTES;
 use crate::reply::{Answered, reply};
 use crate::request::{Keyed, MultiGetAsk, Reply, Request};
-use crate::shard::check_keys;
+use crate::shard::handle::check_keys;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

@@ -20,7 +20,8 @@ use crate::limits::{
     COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES, COMPACTION_PAUSE_MS,
 };
 use crate::options::Options;
-use crate::shard::{ShardCore, add};
+use crate::shard::parts::counters::add;
+use crate::shard::shard_core::ShardCore;
 use crate::version::{SegmentId, SortedRun, Version, invariants};
 use aquifer_io::Instant;
 use std::cell::{Cell, RefCell};

@@ -16,7 +16,9 @@ use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::name;
 use crate::options::{Options, check_most};
-use crate::shard::{self, ShardCore, ShardStart};
+use crate::shard::shard_core;
+use crate::shard::shard_core::ShardCore;
+use crate::shard::shard_core::ShardStart;
 use crate::shard_budget::ShardBudget;
 use crate::shared::Shared;
 use aquifer_io::{BackendChoice, ExecutorOptions};
@@ -191,7 +193,7 @@ pub async fn compact_store_until(
     let thread = aquifer_io::spawn_executor(executor, move || async move {
         let report = Rc::new(Cell::new(WorkerReport::default()));
         let worked = async {
-            let core = shard::open(start).await?;
+            let core = shard_core::open(start).await?;
             Worker { core, options, report: Rc::clone(&report) }.run().await
         };
         let stopped = async {

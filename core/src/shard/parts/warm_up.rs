@@ -1,0 +1,69 @@
+//! What is left of a warm-up, and what it has done (see [`crate::shard::warm_up::fetch::fetch`]).
+
+use crate::manifest::hot::{self, HotSegment};
+use crate::version::{SegmentId, Version};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// What the warm-up of a shard has done. An extent is a partition of a segment: its meta, and those of its data blocks that were in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmUpStats {
+    /// Extents listed for this shard by the checkpoint that it started from.
+    pub listed: u64,
+    /// Extents of which something was fetched, from the DFS or from the SSD.
+    pub warmed: u64,
+    /// Extents that were left: they were here already, their segment was replaced meanwhile, or there was no room.
+    pub skipped: u64,
+    /// Extents that could not be read, or not whole. After several the warm-up ends; reads go on as without it.
+    pub failed: u64,
+    /// Bytes of blocks and metas taken in, as they are stored.
+    pub bytes: u64,
+    /// It goes on.
+    pub is_running: bool,
+}
+
+/// The warm-up of a shard: what is left to do, and what was done.
+#[derive(Debug)]
+pub(crate) struct WarmUp {
+    pub(crate) list: RefCell<Rc<[HotSegment<SegmentId>]>>,
+    pub(crate) stats: Cell<WarmUpStats>,
+}
+
+impl WarmUp {
+    /// The part of `list` whose segments this shard has.
+    pub(crate) fn new(list: &[HotSegment<SegmentId>], version: &Version) -> Self {
+        let own: std::collections::HashSet<_> = version.segments().map(|segment| segment.id()).collect();
+        let list: Rc<[_]> = list.iter().filter(|listed| own.contains(&listed.segment)).cloned().collect();
+        let stats = WarmUpStats {
+            listed: hot::extents(&list),
+            is_running: !list.is_empty(),
+            ..WarmUpStats::default()
+        };
+        Self { list: RefCell::new(list), stats: Cell::new(stats) }
+    }
+
+    pub(crate) fn stats(&self) -> WarmUpStats {
+        self.stats.get()
+    }
+
+    /// All that was listed, while that is not done.
+    pub(crate) fn unfinished(&self) -> Rc<[HotSegment<SegmentId>]> {
+        Rc::clone(&self.list.borrow())
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut WarmUpStats)) {
+        let mut stats = self.stats.get();
+        change(&mut stats);
+        self.stats.set(stats);
+    }
+
+    /// What was not looked at is left.
+    pub(crate) fn end(&self) {
+        *self.list.borrow_mut() = Rc::from([]);
+        self.count(|stats| {
+            stats.is_running = false;
+            stats.skipped = stats.listed.saturating_sub(stats.warmed + stats.failed);
+        });
+    }
+}
