@@ -1,12 +1,10 @@
 //! The engine: opens a store, owns its shards' threads, and what they share.
 
+use crate::barrier::CheckpointInfo;
 use crate::budgets::Budgets;
-use crate::checkpoint::CheckpointInfo;
 use crate::checkpoint::restored;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::descriptor;
-use crate::embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
@@ -22,6 +20,7 @@ use crate::shard::shard_core::ShardStart;
 use crate::shard_budget::ShardBudget;
 use crate::shared::Shared;
 use crate::version::{self, SegmentId};
+use crate::{descriptor, embedder};
 use aquifer_cache::SsdMode;
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;

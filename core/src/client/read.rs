@@ -1,6 +1,6 @@
 //! Reads of single keys and of many.
 
-use super::{Client, REQUEST_OVERHEAD_BYTES};
+use super::handle::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::key_ref::Key;

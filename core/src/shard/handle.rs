@@ -4,10 +4,10 @@ use crate::answer::{Answer, CompareOutcome};
 use crate::error::{Error, Result};
 use crate::key_ref::{Key, KeyRange};
 use crate::limits::{MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX};
+use crate::request::GroupsRequest;
 use crate::resolve::Base;
 use crate::scan_options::ScanOptions;
-use crate::shard::cursors::scan::GroupsRequest;
-use crate::shard::cursors::scan::ScanPage;
+use crate::scan_page::ScanPage;
 use crate::shard::reads::lookup::Now;
 use crate::shard::shard_core::ShardCore;
 use crate::snapshot::Snapshot;
@@ -179,11 +179,16 @@ impl Shard {
         batch.check()?;
         let mut writes = Vec::with_capacity(batch.len());
         for item in &batch.items {
-            item.resolve(&self.core.shared, &self.core.groups, |group, key, write| {
-                self.check_group(group)?;
-                writes.push((key, write));
-                check_writes(writes.len())
-            })?;
+            item.resolve(
+                self.core.shared.route,
+                &self.core.shared.operators,
+                &self.core.groups,
+                |group, key, write| {
+                    self.check_group(group)?;
+                    writes.push((key, write));
+                    check_writes(writes.len())
+                },
+            )?;
         }
         self.core.apply_batch(&writes).await
     }

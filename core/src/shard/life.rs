@@ -1,6 +1,5 @@
 //! The life of a shard: its loop takes one request after another out of the mailbox, until that is closed or the shard panics.
 
-use crate::compact;
 use crate::embedder;
 use crate::error::{Error, Result};
 use crate::limits::MAILBOX_BATCH;
@@ -8,11 +7,10 @@ use crate::mailbox::Mailbox;
 use crate::opening::ShardOpening;
 use crate::reply::because;
 use crate::request::Request;
+use crate::shard::compaction;
 use crate::shard::handle::Shard;
 use crate::shard::local_copies::keep;
-use crate::shard::shard_core::ShardCore;
-use crate::shard::shard_core::ShardStart;
-use crate::shard::shard_core::open;
+use crate::shard::shard_core::{ShardCore, ShardStart, open};
 use crate::shard::warm_up::fetch;
 use crate::shard::writes::flush;
 use futures_channel::oneshot;
@@ -58,7 +56,7 @@ pub(crate) async fn live(
 /// Serves the mailbox until it is closed, or something of the shard panics; then ends all that the shard does, at once.
 async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     core.spawn(flush::run(Rc::clone(&core)));
-    core.spawn(compact::run::run(Rc::clone(&core)));
+    core.spawn(compaction::run::run(Rc::clone(&core)));
     core.spawn(fetch::run(Rc::clone(&core)));
     if core.keeper.is_some() {
         core.spawn(keep::run(Rc::clone(&core)));

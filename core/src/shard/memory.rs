@@ -9,8 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memtable::Memtables;
 use crate::reply::ReplyTo;
 use crate::shard::parts::flush_queue::Freeze;
-use crate::shard::shard_core::POINT_INDEX_PART;
-use crate::shard::shard_core::ShardCore;
+use crate::shard::shard_core::{POINT_INDEX_PART, ShardCore};
 use crate::shard_budget::ShardBudget;
 use std::rc::Rc;
 

@@ -16,6 +16,7 @@ pub(crate) mod memory;
 pub(crate) mod reads;
 pub(crate) mod warm_up;
 pub(crate) mod cursors;
+pub(crate) mod compaction;
 pub(crate) mod writes;
 pub(crate) mod local_copies;
 pub(crate) mod stats;

@@ -1,7 +1,7 @@
 //! The state of one shard: the sum of its parts, and the version that reads begin in.
 
-use crate::compact::run::CompactionState;
-use crate::error::{Error, Result};
+use crate::compact::state::CompactionState;
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::hot::HotSegments;
 use crate::memtable::Memtables;
 use crate::name;
@@ -11,15 +11,13 @@ use crate::segment::SegmentEntry;
 use crate::shard::parts::answers::Answers;
 use crate::shard::parts::cached_block::CachedBlock;
 use crate::shard::parts::counters::Counters;
-use crate::shard::parts::flush_queue::FlushQueue;
-use crate::shard::parts::flush_queue::Freeze;
+use crate::shard::parts::flush_queue::{FlushQueue, Freeze};
 use crate::shard::parts::growing::Growing;
 use crate::shard::parts::heat::Heat;
 use crate::shard::parts::hot_list::HotList;
 use crate::shard::parts::keeper::Keeper;
 use crate::shard::parts::point_index::PointIndex;
-use crate::shard::parts::pressure::Debt;
-use crate::shard::parts::pressure::Pressure;
+use crate::shard::parts::pressure::{Debt, Pressure};
 use crate::shard::parts::resizes::Resizes;
 use crate::shard::parts::snapshots::Snapshots;
 use crate::shard::parts::tasks::Tasks;
@@ -116,7 +114,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         ..CacheOptions::default()
     })
     .await
-    .map_err(|error| Error::new(crate::ErrorKind::Local, error.to_string()))?;
+    .map_err(|error| Error::new(ErrorKind::Local, error.to_string()))?;
     let shards = shared.route.shards();
     let groups = shared.route.groups(id);
     let version = Version::restored(segments);

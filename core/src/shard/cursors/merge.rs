@@ -3,14 +3,10 @@
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::resolve::Folded;
-use crate::shard::cursors::run_cursor::RunCursor;
-use crate::shard::cursors::run_cursor::WholePartition;
+use crate::shard::cursors::run_cursor::{KeySpan, RunCursor, WholePartition};
 use crate::shard::shard_core::ShardCore;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
-
-/// Engine keys from the first up to, not including, the second.
-pub(crate) type KeySpan = (Box<[u8]>, Box<[u8]>);
 
 /// What a merge takes in: memtable entries that were copied out, or a sorted run of segments.
 pub(crate) enum Run {

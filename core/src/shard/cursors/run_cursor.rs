@@ -4,14 +4,15 @@ use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_prefix;
 use crate::segment::head::SegmentHead;
-use crate::shard::cursors::merge::KeySpan;
 use crate::shard::cursors::segment_cursor::SegmentCursor;
-use crate::shard::cursors::source::BlockSource;
-use crate::shard::cursors::source::Partition;
+use crate::shard::cursors::source::{BlockSource, Partition};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, SortedRun};
 use std::collections::VecDeque;
 use std::rc::Rc;
+
+/// Engine keys from the first up to, not including, the second.
+pub(crate) type KeySpan = (Box<[u8]>, Box<[u8]>);
 
 /// A place in a sorted run: on one of its entries, or at its end.
 pub(crate) struct RunCursor {

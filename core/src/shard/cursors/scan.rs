@@ -2,15 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::key::{of_key, user_key};
-use crate::key_ref::{EngineRange, KeyRange, Stretches};
+use crate::key_ref::EngineRange;
 use crate::limits::SCAN_PAGE_BYTES;
 use crate::memtable::{Memtable, Memtables};
+use crate::request::{GroupsRequest, ScanRequest};
 use crate::resolve::{Base, Folded, Resolver};
-use crate::shard::cursors::merge::Copied;
-use crate::shard::cursors::merge::Merge;
-use crate::shard::cursors::merge::Run;
-use crate::shard::cursors::read_ahead::PageNeed;
-use crate::shard::cursors::read_ahead::ReadAhead;
+use crate::scan_page::ScanPage;
+use crate::shard::cursors::merge::{Copied, Merge, Run};
+use crate::shard::cursors::read_ahead::{PageNeed, ReadAhead};
 use crate::shard::cursors::run_cursor::RunCursor;
 use crate::shard::cursors::source::BlockSource;
 use crate::shard::reads::lookup::View;
@@ -24,50 +23,8 @@ use std::rc::Rc;
 /// Entries of a scan that cost as much, for each run that is merged, as one search of it.
 const ENTRIES_A_SEARCH: u64 = 4;
 
-/// One page of a scan, in the scan's order of keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScanPage {
-    /// Keys and values.
-    pub entries: Vec<(Bytes, Bytes)>,
-    /// There may be more: the next page begins after this key. It may lie beyond the last entry (deleted keys), even on an empty page.
-    pub next: Option<Bytes>,
-    /// The key group of its entries.
-    pub group: u16,
-    /// What is left of the range: ask for it to get the next page. `None`: nothing.
-    pub rest: Option<KeyRange>,
-}
-
-impl ScanPage {
-    /// Bytes of its keys and values.
-    pub(crate) fn bytes(&self) -> usize {
-        self.entries.iter().map(|(key, value)| key.len() + value.len()).sum()
-    }
-}
-
-/// What a scan of several key groups asks one shard for.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupsRequest {
-    pub(crate) stretches: Stretches,
-    pub(crate) reverse: bool,
-    pub(crate) entries_max: usize,
-    /// A snapshot to read; the present state, of each key group when it is its turn, if `None`.
-    pub(crate) snapshot: Option<u64>,
-}
-
 /// Key groups without an entry that a scan of several passes before other tasks run.
 const EMPTY_GROUPS_A_TURN: usize = 16;
-
-/// What a scan asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct ScanRequest {
-    pub(crate) range: EngineRange,
-    pub(crate) reverse: bool,
-    pub(crate) entries_max: usize,
-    /// A snapshot to read; the present state if `None`.
-    pub(crate) snapshot: Option<u64>,
-    /// Pin what the page saw under this number if there is more, so that later pages see the same.
-    pub(crate) pin: Option<u64>,
-}
 
 /// A page whose view is fixed: what memtables hold was copied, segments are pinned by the version.
 pub(crate) struct Scan {

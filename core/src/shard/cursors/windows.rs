@@ -11,12 +11,8 @@
 use crate::error::Result;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::data_key;
-use crate::shard::parts::cached_block::decode_partition;
-use crate::shard::parts::cached_block::partition_key;
-use crate::shard::reads::blocks::loaded;
-use crate::shard::reads::blocks::not_loaded;
-use crate::shard::reads::blocks::take_stored;
+use crate::shard::parts::cached_block::{data_key, decode_partition, partition_key};
+use crate::shard::reads::blocks::{loaded, not_loaded, take_stored};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Class, Gather};

@@ -7,25 +7,18 @@
 //! A partition's meta is pinned before its data, and a segment's head before its partitions: where there is no meta, there is no data to look
 //! for.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::{COMPACTION_JOB_BYTES, LEVEL_MAX, PARTITION_BLOCKS_MAX, PARTITION_RAW_BYTES};
 use crate::opening::{Measured, ShardOpening};
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::CachedBlock;
-use crate::shard::parts::cached_block::data_key;
-use crate::shard::parts::cached_block::decode_head;
-use crate::shard::parts::cached_block::decode_partition;
-use crate::shard::parts::cached_block::extent_key;
-use crate::shard::parts::cached_block::head_key;
-use crate::shard::parts::cached_block::partition_key;
-use crate::shard::parts::keeper::Kept;
-use crate::shard::parts::keeper::Locality;
-use crate::shard::reads::blocks::Asking;
-use crate::shard::reads::blocks::loaded;
-use crate::shard::reads::blocks::take_partition;
+use crate::shard::parts::cached_block::{
+    CachedBlock, data_key, decode_head, decode_partition, extent_key, head_key, partition_key,
+};
+use crate::shard::parts::keeper::{Kept, Locality};
+use crate::shard::reads::blocks::{Asking, loaded, take_partition};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{CacheKey, Class, PinError, PinSize, ReadClass};
@@ -69,7 +62,7 @@ impl ShardCore {
         let all = keeper.to_pin(false);
         let _ = measured.send(self.measure(&all).await?);
         if go.await.is_err() {
-            return Err(crate::Error::closed());
+            return Err(Error::closed());
         }
         self.cache.unmark().await;
         let mut absent = Vec::with_capacity(all.len());
@@ -89,7 +82,7 @@ impl ShardCore {
                 progress.add(bytes - to_fetch)?;
                 self.fill(&mut filling, absent, |bytes| progress.add(bytes)).await?;
                 keeper.pinned(kept, bytes, filling.taken.missing_bytes);
-                Ok::<(), crate::Error>(())
+                Ok::<(), Error>(())
             }
         });
         let mut filled = filled.buffer_unordered(WINDOWS_AT_ONCE);

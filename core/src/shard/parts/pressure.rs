@@ -9,6 +9,7 @@
 //! Memory is a limit, not a debt: when memtables and uploads take all of theirs, a write waits for the next upload, however long that
 //! takes. While the DFS is away that is what happens, and [`Pressure::wait`] says so; reads do not pass through here.
 
+use crate::stats::WriteWait;
 use aquifer_io::Instant;
 use std::cell::Cell;
 use std::time::Duration;
@@ -68,21 +69,6 @@ pub(crate) fn slows_down(debt: &Debt) -> bool {
 /// The delay of a write of `bytes`.
 pub(crate) fn delay(debt: &Debt, bytes: u64) -> Duration {
     Duration::from_nanos(byte_ns(debt).saturating_mul(bytes)).min(DELAY_MAX)
-}
-
-/// Why writes wait, if they do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WriteWait {
-    /// They do not.
-    #[default]
-    None,
-    /// They are slowed down: flushes or compaction are behind.
-    Paced,
-    /// Memtables and uploads take all of their memory: a write waits for the next upload.
-    Memory,
-    /// The same, and the DFS does not answer: writes wait until it does. What is cached can be read.
-    StoreAway,
 }
 
 /// The back-pressure of one shard.

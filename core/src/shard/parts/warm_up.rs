@@ -1,27 +1,10 @@
 //! What is left of a warm-up, and what it has done (see [`crate::shard::warm_up::fetch::fetch`]).
 
 use crate::manifest::hot::{self, HotSegment};
+use crate::stats::WarmUpStats;
 use crate::version::{SegmentId, Version};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-
-/// What the warm-up of a shard has done. An extent is a partition of a segment: its meta, and those of its data blocks that were in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WarmUpStats {
-    /// Extents listed for this shard by the checkpoint that it started from.
-    pub listed: u64,
-    /// Extents of which something was fetched, from the DFS or from the SSD.
-    pub warmed: u64,
-    /// Extents that were left: they were here already, their segment was replaced meanwhile, or there was no room.
-    pub skipped: u64,
-    /// Extents that could not be read, or not whole. After several the warm-up ends; reads go on as without it.
-    pub failed: u64,
-    /// Bytes of blocks and metas taken in, as they are stored.
-    pub bytes: u64,
-    /// It goes on.
-    pub is_running: bool,
-}
 
 /// The warm-up of a shard: what is left to do, and what was done.
 #[derive(Debug)]

@@ -17,7 +17,7 @@
 
 use crate::answer::{Answer, Source};
 use crate::entry::NEVER;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::of_key;
 use crate::limits::{LARGE_READ_BYTES, PARTITION_RAW_BYTES};
 use crate::resolve::{Base, Resolver};
@@ -27,16 +27,8 @@ use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::cached_block::CachedBlock;
 use crate::shard::parts::counters::add;
 use crate::shard::reads::answer_room::Room;
-use crate::shard::reads::blocks::Along;
-use crate::shard::reads::blocks::Asking;
-use crate::shard::reads::blocks::loaded;
-use crate::shard::reads::blocks::not_loaded;
-use crate::shard::reads::blocks::take_data;
-use crate::shard::reads::blocks::take_partition;
-use crate::shard::reads::lookup::Pending;
-use crate::shard::reads::lookup::candidate;
-use crate::shard::reads::lookup::holder;
-use crate::shard::reads::lookup::partition_of;
+use crate::shard::reads::blocks::{Along, Asking, loaded, not_loaded, take_data, take_partition};
+use crate::shard::reads::lookup::{Pending, candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Gather, Gathered, Load, Tier};
@@ -149,7 +141,7 @@ impl Search {
     }
 
     fn saw(&mut self, tier: Tier) {
-        self.pending.source = self.pending.source.max(of_tier(tier));
+        self.pending.source = self.pending.source.max(tier.into());
     }
 
     /// Runs from the next one on whose segment may hold the key, and that segment.
@@ -194,7 +186,7 @@ impl ShardCore {
                 own(&mut owners, gather.add(self.ask(key, &search, &need, 0)?), need);
             }
             let Some((done, need)) = next_of(&mut gather, &mut owners).await else {
-                return Err(crate::Error::closed());
+                return Err(Error::closed());
             };
             self.deliver(key, &mut search, &need, came(done))?;
         }
@@ -477,13 +469,5 @@ pub(crate) fn own<T>(owners: &mut Vec<Option<T>>, token: usize, owner: T) {
 /// The segment of a run that may hold the key. There is one if something of it was needed.
 fn segment_of<'a>(search: &'a Search, run: usize, key: &[u8]) -> Result<&'a Rc<Segment>> {
     let segment = search.pending.version.runs.get(run).and_then(|run| holder(run, key));
-    segment.ok_or_else(crate::Error::closed)
-}
-
-const fn of_tier(tier: Tier) -> Source {
-    match tier {
-        Tier::Memory => Source::Memory,
-        Tier::Ssd => Source::Ssd,
-        Tier::Remote => Source::Remote,
-    }
+    segment.ok_or_else(Error::closed)
 }

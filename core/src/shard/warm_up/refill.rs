@@ -7,8 +7,7 @@
 use crate::compact::job::Job;
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::partition::PartitionMeta;
-use crate::shard::parts::cached_block::data_key;
-use crate::shard::parts::cached_block::decode_partition;
+use crate::shard::parts::cached_block::{data_key, decode_partition};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Class, Written};

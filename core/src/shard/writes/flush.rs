@@ -4,7 +4,7 @@
 //! the segments of all shards into one pack; if that fails, it goes out alone like any other. Either way the memtable stays readable,
 //! and its writes are counted against the budget, until its segment's PUT has returned.
 
-use crate::checkpoint::{BarrierPart, FreshSegment};
+use crate::barrier::{BarrierPart, FreshSegment};
 use crate::compact::budget::Slices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{HOT_LIST_BYTES_MAX, UPLOAD_PAUSE_MS};
@@ -15,8 +15,7 @@ use crate::segment::SegmentEntry;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::shard::parts::counters::add;
-use crate::shard::parts::flush_queue::Freeze;
-use crate::shard::parts::flush_queue::Item;
+use crate::shard::parts::flush_queue::{Freeze, Item};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Frozen, Segment, SegmentId};
 use aquifer_cache::Written;

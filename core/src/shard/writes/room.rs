@@ -1,11 +1,10 @@
 //! Room for writes: what memtables may take, and what the shard is behind with.
 
-use crate::compact;
 use crate::limits::{COMPACTION_DEBT_UNITS, RUNS_DEBT};
+use crate::shard::compaction;
 use crate::shard::parts::counters::add;
 use crate::shard::parts::pressure;
-use crate::shard::parts::pressure::Debt;
-use crate::shard::parts::pressure::Term;
+use crate::shard::parts::pressure::{Debt, Term};
 use crate::shard::shard_core::ShardCore;
 
 impl ShardCore {
@@ -50,7 +49,7 @@ impl ShardCore {
         Debt {
             runs: Term { amount: runs, soft: RUNS_DEBT.0, hard: RUNS_DEBT.1 },
             compaction: Term {
-                amount: compact::run::debt(self),
+                amount: compaction::run::debt(self),
                 soft: unit * COMPACTION_DEBT_UNITS.0,
                 hard: unit * COMPACTION_DEBT_UNITS.1,
             },

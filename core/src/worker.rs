@@ -4,23 +4,20 @@
 //! nothing it does or leaves undone can harm the store: at the worst its work is not used. While it works it shows life by small
 //! objects, and looks whether its job is still wanted. See [`super::remote`] for the owner's side.
 
-use super::offer::{self, Folder, Offer};
-use super::remote::{look, look_at_all};
-use super::work::{self, Mandate};
+use crate::compact::offer::{self, Folder, Offer};
+use crate::compact::remote::{look, look_at_all};
 use crate::compaction_options::CompactionBudget;
-use crate::descriptor;
-use crate::embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
-use crate::name;
 use crate::options::{Options, check_most};
+use crate::shard::compaction::work::{self, Mandate};
 use crate::shard::shard_core;
-use crate::shard::shard_core::ShardCore;
-use crate::shard::shard_core::ShardStart;
+use crate::shard::shard_core::{ShardCore, ShardStart};
 use crate::shard_budget::ShardBudget;
 use crate::shared::Shared;
+use crate::{descriptor, embedder, name};
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
 use futures_channel::oneshot;

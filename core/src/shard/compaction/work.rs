@@ -5,10 +5,8 @@
 //! that what is in memory at once stays within the shard's budget, at key-group borders once they are half as large as they may be, and
 //! uploaded one by one. A merge that ends early leaves objects that nothing names, and no more.
 
-use super::budget::Slices;
-use super::job::Job;
-use super::job::Outcome;
-use super::run::note_failure;
+use crate::compact::budget::Slices;
+use crate::compact::job::{Job, Outcome};
 use crate::compression::BlockFormat;
 use crate::embedder::overheard;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,11 +17,8 @@ use crate::resolve::fold;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::ranges::RangeDeletes;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
-use crate::shard::cursors::merge::Merge;
-use crate::shard::cursors::merge::Run;
-use crate::shard::cursors::merge::Writes;
-use crate::shard::cursors::run_cursor::RunCursor;
-use crate::shard::cursors::run_cursor::WholePartition;
+use crate::shard::cursors::merge::{Merge, Run, Writes};
+use crate::shard::cursors::run_cursor::{RunCursor, WholePartition};
 use crate::shard::cursors::source::BlockSource;
 use crate::shard::parts::counters::add;
 use crate::shard::shard_core::ShardCore;
@@ -311,4 +306,10 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// Counts a failure, and keeps what it says for whoever asks.
+pub(crate) fn note_failure(core: &ShardCore, error: &Error) {
+    add(&core.counters.compaction_errors, 1);
+    *core.compaction.last_error.borrow_mut() = Some(error.to_string());
 }

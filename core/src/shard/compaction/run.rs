@@ -4,91 +4,22 @@
 //! and until then the last manifest still names the inputs, which are never deleted here. At close the task is dropped between two
 //! slices: nothing of its job is installed.
 
-use super::budget::Throttle;
-use super::demand::Demand;
-use super::job::Job;
-use super::job::Outcome;
-use super::offer::Offer;
-use super::pick::{Situation, covered_by, debt_bytes, has_merges, is_behind, next_expiry_ms, pick};
-use super::read_cost::ReadCost;
-use super::remote::{self, Ending, Offered};
-use super::work::{self, Mandate};
-use crate::compaction_options::CompactionBudget;
-use crate::compaction_options::RemoteCompaction;
+use super::work::{self, Mandate, note_failure};
+use crate::compact::job::{Job, Outcome};
+use crate::compact::offer::Offer;
+use crate::compact::pick::{Situation, covered_by, debt_bytes, has_merges, is_behind, next_expiry_ms, pick};
+use crate::compact::remote::{self, Ending, Offered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES, COMPACTION_PAUSE_MS,
 };
-use crate::options::Options;
 use crate::shard::parts::counters::add;
 use crate::shard::shard_core::ShardCore;
-use crate::version::{SegmentId, SortedRun, Version, invariants};
-use aquifer_io::Instant;
-use std::cell::{Cell, RefCell};
+use crate::version::{SortedRun, Version, invariants};
 use std::cmp::Reverse;
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// What compaction keeps of a shard.
-#[derive(Debug)]
-pub(crate) struct CompactionState {
-    pub(crate) budget: CompactionBudget,
-    pub(crate) uploads: Throttle,
-    pub(crate) disk: Throttle,
-    pub(crate) demand: Demand,
-    pub(crate) read_cost: ReadCost,
-    pub(crate) remote: Option<RemoteCompaction>,
-    /// Inputs of jobs that are offered or came back.
-    busy: RefCell<HashSet<SegmentId>>,
-    /// What range deletions take as a whole: see [`Situation::covered`].
-    covered: RefCell<HashSet<(SegmentId, u16)>>,
-    offers: Cell<usize>,
-    offers_rest_until: Cell<Option<Instant>>,
-    /// Jobs that no other process did.
-    returned: RefCell<VecDeque<Job>>,
-    /// Bytes that flushes make of all key groups between two flushes of the same ones.
-    unit_bytes: Cell<u64>,
-    /// What the last failure said.
-    last_error: RefCell<Option<String>>,
-}
-
-impl CompactionState {
-    pub(crate) fn new(options: &Options, shards: usize, unit_bytes: usize) -> Self {
-        let budget = options.compaction;
-        Self {
-            budget,
-            remote: options.remote_compaction,
-            covered: RefCell::new(HashSet::new()),
-            offers: Cell::new(0),
-            offers_rest_until: Cell::new(None),
-            returned: RefCell::new(VecDeque::new()),
-            uploads: Throttle::new(budget.upload_bytes_per_s, shards),
-            disk: Throttle::new(budget.disk_bytes_per_s, shards),
-            demand: Demand::default(),
-            read_cost: ReadCost::default(),
-            busy: RefCell::new(HashSet::new()),
-            unit_bytes: Cell::new(unit_bytes as u64),
-            last_error: RefCell::new(None),
-        }
-    }
-
-    /// Bytes that flushes make of all key groups between two flushes of the same ones, about: a run of that size is a fresh one.
-    pub(crate) fn unit_bytes(&self) -> u64 {
-        self.unit_bytes.get()
-    }
-
-    /// What the last failure said.
-    pub(crate) fn last_error(&self) -> Option<String> {
-        self.last_error.borrow().clone()
-    }
-
-    /// A full memtable, all of whose parts would have made `bytes`, became a segment. The unit follows slowly, so that size classes do not
-    /// jump.
-    pub(crate) fn full_memtable_flushed(&self, bytes: u64) {
-        self.unit_bytes.set(((3 * self.unit_bytes.get() + bytes) / 4).max(1));
-    }
-}
 
 /// The compaction task: runs as long as its shard.
 pub(crate) async fn run(core: Rc<ShardCore>) {
@@ -127,12 +58,6 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
             }
         }
     }
-}
-
-/// Counts a failure, and keeps what it says for whoever asks.
-pub(crate) fn note_failure(core: &ShardCore, error: &Error) {
-    add(&core.counters.compaction_errors, 1);
-    *core.compaction.last_error.borrow_mut() = Some(error.to_string());
 }
 
 /// Waits until runs come or go, or until time alone may have given something to do. Without anything that expires there is no timer.
