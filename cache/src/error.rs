@@ -72,13 +72,3 @@ pub enum LoadError<E> {
     #[error("cache: the load ended without a result (its executor is stopping, or it panicked)")]
     Stopped,
 }
-
-impl<E> LoadError<E> {
-    /// The caller's own error, if it is one.
-    pub fn into_source(self) -> Option<E> {
-        match self {
-            Self::Source(source) => Some(source),
-            Self::Stopped => None,
-        }
-    }
-}

@@ -39,10 +39,8 @@ pub mod fs;
 mod wait;
 mod map;
 mod block_on;
-mod background;
 
 pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
-pub use background::{CpuShare, spawn_background};
 pub use block_on::block_on;
 pub use buffer::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
 pub use buffer_pool::{acquire_buffer, try_acquire_buffer};

@@ -60,8 +60,6 @@ on_every_backend! {
         an_idle_executor_sleeps,
         panics_reach_somebody,
         tasks_end_with_main_and_before_join_returns,
-        background_work_keeps_to_its_share,
-        background_work_alone_has_the_core,
         sleep_timeout_and_yield,
         a_seed_gives_the_same_numbers_and_a_pin_holds,
     },
@@ -99,8 +97,6 @@ on_the_simulated_backend! {
         ping_pong_with_a_foreign_thread,
         panics_reach_somebody,
         tasks_end_with_main_and_before_join_returns,
-        background_work_keeps_to_its_share,
-        background_work_alone_has_the_core,
         sleep_timeout_and_yield,
     },
 }

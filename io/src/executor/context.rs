@@ -57,8 +57,6 @@ pub(crate) struct Executor {
     pub(crate) unsubmitted: Cell<bool>,
     /// Which completions wait for the next turn, on runtimes that hand over all at once.
     pub(super) gate: Gate,
-    /// Polls of local tasks that are no background work.
-    polls: Cell<u64>,
     pool: Rc<BufferPool>,
     /// One for each operation that may be with the kernel.
     slots: Rc<Budget>,
@@ -79,7 +77,6 @@ impl Executor {
             counters: Counters::default(),
             unsubmitted: Cell::new(false),
             gate: Gate::default(),
-            polls: Cell::new(0),
             pool: BufferPool::new(options.buffer_bytes_max),
             slots: Budget::new(slots_max.max(1)),
             pool_slots: Budget::new(options.file_threads_max.max(1)),
@@ -149,14 +146,6 @@ impl Executor {
             Host::Ring(_, driver) => Ok(driver),
             Host::Tokio(_) | Host::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }
-    }
-
-    pub(crate) fn polls(&self) -> u64 {
-        self.polls.get()
-    }
-
-    pub(super) fn count_poll(&self) {
-        self.polls.set(self.polls.get().wrapping_add(1));
     }
 
     pub(super) fn end_main(&self) {

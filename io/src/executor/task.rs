@@ -125,7 +125,7 @@ pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
 /// # Panics
 /// On a thread that is no executor.
 pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    spawn_counted(future, false)
+    spawn_on_thread(future, false)
 }
 
 /// As [`spawn_local`], for a task that the rest of the thread cannot do without: if it panics, [`vital_panic`] says so.
@@ -133,7 +133,7 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Tas
 /// # Panics
 /// On a thread that is no executor.
 pub fn spawn_vital<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    spawn_counted(future, true)
+    spawn_on_thread(future, true)
 }
 
 /// Waits until a vital task of this thread has panicked: the message of the first one that did. One waits at a time; of several the last
@@ -145,26 +145,6 @@ pub async fn vital_panic() -> String {
         None => Poll::Pending,
     })
     .await
-}
-
-fn spawn_counted<T: 'static>(future: impl Future<Output = T> + 'static, is_vital: bool) -> Task<T> {
-    let executor = context::try_current();
-    let counted = async move {
-        let mut future = pin!(future);
-        std::future::poll_fn(|context| {
-            if let Some(executor) = &executor {
-                executor.count_poll();
-            }
-            future.as_mut().poll(context)
-        })
-        .await
-    };
-    spawn_on_thread(counted, is_vital)
-}
-
-/// As [`spawn_local`], for a task whose polls do not keep background work away.
-pub(crate) fn spawn_uncounted<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    spawn_on_thread(future, false)
 }
 
 fn spawn_on_thread<T: 'static>(future: impl Future<Output = T> + 'static, is_vital: bool) -> Task<T> {

@@ -139,11 +139,6 @@ impl Faults {
         self.orders.push(fault);
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.orders.clear();
-        self.rates = FaultRates::default();
-    }
-
     /// Decides about one operation. Draws the same numbers of chance whatever the outcome.
     pub(crate) fn verdict(
         &mut self,

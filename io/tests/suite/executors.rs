@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aquifer_io::{
-    Backend, Core, CpuShare, ExecutorOptions, File, IoErrorKind, Task, TaskLost, cores_available, metrics,
-    now, random_u64, sleep, spawn_background, spawn_executor, spawn_local, timeout, yield_now,
+    Backend, Core, ExecutorOptions, File, IoErrorKind, TaskLost, cores_available, metrics, now, random_u64,
+    sleep, spawn_executor, spawn_local, timeout, yield_now,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -98,7 +98,6 @@ pub(crate) fn an_idle_executor_sleeps(backend: Backend) {
         let file = File::open(&path, DIRECT).await.unwrap();
         read(&file, 0, 4096).await.unwrap();
         let waiting = spawn_local(std::future::pending::<()>());
-        drop(spawn_background(&CpuShare::percent(1), std::future::pending::<()>()));
         let start_ns = thread_cpu_ns();
         sleep(Duration::from_millis(300)).await;
         let used_ns = thread_cpu_ns() - start_ns;
@@ -154,61 +153,6 @@ pub(crate) fn tasks_end_with_main_and_before_join_returns(backend: Backend) {
         yield_now().await;
     });
     assert_eq!(dropped.load(Ordering::SeqCst), 1000);
-}
-
-fn compute(duration: Duration) {
-    let start = now();
-    while start.elapsed() < duration {
-        std::hint::spin_loop();
-    }
-}
-
-/// Beside a task that is always ready, background work that is always ready gets its share and what it had saved up,
-/// but for polls in whose middle the machine took the core away.
-pub(crate) fn background_work_keeps_to_its_share(backend: Backend) {
-    run(options(backend), || async {
-        let share = CpuShare::percent(20);
-        let interrupted = Rc::new(Cell::new(Duration::ZERO));
-        let interrupted_inside = Rc::clone(&interrupted);
-        let background = spawn_background(&share, async move {
-            loop {
-                let start = now();
-                compute(Duration::from_micros(100));
-                if start.elapsed() > Duration::from_millis(1) {
-                    interrupted_inside.set(interrupted_inside.get() + start.elapsed());
-                }
-                yield_now().await;
-            }
-        });
-        let start = now();
-        while start.elapsed() < Duration::from_millis(250) {
-            compute(Duration::from_micros(50));
-            yield_now().await;
-        }
-        let used = share.used().saturating_sub(interrupted.get());
-        assert!(!used.is_zero() || !interrupted.get().is_zero(), "background work never ran");
-        let allowed = start.elapsed() / 5 + Duration::from_millis(30);
-        assert!(used <= allowed, "background work used {used:?}, more than {allowed:?}");
-        drop::<Task<()>>(background);
-    });
-}
-
-/// A share is a ceiling only while there is anything else to do. At one percent of the time this would take 3 s.
-pub(crate) fn background_work_alone_has_the_core(backend: Backend) {
-    run(options(backend), || async {
-        let start = now();
-        let background = spawn_background(&CpuShare::percent(1), async {
-            for _ in 0..300 {
-                compute(Duration::from_micros(100));
-                yield_now().await;
-            }
-            7
-        });
-        assert_eq!(background.await, Ok(7));
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-        let lost = spawn_background(&CpuShare::percent(50), async { panic!("in the background") }).await;
-        assert_eq!(lost, Err::<(), _>(TaskLost::Panicked("in the background".to_owned())));
-    });
 }
 
 pub(crate) fn sleep_timeout_and_yield(backend: Backend) {

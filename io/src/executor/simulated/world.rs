@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::clock::Instant;
 use crate::error::IoError;
 use crate::executor::{ExecutorOptions, ExecutorThread};
-use crate::simulated::{DiskImage, Fault, FaultRates, WorldOptions};
+use crate::simulated::{DiskImage, Fault, WorldOptions};
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,16 +123,6 @@ impl World {
     /// Orders a fault.
     pub fn order_fault(&self, fault: Fault) {
         self.machine.faults.borrow_mut().order(fault);
-    }
-
-    /// Sets how often things go wrong by themselves from now on.
-    pub fn set_fault_rates(&self, rates: FaultRates) {
-        self.machine.faults.borrow_mut().rates = rates;
-    }
-
-    /// Nothing goes wrong from now on: takes orders and rates back.
-    pub fn clear_faults(&self) {
-        self.machine.faults.borrow_mut().clear();
     }
 
     /// Disk operations begun so far.
