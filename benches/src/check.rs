@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use aquifer_remote::{ObjectMeta, ObjectName, Remote, read_only};
 
-use crate::cli::{CheckArgs, human_bytes};
-use crate::contact;
+use crate::byte_size::human_bytes;
+use crate::cli::CheckArgs;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::report::count;
+use crate::numbers::count;
+use crate::{contact, interrupt};
 
 /// Names in a page.
 const PAGE_ENTRIES: usize = 1_000;

@@ -5,8 +5,6 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::result::CurvePoint;
-
 /// Longest latency that is told apart: one hour.
 const NANOSECONDS_MAX: u64 = 3_600_000_000_000;
 
@@ -96,6 +94,18 @@ impl Latencies {
         });
         points.collect()
     }
+}
+
+/// So many percent took at most so long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CurvePoint {
+    /// 0 to 100.
+    pub(crate) percentile: f64,
+    /// Latency.
+    pub(crate) us: f64,
+    /// Operations up to it.
+    pub(crate) count: u64,
 }
 
 /// A histogram in six numbers.

@@ -24,18 +24,22 @@ mod failure;
 mod output;
 mod scratch;
 mod interrupt;
-mod measure;
-mod cli;
-mod result;
+mod byte_size;
 mod histogram;
-mod report;
+mod measure;
+mod numbers;
+mod load;
+mod warm;
+mod cli;
 mod progress;
+mod result;
+mod report;
 mod remote;
 mod contact;
-mod run;
-mod compare;
 mod device;
 mod policies;
+mod run;
+mod compare;
 mod workload;
 mod verify;
 mod state_out;
@@ -45,12 +49,13 @@ mod events;
 mod diff;
 mod dfs;
 mod check;
+mod command;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use command::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

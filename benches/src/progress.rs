@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use aquifer_remote::masked;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::report::count;
+use crate::numbers::count;
 
 /// Prints a line on the standard error, without secrets. A closed one is no reason to end the run.
 pub(crate) fn say(line: &str) {

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aquifer_remote::shape::LatencyProfile;
+use serde::{Deserialize, Serialize};
 
-use super::OutputArgs;
-use super::bytes_arg::parse_bytes;
+use super::compare_row::RowName;
 use super::device::parse_seconds;
+use super::output_args::OutputArgs;
 use super::run::parse_seconds_or_none;
-use crate::compare::{Codec, RowName};
+use crate::byte_size::parse_bytes;
 
 /// What ours is held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -22,6 +23,16 @@ pub(crate) enum Against {
     Fjall,
     /// No engine: what the tool itself costs. In every build.
     Nothing,
+}
+
+/// Compression of data blocks, on all arms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Codec {
+    /// Blocks as they are.
+    None,
+    /// zstd, level 1.
+    Zstd,
 }
 
 /// A set of rows.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bytes_arg::parse_bytes;
+use crate::byte_size::parse_bytes;
 
 /// Flags of `device`.
 #[derive(Debug, Clone, clap::Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use aquifer_remote::shape::{FaultRates, LatencyProfile};
 
-use super::bytes_arg::parse_bytes;
+use crate::byte_size::parse_bytes;
 
 /// Flags of `dfs`. The credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY when set, else made up.
 #[derive(Debug, Clone, clap::Args)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aquifer_io::BackendChoice;
 
-use super::bytes_arg::parse_bytes;
 use super::run::parse_seconds_or_none;
+use crate::byte_size::parse_bytes;
 
 /// Flags of `events`.
 #[derive(Debug, Clone, clap::Args)]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bytes_arg::parse_bytes;
 use super::device::parse_seconds;
+use crate::byte_size::parse_bytes;
 
 /// Flags of `remote`.
 #[derive(Debug, Clone, clap::Args)]

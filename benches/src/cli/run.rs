@@ -8,9 +8,13 @@ use aquifer_io::BackendChoice;
 use aquifer_remote::Prices;
 use aquifer_remote::shape::LatencyProfile;
 
-use super::OutputArgs;
-use super::bytes_arg::parse_bytes;
-use crate::run::{Distribution, Length, Mix, PhaseName, RowName};
+use super::cache_row::RowName;
+use super::output_args::OutputArgs;
+use super::phase_name::PhaseName;
+use crate::byte_size::parse_bytes;
+use crate::load::distribution::Distribution;
+use crate::load::length::Length;
+use crate::load::mix::Mix;
 
 /// Flags of `run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -251,8 +255,8 @@ fn parse_compression(text: &str) -> Result<Compression, String> {
 mod tests {
     use clap::Parser;
 
-    use super::super::{Cli, Command};
     use super::*;
+    use crate::command::{Cli, Command};
 
     fn parse(flags: &[&str]) -> Result<RunArgs, clap::Error> {
         let all = ["aquifer-bench", "run"].into_iter().chain(flags.iter().copied());

@@ -7,7 +7,8 @@ use aquifer_remote::shape::LatencyProfile;
 
 use super::process::ArmProcess;
 use super::spec::{Answer, Data, DfsAccess, Engine, Files, Prepare, Request, Work};
-use crate::cli::{Against, CompareArgs, human_bytes};
+use crate::byte_size::human_bytes;
+use crate::cli::{Against, CompareArgs};
 use crate::failure::Failure;
 use crate::histogram::Latencies;
 use crate::measure::machine::{Busy, NOISY_CORES};
@@ -325,7 +326,7 @@ pub(super) fn doing(name: &str, who: Who, work: &Work) -> Entrant {
 }
 
 fn brief(round: &Round) -> String {
-    let rate = crate::report::number(round.ops_per_s);
+    let rate = crate::numbers::number(round.ops_per_s);
     let value = |name: &str| round.values.get(name).copied();
     match (value("checkpoint_s"), value("restore_first_answer_ms")) {
         (Some(seconds), _) => format!("{rate} ops/s, checkpoint {seconds:.3} s"),

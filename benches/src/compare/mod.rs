@@ -10,11 +10,9 @@
 //! Each arm is a process of its own, so that memory and processor time are its own; they take turns round by round.
 
 mod process_io;
-mod row;
 mod spec;
 #[cfg(feature = "rocksdb")]
 mod transfer;
-mod warm;
 mod drive;
 mod feature;
 mod process;
@@ -22,19 +20,18 @@ mod arm;
 mod script;
 mod bench;
 mod worker;
+mod row;
 mod suite;
 
+use crate::cli::compare_row::RowName;
 use crate::cli::{Against, CompareArgs};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::result::{Comparison, Document, Header, Outputs, Settings};
 use bench::Bench;
 use row::ROWS;
-pub(crate) use row::{RowName, help};
-pub(crate) use spec::Codec;
+pub(crate) use row::help;
 use spec::Engine;
-use suite::Suite;
-pub(crate) use warm::read_through;
 pub(crate) use worker::serve;
 
 /// Runs the command to its end, or to the first failure: what was measured until then is published too.
@@ -57,7 +54,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<(), Failure> {
     comparison.notes.extend(notes(args));
     let mut recordings = Vec::new();
     let measured = Bench::set_up(args).and_then(|mut bench| {
-        let measured = Suite::new(&mut bench, wanted, &mut comparison.rows).run();
+        let measured = suite::run(&mut bench, wanted, &mut comparison.rows);
         recordings = std::mem::take(&mut bench.recordings);
         measured
     });

@@ -1,28 +1,10 @@
 //! The rows: what is compared, and what is to be reached against `RocksDB`.
 
-use std::fmt;
-use std::str::FromStr;
-
+use super::feature;
+use super::spec::Engine;
 use crate::cli::Against;
+use crate::cli::compare_row::RowName;
 use crate::result::Tier;
-
-/// Name of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RowName {
-    Load,
-    GetSsd,
-    OpenLoop,
-    RmwZipf,
-    Overwrite,
-    GetMemory,
-    MultiGetMemory,
-    RmwMemory,
-    RemoteLoad,
-    RemoteGet,
-    RemoteRmw,
-    Checkpoint,
-    Restore,
-}
 
 /// Which engines, settings and data rows have in common: measured one after the other on the same ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +22,6 @@ pub(super) enum Stage {
 /// What a row is.
 pub(super) struct Definition {
     pub(super) name: RowName,
-    pub(super) text: &'static str,
     pub(super) stage: Stage,
     pub(super) tier: Tier,
     pub(super) what: &'static str,
@@ -53,23 +34,14 @@ use Against::{Fjall, Nothing, Rocksdb, Slatedb};
 pub(super) const ROWS: [Definition; 13] = [
     row(
         RowName::Load,
-        "load",
         Stage::Disk,
         Tier::Ssd,
         "all keys once in random order, until settled",
         &[Rocksdb, Fjall, Nothing],
     ),
-    row(
-        RowName::GetSsd,
-        "get-ssd",
-        Stage::Disk,
-        Tier::Ssd,
-        "uniform get from the SSD",
-        &[Rocksdb, Fjall, Nothing],
-    ),
+    row(RowName::GetSsd, Stage::Disk, Tier::Ssd, "uniform get from the SSD", &[Rocksdb, Fjall, Nothing]),
     row(
         RowName::OpenLoop,
-        "open-loop",
         Stage::Disk,
         Tier::Ssd,
         "uniform get from the SSD at a fixed rate",
@@ -77,7 +49,6 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::RmwZipf,
-        "rmw-zipf",
         Stage::Disk,
         Tier::Mixed,
         "Zipf 0.99 read-modify-write",
@@ -85,7 +56,6 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::Overwrite,
-        "overwrite",
         Stage::Disk,
         Tier::Ssd,
         "random keys written again, until settled",
@@ -93,7 +63,6 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::GetMemory,
-        "get-memory",
         Stage::Memory,
         Tier::Memory,
         "uniform get, all in memory, on the shard's thread",
@@ -101,7 +70,6 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::MultiGetMemory,
-        "multiget-memory",
         Stage::Memory,
         Tier::Memory,
         "uniform get, all in memory, through the client from a foreign thread, 64 keys a call",
@@ -109,7 +77,6 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::RmwMemory,
-        "rmw-memory",
         Stage::Memory,
         Tier::Memory,
         "Zipf 0.99 read-modify-write, all in memory",
@@ -117,23 +84,14 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::RemoteLoad,
-        "remote-load",
         Stage::Remote,
         Tier::Remote,
         "all keys once, in random order, to the DFS",
         &[Slatedb],
     ),
-    row(
-        RowName::RemoteGet,
-        "remote-get",
-        Stage::Remote,
-        Tier::Mixed,
-        "uniform get, state on the DFS",
-        &[Slatedb],
-    ),
+    row(RowName::RemoteGet, Stage::Remote, Tier::Mixed, "uniform get, state on the DFS", &[Slatedb]),
     row(
         RowName::RemoteRmw,
-        "remote-rmw",
         Stage::Remote,
         Tier::Mixed,
         "Zipf 0.99 read-modify-write, all state of ours on the DFS",
@@ -141,7 +99,6 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::Checkpoint,
-        "checkpoint",
         Stage::Checkpoint,
         Tier::Remote,
         "checkpoint to the DFS under a load of Zipf 0.99 read-modify-writes",
@@ -149,7 +106,6 @@ pub(super) const ROWS: [Definition; 13] = [
     ),
     row(
         RowName::Restore,
-        "restore",
         Stage::Checkpoint,
         Tier::Remote,
         "from the checkpoint on the DFS and an empty disk to the first answer",
@@ -159,13 +115,12 @@ pub(super) const ROWS: [Definition; 13] = [
 
 const fn row(
     name: RowName,
-    text: &'static str,
     stage: Stage,
     tier: Tier,
     what: &'static str,
     against: &'static [Against],
 ) -> Definition {
-    Definition { name, text, stage, tier, what, against }
+    Definition { name, stage, tier, what, against }
 }
 
 impl Definition {
@@ -175,30 +130,10 @@ impl Definition {
     }
 }
 
-impl RowName {
-    /// What it is.
-    pub(super) fn definition(self) -> &'static Definition {
-        let found = ROWS.iter().find(|row| row.name == self);
-        found.unwrap_or(const { &ROWS[0] })
-    }
-}
-
-impl fmt::Display for RowName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.definition().text)
-    }
-}
-
-impl FromStr for RowName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = ROWS.iter().find(|row| row.text == text).map(|row| row.name);
-        found.ok_or_else(|| {
-            let names: Vec<_> = ROWS.iter().map(|row| row.text).collect();
-            format!("{text:?} is no row: {}", names.join(", "))
-        })
-    }
+/// What a row is.
+pub(super) fn definition(name: RowName) -> &'static Definition {
+    let found = ROWS.iter().find(|row| row.name == name);
+    found.unwrap_or(const { &ROWS[0] })
 }
 
 /// A line for each row, for the help.
@@ -206,7 +141,7 @@ pub(crate) fn help() -> String {
     let lines = ROWS.iter().map(|row| {
         let engines: Vec<String> =
             row.against.iter().map(|against| format!("{against:?}").to_lowercase()).collect();
-        format!("  {:<17}{} ({})", row.text, row.what, engines.join(", "))
+        format!("  {:<17}{} ({})", row.name.text(), row.what, engines.join(", "))
     });
     format!(
         "Rows, and the engines that they are there for:\n{}\n\n\
@@ -220,9 +155,8 @@ pub(crate) fn help() -> String {
 }
 
 fn built_with() -> String {
-    use super::spec::Engine;
     let engines = [Engine::Aquifer, Engine::Rocksdb, Engine::Slatedb, Engine::Fjall];
-    let names = engines.into_iter().filter(|engine| super::feature::has(*engine)).map(Engine::name);
+    let names = engines.into_iter().filter(|engine| feature::has(*engine)).map(Engine::name);
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -233,8 +167,8 @@ mod tests {
     #[test]
     fn names_go_there_and_back_and_others_are_explained() {
         for row in &ROWS {
-            assert_eq!(row.text.parse::<RowName>().unwrap(), row.name);
-            assert_eq!(row.name.to_string(), row.text);
+            assert_eq!(row.name.text().parse::<RowName>().unwrap(), row.name);
+            assert_eq!(row.name.to_string(), row.name.text());
             assert!(help().contains(row.what));
         }
         let error = "get-sdd".parse::<RowName>().unwrap_err();

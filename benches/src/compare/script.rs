@@ -9,7 +9,9 @@ use super::arm::Arm;
 use super::drive::keys::Keys;
 use super::spec::{Answer, Data};
 use crate::failure::Failure;
-use crate::run::{Distribution, Rng, write_value};
+use crate::load::distribution::Distribution;
+use crate::load::record::write_value;
+use crate::load::rng::Rng;
 
 /// Keys of one multi-get, at most.
 const BATCH_MAX: u64 = 32;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::Codec;
 use crate::result::Round;
 
 /// Longest line of the protocol.
@@ -57,16 +58,6 @@ impl Data {
     pub(crate) fn bytes(&self) -> u64 {
         self.keys.saturating_mul(self.key_bytes + self.value_bytes)
     }
-}
-
-/// Compression of data blocks, on all arms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Codec {
-    /// Blocks as they are.
-    None,
-    /// zstd, level 1.
-    Zstd,
 }
 
 /// How a local engine cuts its files.

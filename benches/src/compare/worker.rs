@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use super::arm::{self, Arm};
 use super::drive::tally::Tally;
-use super::process_io;
-use super::script;
 use super::spec::{Answer, Data, Doing, Engine, LINE_BYTES_MAX, Measured, Prepare, Request, Stats, Work};
-use super::warm;
+use super::{process_io, script};
 use crate::failure::Failure;
 use crate::histogram::Latencies;
+use crate::load::distribution::Distribution;
 use crate::measure::machine::process_cpu;
 use crate::resources::resident_memory;
 use crate::result::{Amplification, Dfs, Memory, Round, Ssd, quotient};
-use crate::run::Distribution;
 
 /// Keys that are read after a restore, beyond the first.
 const RESTORED_KEYS_CHECKED: u64 = 1000;
@@ -94,7 +92,7 @@ impl Worker {
             }
             Request::Settle => timed(|| self.arm()?.0.settle().map(|()| 0)),
             Request::Fill => timed(|| self.arm()?.0.fill().map(|()| 0)),
-            Request::Warm => timed(|| warm::read_through(&self.arm()?.1.dir)),
+            Request::Warm => timed(|| crate::warm::read_through(&self.arm()?.1.dir)),
             Request::Checkpoint => timed(|| self.arm()?.0.checkpoint()),
             Request::Round(work) => {
                 let (arm, prepare) = self.arm()?;
@@ -116,7 +114,7 @@ impl Worker {
         self.close()?;
         std::fs::remove_dir_all(&prepare.dir)
             .map_err(|error| Failure::local("cannot empty", &prepare.dir, error))?;
-        let mut numbers = crate::run::Rng::new(seed);
+        let mut numbers = crate::load::rng::Rng::new(seed);
         let before = process_io::read_bytes();
         let began = aquifer_io::now();
         let arm = arm::restore(&prepare)?;
@@ -194,7 +192,7 @@ fn round(arm: &dyn Arm, work: &Work, prepare: &Prepare) -> Result<Measured, Fail
     let per_s = if fills { quotient(operations, seconds).unwrap_or(0.0) } else { tally.per_s };
     // Warm-up is work too: of what the process used, the measured part's share is counted.
     let share = quotient(operations, tally.done as f64).unwrap_or(0.0).min(1.0);
-    let counted = |now: u64, then: u64| crate::run::whole_part(now.saturating_sub(then) as f64 * share);
+    let counted = |now: u64, then: u64| crate::load::rng::whole_part(now.saturating_sub(then) as f64 * share);
     let ssd = Ssd {
         read_bytes: counted(after.disk_read_bytes, before.disk_read_bytes),
         written_bytes: counted(after.disk_written_bytes, before.disk_written_bytes),

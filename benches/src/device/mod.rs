@@ -30,7 +30,8 @@ pub(crate) use ceiling::read_ceiling;
 pub(crate) use probe::{DiskProbe, Reads};
 pub(crate) use sample::Sample;
 
-use crate::cli::{DeviceArgs, human_bytes};
+use crate::byte_size::human_bytes;
+use crate::cli::DeviceArgs;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::measure::machine::Machine;

@@ -36,7 +36,8 @@ pub(crate) struct Reads {
 impl Reads {
     /// The whole sectors nearest to so many bytes, at least one.
     pub(crate) fn whole_sectors(bytes: f64) -> u32 {
-        let sectors = crate::run::whole_part((bytes / f64::from(SECTOR_BYTES)).round()).clamp(1, SECTORS_MAX);
+        let sectors =
+            crate::load::rng::whole_part((bytes / f64::from(SECTOR_BYTES)).round()).clamp(1, SECTORS_MAX);
         u32::try_from(sectors).map_or(SECTOR_BYTES, |sectors| sectors * SECTOR_BYTES)
     }
 

@@ -7,8 +7,8 @@ use comfy_table::{CellAlignment, Table};
 
 use super::idle::Idle;
 use super::report::{Measured, Report};
-use crate::cli::human_bytes;
-use crate::report::{count, number, range, share};
+use crate::byte_size::human_bytes;
+use crate::numbers::{count, number, range, share};
 
 /// What the columns mean.
 const LEGEND: &str = "\

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use aquifer_io::{Backend, Buffer, File, IoError, IoErrorKind, OpenOptions, acquire_buffer, random_u64};
 
 use super::runner::{on_executor, together};
-use crate::cli::human_bytes;
+use crate::byte_size::human_bytes;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::scratch::Scratch;

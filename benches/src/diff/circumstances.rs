@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cli::human_bytes;
+use crate::byte_size::human_bytes;
 use crate::result::{Header, Settings};
 
 /// Name, old, new of everything that differs.

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
+use super::difference::{Difference, PhaseChange};
 use super::verdict::{Change, NOISE_MIN, ROUNDS_MIN, Verdict};
-use super::{Difference, PhaseChange};
 use crate::measure::spread::Spread;
 use crate::result::{Header, Metric, utc_text};
 

@@ -9,16 +9,18 @@ use super::opened::{Opened, Pages};
 use super::position::Position;
 use super::store::Store;
 use super::summary::{Summary, report};
-use crate::cli::{EventsArgs, human_bytes};
+use crate::byte_size::human_bytes;
+use crate::cli::EventsArgs;
 use crate::failure::Failure;
 use crate::input::{InputError, Source};
+use crate::numbers::count;
 use crate::output::{Output, show};
 use crate::progress::Progress;
-use crate::report::{CrashReport, OpenReport, count, table};
+use crate::report::document::{CrashReport, OpenReport};
+use crate::report::table::table;
 use crate::resources::folder_bytes;
 use crate::state_out::write_state;
-use crate::verify::{Comparison, verify};
-use crate::workload::Workload;
+use crate::verify::{Comparison, Verified, verify};
 
 /// Memory of the verification's table.
 const VERIFY_BYTES: usize = 10 << 20;
@@ -32,7 +34,7 @@ const MORE: &str = "More: --json FILE for every number, --help for other inputs,
 const CHECKPOINT_LINES_MAX: u64 = 16;
 
 /// A run of the `events` command on one workload.
-pub(super) struct Run<W: Workload> {
+pub(super) struct Run<W: Verified> {
     args: EventsArgs,
     source: Source,
     workload: W,
@@ -48,7 +50,7 @@ struct Survey {
     first_key: Vec<u8>,
 }
 
-impl<W: Workload> Run<W> {
+impl<W: Verified> Run<W> {
     /// Ready to run.
     pub(super) fn new(args: EventsArgs, source: Source, workload: W, columns: String) -> Self {
         let (progress, measures) = (Progress::new(), Measures::new());

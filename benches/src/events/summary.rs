@@ -7,7 +7,7 @@ use super::opened::Opened;
 use super::store::Store;
 use crate::cli::EventsArgs;
 use crate::failure::Failure;
-use crate::report::{
+use crate::report::document::{
     CheckpointsReport, CrashReport, EventsReport, InputReport, IoReport, OpenReport, Report, ResourcesReport,
     SCHEMA, StoreReport, VerificationReport,
 };

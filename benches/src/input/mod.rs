@@ -10,8 +10,8 @@
 
 mod error;
 mod limited;
-mod reader;
 mod source;
+mod reader;
 
 pub(crate) use error::InputError;
 pub(crate) use reader::{EventReader, Header, Row};

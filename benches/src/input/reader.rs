@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use csv::ByteRecord;
 
-use super::error::shown;
+use super::error::{InputError, shown};
 use super::limited::{Limited, ROW_BYTES_MAX};
-use super::{InputError, Source};
+use super::source::Source;
 
 /// Bytes the CSV parser reads ahead.
 const READ_AHEAD_BYTES: usize = 1 << 16;

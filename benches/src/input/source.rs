@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
 
-use super::InputError;
+use super::error::InputError;
 
 /// All flights that left New York City in 2013 (`benches/data/README.md`), part of the program so that it runs from
 /// any folder.

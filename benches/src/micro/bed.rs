@@ -6,6 +6,8 @@ use aquifer_remote::{RemoteOptions, open_url};
 use super::data::{key, shuffled, value};
 use crate::failure::Failure;
 
+pub(super) const GIB: u64 = 1 << 30;
+
 /// Looks at the engine's compactions until they rest, so many times with so long between.
 const SETTLE_LOOKS_MAX: u32 = 3_000;
 const SETTLE_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);

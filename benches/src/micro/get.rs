@@ -4,13 +4,14 @@
 use aquifer::Shard;
 use hashbrown::HashMap;
 
-use super::bed::Bed;
+use super::bed::{Bed, GIB};
+use super::chosen::Chosen;
 use super::data::{Numbers, key, number_of, value};
 use super::report::{Goal, Row};
 use super::rounds::{Pair, compare};
-use super::{Chosen, GIB, Progress};
 use crate::cli::MicroArgs;
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// So many reads a round.
 const READS: u64 = 500_000;

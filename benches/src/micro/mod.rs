@@ -6,6 +6,7 @@
 //!
 //! Every answer is checked: a fast wrong one ends the command.
 
+mod chosen;
 mod data;
 mod rounds;
 mod bed;
@@ -20,21 +21,11 @@ use crate::interrupt;
 use crate::measure::machine::Machine;
 use crate::output::{Output, publish};
 use crate::progress::Progress;
+use chosen::Chosen;
 use report::{Report, SCHEMA};
-
-const GIB: u64 = 1 << 30;
 
 /// Groups of rows.
 const GROUPS: [&str; 4] = ["get", "put", "rmw", "filter"];
-
-/// The groups that were asked for.
-struct Chosen<'a>(Option<&'a str>);
-
-impl Chosen<'_> {
-    fn has(&self, group: &str) -> bool {
-        self.0.is_none_or(|text| group.contains(text))
-    }
-}
 
 /// Runs the command to its end, or to the first Ctrl-C.
 pub(crate) fn micro(args: &MicroArgs) -> Result<(), Failure> {

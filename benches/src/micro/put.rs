@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::bed::{Bed, put};
+use super::bed::{Bed, GIB, put};
+use super::chosen::Chosen;
 use super::data::{Numbers, key, shuffled, value};
 use super::report::{Goal, Row};
 use super::rounds::{Pair, compare, timed};
-use super::{Chosen, GIB, Progress};
 use crate::cli::MicroArgs;
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// A sixteenth is the memtable: 64 MiB.
 const MEMORY_BYTES: u64 = GIB;

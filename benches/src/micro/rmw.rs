@@ -1,12 +1,13 @@
 //! Read-modify-write of few hot keys, so many times that a store that keeps every version would write gigabytes.
 
-use super::bed::{Bed, put};
+use super::bed::{Bed, GIB, put};
+use super::chosen::Chosen;
 use super::data::{KEY_BYTES, Numbers, VALUE_BYTES, key, number_of};
 use super::report::{Goal, Row};
 use super::rounds::timed;
-use super::{Chosen, GIB, Progress};
 use crate::cli::MicroArgs;
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// Keys that are updated again and again.
 const HOT_KEYS: u64 = 10_000;

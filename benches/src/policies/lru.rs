@@ -1,6 +1,6 @@
 //! LRU: the entry that was used longest ago leaves.
 
-use super::Policy;
+use super::policy::Policy;
 use hashbrown::HashMap;
 
 const NIL: usize = usize::MAX;

@@ -7,11 +7,13 @@
 //! ```
 //! Nothing is loaded: an access that misses puts the key in. The first tenth of a trace fills the caches and is not counted.
 
+mod policy;
 mod lru;
 mod ours;
-mod replay;
 mod sieve;
 mod tiny_lfu;
+mod contenders;
+mod replay;
 mod trace;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -24,21 +26,14 @@ use crate::interrupt;
 use crate::measure::thread_cpu::thread_cpu;
 use crate::output::{Output, publish};
 use crate::progress::Progress;
+use contenders::{POLICIES, every_policy};
 pub(crate) use ours::entry_overhead_bytes;
+use policy::Policy;
 pub(crate) use replay::{Replay, replay_accesses};
 use trace::Trace;
 
 /// Version of the JSON.
 const SCHEMA: u32 = 1;
-
-/// The policies, in the order of the columns.
-const POLICIES: [&str; 4] = ["S3-FIFO (ours)", "SIEVE", "W-TinyLFU", "LRU"];
-
-/// What decides what a full cache keeps.
-trait Policy {
-    /// Whether the key is there; if not, it is afterwards, and another one may be gone.
-    fn access(&mut self, key: u32) -> bool;
-}
 
 /// One trace at one size.
 #[derive(Debug, Serialize)]
@@ -99,16 +94,6 @@ async fn measure(args: &PoliciesArgs) -> Result<Report, Failure> {
         rows,
         hit_ns,
     })
-}
-
-/// A cache of each policy for so many entries, in the order of [`POLICIES`].
-async fn every_policy(entries: usize) -> Result<[Box<dyn Policy>; POLICIES.len()], Failure> {
-    Ok([
-        Box::new(ours::Ours::new(entries).await?),
-        Box::new(sieve::Sieve::new(entries)),
-        Box::new(tiny_lfu::TinyLfu::new(entries)),
-        Box::new(lru::Lru::new(entries)),
-    ])
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -2,7 +2,7 @@
 
 use aquifer_cache::{Cache, CacheKey, CacheOptions, Cached, Class};
 
-use super::Policy;
+use super::policy::Policy;
 use crate::failure::Failure;
 
 /// Bytes of an entry: a block.

@@ -1,6 +1,6 @@
 //! Accesses that another measurement made, through every policy.
 
-use super::{POLICIES, every_policy};
+use super::contenders::{POLICIES, every_policy};
 use crate::failure::Failure;
 
 /// What one policy missed.

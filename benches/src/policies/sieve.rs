@@ -1,7 +1,7 @@
 //! SIEVE (Zhang, Yang, Yue, Vigfusson, Rashmi: "SIEVE is Simpler than LRU", NSDI 2024): a queue that a hand walks from its oldest entry
 //! to its newest; an entry that was used since the hand came by stays where it is.
 
-use super::Policy;
+use super::policy::Policy;
 use hashbrown::HashMap;
 
 const NIL: usize = usize::MAX;

@@ -2,8 +2,8 @@
 //! segmented LRU that a key enters only if it was asked for more often than the one that would leave. How often is counted in a sketch
 //! that ages: when as many accesses as ten times the entries were counted, every count is halved.
 
-use super::Policy;
 use super::lru::Recency;
+use super::policy::Policy;
 
 /// Counts of one entry of the cache.
 const COUNTERS_PER_ENTRY: usize = 8;

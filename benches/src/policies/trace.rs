@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::failure::Failure;
 use crate::input::{EventReader, Source};
-use crate::run::{Chooser, Distribution, Rng};
+use crate::load::distribution::{Chooser, Distribution};
+use crate::load::rng::Rng;
 
 /// Accesses to keys by number.
 pub(super) struct Trace {

@@ -9,15 +9,16 @@ use aquifer_remote::{ObjectName, RemoteOptions};
 use bytes::Bytes;
 use object_store::signer::Method;
 
+use super::contender::{By, Contender, Goal, Group, ours, tool};
 use super::curl::Curl;
 use super::dfs_process::DfsProcess;
 use super::report::Measured;
-use super::rounds::{self, By, Goal, Group, ours, tool};
 use super::sample::Sample;
 use super::target::{PART_BYTES, Target};
 use super::wrk::Wrk;
-use super::{gets, wire};
-use crate::cli::{RemoteArgs, human_bytes};
+use super::{gets, rounds, wire};
+use crate::byte_size::human_bytes;
+use crate::cli::RemoteArgs;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::measure::machine::{Cpu, process_cpu};
@@ -258,7 +259,7 @@ impl Bench<'_> {
         };
         let mut downloads: Vec<_> = client.both().into_iter().map(download).collect();
         if let (Some(curl), Some(whole)) = (&self.curl, whole) {
-            uploads.push(rounds::Contender {
+            uploads.push(Contender {
                 name: "curl",
                 run: Box::new(move || {
                     let name = fresh()?;

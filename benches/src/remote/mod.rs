@@ -17,6 +17,7 @@ mod wire;
 mod wrk;
 mod curl;
 mod gets;
+mod contender;
 mod report;
 mod rounds;
 mod table;

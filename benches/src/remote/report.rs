@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::rounds::{By, Goal, Group};
+use super::contender::{By, Goal, Group};
 use super::sample::Sample;
 use crate::measure::machine::{Machine, NOISY_CORES};
 use crate::measure::spread::Spread;
@@ -163,7 +163,7 @@ fn reached(by: By, goal: Goal, share: Spread, extra: Option<Spread>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rounds::{Contender, ours};
+    use super::super::contender::{Contender, ours};
     use super::*;
 
     fn round(round: u32, rate: f64, p99_9_us: f64, extra: f64) -> Round {

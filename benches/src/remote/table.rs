@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table};
 
 use super::report::{Measured, Report};
 use crate::measure::spread::Spread;
-use crate::report::{count, number, range, share};
+use crate::numbers::{count, number, range, share};
 
 /// What the columns mean.
 const LEGEND: &str = "\
@@ -96,8 +96,8 @@ fn goal(result: &Measured) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::contender::{By, Goal, Group, ours};
     use super::super::report::Round;
-    use super::super::rounds::{By, Goal, Group, ours};
     use super::super::sample::Sample;
     use super::*;
 

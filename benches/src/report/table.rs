@@ -3,9 +3,10 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Row, Table};
 
-use super::{Report, count};
-use crate::cli::human_bytes;
+use super::document::Report;
+use crate::byte_size::human_bytes;
 use crate::histogram::LatencySummary;
+use crate::numbers::count;
 
 /// Memory that the process may take beside the engine's budget: program, HTTP, embedded DFS, this command's own.
 const BESIDE_BUDGET_BYTES: u64 = 64 << 20;
@@ -126,7 +127,7 @@ fn human_time(microseconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{OpenReport, VerificationReport};
+    use super::super::document::{OpenReport, SCHEMA, VerificationReport};
     use super::*;
 
     #[test]
@@ -162,8 +163,7 @@ mod tests {
 
     #[test]
     fn the_json_has_its_schema_and_units() {
-        let json =
-            serde_json::to_value(Report { schema: super::super::SCHEMA, ..Report::default() }).unwrap();
+        let json = serde_json::to_value(Report { schema: SCHEMA, ..Report::default() }).unwrap();
         assert_eq!(json["schema"], 1);
         assert!(json["events"]["get"]["p99_9_us"].is_number());
         assert!(json["resources"]["resident"]["peak_bytes"].is_number());

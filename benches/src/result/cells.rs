@@ -1,9 +1,10 @@
 //! Headers and cells of the tables, the same as text and on a page.
 
-use super::metric::whole;
-use super::{Arm, Ceiling, Goal, Metric, Phase, Row, Summary};
-use crate::cli::human_bytes;
-use crate::report::{count, number, range, share};
+use super::comparison::{Arm, Goal, Row};
+use super::metric::{Metric, Summary, whole};
+use super::phase::{Ceiling, Phase};
+use crate::byte_size::human_bytes;
+use crate::numbers::{count, number, range, share};
 
 /// One table.
 #[derive(Debug, Clone)]

@@ -2,11 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Kind, SCHEMA};
-use super::metric::{METRICS, Metric, number, summary};
-use super::{Curve, Header, Noise, Round, Settings, Summary, Tier, Workload, quotient};
+use super::division::quotient;
+use super::header::Header;
+use super::metric::{METRICS, Metric, Summary, number, summary};
+use super::noise::Noise;
+use super::phase::{Curve, Tier, Workload};
+use super::round::Round;
+use super::schema::{Kind, SCHEMA};
+use super::settings::Settings;
 use crate::measure::spread::Spread;
-use crate::report::share;
+use crate::numbers::share;
 
 /// What `compare` found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,20 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Comparison, Header, Noise, Phase};
-
-/// Version of the document.
-pub(crate) const SCHEMA: &str = "aquifer-bench/1";
-
-/// Which command a document is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// `run`.
-    Run,
-    /// `compare`.
-    Compare,
-}
+use super::comparison::Comparison;
+use super::header::Header;
+use super::noise::Noise;
+use super::phase::Phase;
+use super::schema::{Kind, SCHEMA};
 
 /// A document of either command.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,8 +1,9 @@
 //! What table and page say before any number, in the same words.
 
+use super::header::Header;
+use super::settings::Settings;
 use super::utc::utc_text;
-use super::{Header, Settings};
-use crate::cli::human_bytes;
+use crate::byte_size::human_bytes;
 
 /// Names and texts, the most important first.
 pub(crate) fn facts(header: &Header) -> Vec<(&'static str, String)> {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Noise, Settings};
+use super::noise::Noise;
+use super::settings::Settings;
 use crate::measure::machine::Machine;
 
 /// See the module.

@@ -15,7 +15,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError};
 
-use super::Recording;
+use super::recording::Recording;
 use crate::failure::Failure;
 use crate::histogram::{Latencies, TICKS_PER_HALF_DISTANCE};
 use crate::output::Output;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Round, quotient};
-use crate::cli::human_bytes;
+use super::division::quotient;
+use super::round::Round;
+use crate::byte_size::human_bytes;
 use crate::measure::spread::Spread;
-use crate::report::{count, number as number_text};
+use crate::numbers::{count, number as number_text};
 
 /// Each metric over the rounds, by its name. Metrics that no round has are absent.
 pub(crate) type Summary = BTreeMap<String, Spread>;

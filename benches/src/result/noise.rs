@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Round, quotient};
+use super::division::quotient;
+use super::round::Round;
 use crate::measure::machine::NOISY_CORES;
 use crate::measure::spread::Spread;
 

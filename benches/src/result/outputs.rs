@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use super::document::{Document, DocumentError};
 use super::hlog::HlogFolder;
-use super::{Document, DocumentError, Recording, page, table};
+use super::html::page;
+use super::recording::Recording;
+use super::table;
 use crate::cli::OutputArgs;
 use crate::failure::Failure;
 use crate::output::{Output, show};
@@ -52,7 +55,7 @@ pub(crate) fn read_document(path: &Path) -> Result<Document, Failure> {
     let failed = |error| Failure::local("cannot read", path, error);
     let bytes = std::fs::metadata(path).map_err(failed)?.len();
     if bytes > DOCUMENT_BYTES_MAX {
-        let most = crate::cli::human_bytes(DOCUMENT_BYTES_MAX);
+        let most = crate::byte_size::human_bytes(DOCUMENT_BYTES_MAX);
         return Err(Failure::Other(format!(
             "{}: results have at most {most}, and it is longer",
             path.display()

@@ -2,8 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metric::summary;
-use super::{Noise, Round, Settings, Summary, quotient};
+use super::division::quotient;
+use super::metric::{Summary, summary};
+use super::noise::Noise;
+use super::round::Round;
+use super::settings::Settings;
+use crate::histogram::CurvePoint;
 use crate::measure::spread::Spread;
 
 /// See the module.
@@ -102,18 +106,6 @@ pub(crate) struct Curve {
     pub(crate) response: Vec<CurvePoint>,
     /// Service times, in an open loop.
     pub(crate) service: Vec<CurvePoint>,
-}
-
-/// So many percent took at most so long.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct CurvePoint {
-    /// 0 to 100.
-    pub(crate) percentile: f64,
-    /// Latency.
-    pub(crate) us: f64,
-    /// Operations up to it.
-    pub(crate) count: u64,
 }
 
 /// Rates offered one after the other.

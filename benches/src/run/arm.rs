@@ -5,9 +5,10 @@ use std::sync::mpsc::Sender;
 
 use aquifer_io::{Backend, BackendChoice, ExecutorOptions, select_backend, spawn_executor};
 
-use super::lane::{self, Plan};
+use super::lane;
 use super::meter::Meter;
 use super::plan::PlanCounts;
+use super::stream::Plan;
 use super::target::{Target, TargetError};
 use crate::failure::Failure;
 use crate::result::{Dfs, Hits, Ssd, quotient};

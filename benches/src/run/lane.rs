@@ -6,23 +6,20 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aquifer_io::{Instant, now, sleep, spawn_local};
 
-use super::distribution::{Chooser, Distribution, scatter};
-use super::length::Length;
-use super::live::Live;
 use super::meter::{Meter, Recorder};
-use super::mix::Kind;
 use super::pace::Schedule;
-use super::record::{VALUE_BYTES_MIN, number_of, version_of, write_key, write_value};
-use super::rng::Rng;
-use super::shape::Shaped;
+use super::stream::{Operation, Place, Plan, Stream};
 use super::target::{Target, TargetError};
-use super::workload::Workload;
 use crate::histogram::Latencies;
+use crate::load::distribution::{Chooser, Distribution, scatter};
+use crate::load::mix::Kind;
+use crate::load::record::{VALUE_BYTES_MIN, number_of, version_of, write_key, write_value};
+use crate::load::rng::Rng;
 
 /// Operations of a lane between two looks at whether the others want the thread, when nothing ever waits.
 const OPERATIONS_BEFORE_YIELD: u32 = 8;
@@ -39,74 +36,6 @@ const TURNS_BETWEEN_REPORTS: u64 = 1024;
 /// Filling of keys that exist, and of keys that do not.
 pub(super) const PRESENT: u8 = b'k';
 const MISSING: u8 = b'm';
-
-/// What all threads of one measurement have in common.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) workload: Workload,
-    /// Keys there are: loaded, and inserted since.
-    pub(crate) keys: AtomicU64,
-    /// Keys written so far, of a workload that fills.
-    pub(crate) filled: AtomicU64,
-    /// Keys may be gone: a read that finds nothing is no fault.
-    pub(crate) keys_may_be_gone: bool,
-    pub(crate) key_bytes: usize,
-    pub(crate) value_bytes: Length,
-    pub(crate) in_flight: usize,
-    /// Keys of one multi-get.
-    pub(crate) batch: usize,
-    /// Between two operations of one thread, in an open loop.
-    pub(crate) interval: Option<Duration>,
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
-    pub(crate) live: Arc<Live>,
-}
-
-impl Plan {
-    /// How much of a workload that fills is done, from 0 to 1.
-    pub(crate) fn filled_share(&self) -> f64 {
-        let keys = self.keys.load(Ordering::Relaxed).max(1);
-        (self.filled.load(Ordering::Relaxed).min(keys) as f64) / keys as f64
-    }
-
-    /// From the start of a thread to the end of the measured time.
-    fn length(&self) -> Duration {
-        self.warm_up + self.measured
-    }
-}
-
-/// One thread's part. Its stream of operations is a function of the seed.
-pub(super) struct Stream {
-    pub(super) plan: Arc<Plan>,
-    rng: RefCell<Rng>,
-    chooser: RefCell<Chooser>,
-    pub(super) recorder: RefCell<Recorder>,
-    begun: Cell<u64>,
-    /// Turns of a workload that fills, where each thread looks for its own keys among all.
-    filled: Cell<u64>,
-    schedule: Option<Schedule>,
-    start: Instant,
-}
-
-/// One operation to do.
-#[derive(Clone, Copy)]
-pub(super) struct Operation {
-    pub(super) kind: Kind,
-    pub(super) number: u64,
-    pub(super) version: u64,
-    value_bytes: u64,
-}
-
-/// What a lane uses again for each operation.
-#[derive(Default)]
-pub(super) struct Place {
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
-    pub(super) shaped: Shaped,
-    /// Of a batch.
-    keys: Vec<Vec<u8>>,
-    numbers: Vec<u64>,
-}
 
 /// Runs all lanes of one thread; what they saw, or the first error.
 pub(crate) async fn run<T: Target>(target: T, plan: Arc<Plan>, seed: u64) -> Result<Meter, TargetError> {
@@ -337,16 +266,6 @@ impl Stream {
         right &= number_of(&place.key) == Some(number);
         self.checked(right, !found.is_empty(), bytes);
         Ok(())
-    }
-
-    /// An answer was compared.
-    pub(super) fn checked(&self, right: bool, found: bool, read_bytes: usize) {
-        let mut recorder = self.recorder.borrow_mut();
-        recorder.meter.checked += 1;
-        recorder.meter.reads += 1;
-        recorder.meter.found += u64::from(found);
-        recorder.meter.mismatches += u64::from(!right);
-        recorder.meter.read_bytes += read_bytes as u64;
     }
 
     fn check(&self, number: u64, key_bytes: usize, found: Option<&[u8]>) {

@@ -11,11 +11,12 @@ use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_io::{ExecutorOptions, sleep};
 use bytes::Bytes;
 
-use super::lane::{Plan, run};
-use super::length::Length;
+use super::lane::run;
 use super::meter::Meter;
+use super::stream::Plan;
 use super::target::{Entry, Merge, Target, TargetError};
-use super::workload::Workload;
+use crate::load::length::Length;
+use crate::load::workload::Workload;
 
 const MS: Duration = Duration::from_millis(1);
 

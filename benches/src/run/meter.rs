@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::Live;
-use super::mix::Kind;
 use crate::histogram::Latencies;
+use crate::load::mix::Kind;
 
 const SECOND: Duration = Duration::from_secs(1);
 

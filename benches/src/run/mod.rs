@@ -7,28 +7,23 @@
 //! ```
 //! `compare` uses the same lanes on other stores: whatever implements [`Target`](target::Target) and [`Arm`](arm::Arm).
 
+mod debug_build;
 mod kept;
 pub(crate) mod live;
 mod pace;
 pub(crate) mod patience;
-mod phase_name;
 mod plan;
-mod rng;
 mod room;
 mod sweep;
 pub(crate) mod target;
 pub(crate) mod ticker;
 mod checkpoints;
-mod distribution;
-mod mix;
-pub(crate) mod record;
-mod workload;
-mod length;
 pub(crate) mod meter;
 mod spec;
 mod bed;
-pub(crate) mod lane;
+pub(crate) mod stream;
 mod shape;
+pub(crate) mod lane;
 pub(crate) mod arm;
 pub(crate) mod watch;
 pub(crate) mod ours;
@@ -38,6 +33,7 @@ mod swept;
 mod ceiling;
 mod suite;
 mod phases;
+mod help;
 
 #[cfg(test)]
 mod lane_test;
@@ -47,20 +43,11 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::progress::say;
 use crate::result::{Document, Header, Outputs, RunResult};
-pub(crate) use distribution::{Chooser, Distribution, scatter};
-pub(crate) use length::Length;
-pub(crate) use mix::Mix;
-pub(crate) use phase_name::PhaseName;
-pub(crate) use record::{version_of, write_key, write_value};
-pub(crate) use rng::{Rng, whole_part};
+use debug_build::DEBUG_WARNING;
+pub(crate) use help::help;
 use session::Session;
 use spec::Spec;
-pub(crate) use suite::{RowName, serve_restart};
-pub(crate) use workload::{Workload, help};
-
-/// Said before and after the numbers of a build that is no measure of anything.
-const DEBUG_WARNING: &str =
-    "WARNING: this is a debug build, its numbers mean nothing: build with --release to measure";
+pub(crate) use suite::restart_child::serve as serve_restart;
 
 /// Runs the command to its end, or to the first Ctrl-C. What was measured by then is shown and written in any case.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {

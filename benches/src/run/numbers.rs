@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::lane::Plan;
 use super::live;
+use super::stream::Plan;
 use super::watch::Taken;
 use crate::histogram::Latencies;
 use crate::measure::machine::NOISY_CORES;

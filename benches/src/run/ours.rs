@@ -11,10 +11,10 @@ use bytes::Bytes;
 
 use super::arm::{Arm, Counters, Outcome, on_threads, seed_of};
 use super::bed::Opened;
-use super::lane::{self, Plan};
 use super::plan::PlanCounts;
-use super::room;
+use super::stream::Plan;
 use super::target::{Entry, Merge, Target, TargetError};
+use super::{lane, room};
 use crate::cli::From;
 use crate::failure::Failure;
 use crate::result::{Dfs, Ssd};

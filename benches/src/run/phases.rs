@@ -9,14 +9,14 @@ use super::bed::Setup;
 use super::ceiling::requests::Plain;
 use super::ceiling::{of_disk, of_memory};
 use super::checkpoints;
-use super::distribution::Distribution;
-use super::mix::Kind;
 use super::numbers::Gathered;
 use super::patience::wait;
-use super::phase_name::PhaseName;
 use super::session::{Session, keep_phase};
-use super::workload::Workload;
+use crate::cli::phase_name::PhaseName;
 use crate::failure::Failure;
+use crate::load::distribution::Distribution;
+use crate::load::mix::Kind;
+use crate::load::workload::Workload;
 use crate::measure::spread::Spread;
 use crate::result::{Ceiling, Curve, Phase, Round, RunResult, Tier};
 
@@ -218,15 +218,15 @@ impl Session<'_> {
 
     /// Time until the engine is open, and until it has answered a read.
     fn open_to_first_answer(&mut self, setup: Setup, index: u32) -> Result<(Duration, Duration), Failure> {
-        let number = super::distribution::scatter(u64::from(index), self.spec.keys);
+        let number = crate::load::distribution::scatter(u64::from(index), self.spec.keys);
         let mut key = Vec::new();
         let key_bytes = self.spec.key_bytes.into();
-        super::record::write_key(&mut key, number, key_bytes, super::lane::PRESENT);
+        crate::load::record::write_key(&mut key, number, key_bytes, super::lane::PRESENT);
         let opened = self.bed.open(setup)?;
         let began = aquifer_io::now();
         let found = wait(opened.client.get(&key))?.map_err(Failure::engine("the first read failed"))?;
         let answered = opened.open_time + began.elapsed();
-        match found.and_then(|value| super::record::version_of(&value, number)) {
+        match found.and_then(|value| crate::load::record::version_of(&value, number)) {
             Some(_) => Ok((opened.open_time, answered)),
             None => Err(Failure::WrongAnswers(1)),
         }
@@ -303,7 +303,7 @@ impl Session<'_> {
         }
         let cores = self.frame(1, None)?.cores as u64;
         let per_s = of_memory(&plan, cores, self.spec.seed)?;
-        let keys = crate::report::count(keys);
+        let keys = crate::numbers::count(keys);
         let what = format!("hash map of {keys} keys in memory, {cores} threads, same lanes, value copied");
         Ok(vec![Ceiling::of_rate(&what, "operations/s", per_s, reached.unwrap_or(0.0))])
     }
@@ -311,7 +311,7 @@ impl Session<'_> {
     fn disk_ceiling(&self, time: Duration, reads: f64, bytes: f64) -> Result<Ceiling, Failure> {
         let opened = self.bed.opened()?;
         let depth = self.spec.threads(opened.shards).saturating_mul(u64::from(self.spec.args.in_flight));
-        let (data, bytes) = (self.spec.data_bytes(), super::rng::whole_part(bytes));
+        let (data, bytes) = (self.spec.data_bytes(), crate::load::rng::whole_part(bytes));
         let (what, per_s) = of_disk(self.bed.folder(), data, bytes, depth, time)?;
         Ok(Ceiling::of_rate(&format!("SSD: {what}"), "reads/s", per_s, reads))
     }

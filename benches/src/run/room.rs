@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::human_bytes;
+use crate::byte_size::human_bytes;
 use crate::failure::Failure;
 
 /// Less than this free: whoever writes next fails.

@@ -15,22 +15,22 @@ use bytes::Bytes;
 
 use super::arm::{Arm, Counters, OnThreads};
 use super::bed::{Bed, Setup};
-use super::distribution::Distribution;
-use super::lane::Plan;
 use super::live::Live;
 use super::numbers::{self, Frame, Gathered, rate_note};
 use super::ours::Ours;
-use super::record::{VALUE_BYTES_MIN, write_value};
 use super::room;
 use super::spec::Spec;
+use super::stream::Plan;
 use super::target::{Nothing, Owns};
 use super::ticker::{Ticker, time};
 use super::watch::{self, Taken};
-use super::workload::{Load, Workload};
 use crate::cli::{From, Rate};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::report::count;
+use crate::load::distribution::Distribution;
+use crate::load::record::{VALUE_BYTES_MIN, write_value};
+use crate::load::workload::{Load, Workload};
+use crate::numbers::count;
 use crate::result::{Phase, Recording, Round, RunResult, ToolCost, quotient};
 
 /// Longest look at what the tool itself costs.

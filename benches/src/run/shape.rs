@@ -10,10 +10,10 @@
 //! ```
 //! Keys of a map and of a window are written beside their first 8 bytes, so that a scan by these finds them.
 
-use super::lane::{Operation, Place, Stream};
-use super::mix::Kind;
-use super::record::{VALUE_BYTES_MIN, number_of, version_of, write_key, write_value};
+use super::stream::{Operation, Place, Stream};
 use super::target::{Merge, Target, TargetError};
+use crate::load::mix::Kind;
+use crate::load::record::{VALUE_BYTES_MIN, number_of, version_of, write_key, write_value};
 
 /// Entries of a map.
 const MAP_FIELDS: u64 = 16;
@@ -31,15 +31,6 @@ const WINDOWS: u64 = 3 << 62;
 const COUNTER: u8 = b'c';
 const LIST: u8 = b'l';
 const ENTRY: u8 = b'e';
-
-/// What a lane remembers of what it has written.
-#[derive(Debug, Default)]
-pub(super) struct Shaped {
-    /// The last counter, list or entry of a map.
-    last: Option<u64>,
-    /// The window that it fills, and how many events that has.
-    window: Option<(u64, u64)>,
-}
 
 impl Stream {
     /// The next operation on such state and its number, with its key written. `draw` gives the number of a key, none at the end.

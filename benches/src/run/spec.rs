@@ -2,12 +2,12 @@
 
 use aquifer_io::cores_available;
 
-use super::distribution::Distribution;
 use super::kept::{Kept, compression_text};
-use super::length::Length;
-use super::workload::Workload;
 use crate::cli::{From, RunArgs};
 use crate::failure::Failure;
+use crate::load::distribution::Distribution;
+use crate::load::length::Length;
+use crate::load::workload::Workload;
 use crate::result::Settings;
 
 const KEYS: u64 = 1_000_000;
@@ -73,7 +73,7 @@ impl Spec {
 
     /// So many percent of the data.
     pub(crate) fn percent_of_data(&self, percent: f64) -> u64 {
-        super::rng::whole_part(self.data_bytes() as f64 * percent / 100.0)
+        crate::load::rng::whole_part(self.data_bytes() as f64 * percent / 100.0)
     }
 
     /// Memory budget of the engine where no phase says another.

@@ -7,9 +7,9 @@ use super::numbers::{self, Gathered, HELD_SHARE};
 use super::session::Session;
 use super::sweep;
 use super::ticker::time;
-use super::workload::Workload;
 use crate::failure::Failure;
-use crate::report::count;
+use crate::load::workload::Workload;
+use crate::numbers::count;
 use crate::result::{Phase, Round, Sweep, SweepStep};
 
 impl Session<'_> {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::live::Second;
-use super::rng::whole_part;
+use crate::load::rng::whole_part;
+use crate::numbers::count;
 use crate::progress::say;
-use crate::report::count;
 use crate::result::Hits;
 
 /// See the module.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use aquifer_io::{Instant, now};
 
 use super::arm::{Arm, Counters, Outcome};
-use super::lane::Plan;
 use super::live;
 use super::meter::Meter;
+use super::stream::Plan;
 use super::ticker::Ticker;
 use crate::failure::Failure;
 use crate::interrupt;

@@ -1,6 +1,6 @@
 //! The independent fold of flights.
 
-use super::Tally;
+use super::tally::{Tally, Verified};
 use crate::workload::{FlightEvent, FlightState, Flights};
 
 /// Totals of one aircraft, kept in another form than its state: known and unknown delays are counted apart.
@@ -28,6 +28,10 @@ impl FlightTally {
     fn destination(&self) -> &[u8] {
         self.destination.get(..usize::from(self.destination_length)).unwrap_or_default()
     }
+}
+
+impl Verified for Flights {
+    type Tally = FlightTally;
 }
 
 impl Tally<Flights> for FlightTally {

@@ -11,6 +11,7 @@
 //!
 //! A pass that fills its table goes on with the lower half of its slots: what it has folded of those is complete.
 
+mod tally;
 mod compare;
 mod flights_tally;
 mod slot;
@@ -18,24 +19,6 @@ mod table;
 mod totals_tally;
 mod passes;
 
-use std::fmt::Debug;
-
 pub(crate) use compare::Comparison;
-pub(crate) use flights_tally::FlightTally;
 pub(crate) use passes::{Page, StoredState, verify};
-pub(crate) use totals_tally::TotalTally;
-
-use crate::workload::Workload;
-
-/// What the independent fold keeps of one key: small, and computed by code that shares nothing with
-/// [`Workload::apply`].
-pub(crate) trait Tally<W: Workload + ?Sized>: Debug + Clone + 'static {
-    /// The tally of a key's first event.
-    fn first(event: &W::Event) -> Self;
-    /// Takes in one more event. `None`: out of range.
-    fn add(&mut self, event: &W::Event) -> Option<()>;
-    /// Whether a stored state says the same.
-    fn agrees(&self, state: &W::State) -> bool;
-    /// The tally in words, for the report of a mismatch.
-    fn describe(&self) -> String;
-}
+pub(crate) use tally::Verified;

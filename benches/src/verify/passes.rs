@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::compare::Comparison;
 use super::slot::{Slot, all_slots, groups, slot};
 use super::table::{FoldTable, Full};
-use super::{Comparison, Tally};
+use super::tally::{Tally, Verified};
 use crate::failure::Failure;
 use crate::input::{EventReader, InputError, Source};
 use crate::interrupt;
-use crate::workload::Workload;
 
 /// Rows between two looks for Ctrl-C.
 const ROWS_PER_CHECK: u64 = 1 << 14;
@@ -34,7 +34,7 @@ pub(crate) struct Page {
 ///
 /// Memory: `budget_bytes` for the table, one page, one row. Errors: of the input and of the engine; mismatches are no
 /// error here. Dropping the future ends the verification.
-pub(crate) async fn verify<W: Workload, S: StoredState>(
+pub(crate) async fn verify<W: Verified, S: StoredState>(
     workload: &W,
     source: &Source,
     state: &S,
@@ -71,14 +71,14 @@ fn next_slots(folded: &Range<Slot>, end: Slot, fullness: f64) -> Range<Slot> {
     folded.end..folded.end.saturating_add(count.max(1)).min(end)
 }
 
-struct Pass<'p, W: Workload> {
+struct Pass<'p, W: Verified> {
     workload: &'p W,
     key_groups: u16,
     table: &'p mut FoldTable<W::Tally>,
     slots: Range<Slot>,
 }
 
-impl<W: Workload> Pass<'_, W> {
+impl<W: Verified> Pass<'_, W> {
     /// Reads the input once and folds the rows of this pass's slots, fewer of them each time the table is full.
     fn fold(&mut self, source: &Source, rows_done: &mut impl FnMut(u64)) -> Result<(), Failure> {
         let mut reader = EventReader::open(source)?;
@@ -137,7 +137,7 @@ impl<W: Workload> Pass<'_, W> {
     }
 }
 
-async fn compare<W: Workload, S: StoredState>(
+async fn compare<W: Verified, S: StoredState>(
     table: &mut FoldTable<W::Tally>,
     state: &S,
     key_groups: u16,
@@ -169,7 +169,7 @@ async fn compare<W: Workload, S: StoredState>(
     Ok(())
 }
 
-fn compare_one<W: Workload>(
+fn compare_one<W: Verified>(
     table: &mut FoldTable<W::Tally>,
     hash: u64,
     key: &[u8],

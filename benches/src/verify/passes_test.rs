@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::*;
-use crate::workload::Totals;
+use crate::workload::{Totals, Workload};
 
 const GROUPS: u16 = 16;
 

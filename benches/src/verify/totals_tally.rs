@@ -1,6 +1,6 @@
 //! The independent fold of count, sum and maximum.
 
-use super::Tally;
+use super::tally::{Tally, Verified};
 use crate::workload::{Decimal, TotalEvent, TotalState, Totals};
 
 /// Totals of one key, kept in another form than its state: rows with and without a value are counted apart.
@@ -28,6 +28,10 @@ impl Packed {
     fn number(self) -> Decimal {
         Decimal::from_parts(i128::from_le_bytes(self.mantissa), self.scale).unwrap_or_default()
     }
+}
+
+impl Verified for Totals {
+    type Tally = TotalTally;
 }
 
 impl Tally<Totals> for TotalTally {

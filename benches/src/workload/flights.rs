@@ -18,9 +18,9 @@
 //!
 //! "Last" is the order of the events in the input, which for the built-in ones is the order of scheduled departure.
 
-use super::{Fields, Layout, Overflow, StateError, Workload};
+use super::contract::{Overflow, StateError, Workload};
+use super::layout::{Fields, Layout};
 use crate::input::{Header, InputError, Row};
-use crate::verify::FlightTally;
 
 const STATE_BYTES: usize = 56;
 const DESTINATION_BYTES_MAX: usize = 12;
@@ -122,7 +122,6 @@ impl Workload for Flights {
     const NAME: &'static str = "flights";
     type Event = FlightEvent;
     type State = FlightState;
-    type Tally = FlightTally;
 
     fn key_column(&self) -> usize {
         self.tail_number

@@ -16,9 +16,10 @@
 //!     32    16 maximum likewise; zero when no value is known
 //! ```
 
-use super::{Decimal, Fields, Layout, Overflow, StateError, Workload};
+use super::contract::{Overflow, StateError, Workload};
+use super::decimal::Decimal;
+use super::layout::{Fields, Layout};
 use crate::input::{Header, InputError, Row};
-use crate::verify::TotalTally;
 
 const STATE_BYTES: usize = 48;
 const FLAG_VALUE_KNOWN: u8 = 1;
@@ -57,7 +58,6 @@ impl Workload for Totals {
     const NAME: &'static str = "totals";
     type Event = TotalEvent;
     type State = TotalState;
-    type Tally = TotalTally;
 
     fn key_column(&self) -> usize {
         self.key

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use aquifer::{Client, Compression, Engine, ErrorKind, MultiGetOptions, Options, WriteBatch, block_on};
 
-use super::{About, Arm, dfs_of, remote_of, setting};
+use super::contract::{About, Arm, setting};
+use super::dfs::{dfs_of, remote_of};
+use crate::cli::Codec;
 use crate::compare::drive::bulk::{self, Bulk, Found};
 use crate::compare::drive::tally::Tally;
 use crate::compare::drive::{lanes, shard};
-use crate::compare::spec::{Codec, Data, Doing, Prepare, Stats, Via, Work};
+use crate::compare::spec::{Data, Doing, Prepare, Stats, Via, Work};
 use crate::failure::Failure;
 use crate::result::Settings;
 
@@ -23,7 +25,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 const SETTLED_LOOKS: u32 = 4;
 
 /// See the module.
-pub(in crate::compare) struct Aquifer {
+pub(super) struct Aquifer {
     engine: Engine,
     client: Client,
     data: Data,
@@ -31,7 +33,7 @@ pub(in crate::compare) struct Aquifer {
 }
 
 impl Aquifer {
-    pub(in crate::compare) fn open(prepare: &Prepare) -> Result<Self, Failure> {
+    pub(super) fn open(prepare: &Prepare) -> Result<Self, Failure> {
         let remote = remote_of(dfs_of(prepare)?)?;
         let local_dir = prepare.dir.join("cache");
         std::fs::create_dir_all(&local_dir)

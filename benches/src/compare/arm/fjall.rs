@@ -8,11 +8,12 @@ use std::sync::Arc;
 use fjall::config::{BlockSizePolicy, CompressionPolicy, HashRatioPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
-use super::{About, Arm, setting};
+use super::contract::{About, Arm, setting};
+use crate::cli::Codec;
 use crate::compare::drive::bulk::{self, Bulk, Found};
 use crate::compare::drive::lanes::{self, Blocking};
 use crate::compare::drive::tally::Tally;
-use crate::compare::spec::{Codec, Doing, Prepare, Stats, Work};
+use crate::compare::spec::{Doing, Prepare, Stats, Work};
 use crate::failure::Failure;
 use crate::resources::folder_bytes;
 use crate::result::Settings;
@@ -25,7 +26,7 @@ const SETTLE_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 const SETTLED_LOOKS: u32 = 10;
 
 /// See the module.
-pub(in crate::compare) struct Fjall {
+pub(super) struct Fjall {
     store: Arc<Store>,
     prepare: Prepare,
     settings: Settings,
@@ -41,7 +42,7 @@ fn failed(doing: &str) -> impl Fn(fjall::Error) -> Failure + '_ {
 }
 
 impl Fjall {
-    pub(in crate::compare) fn open(prepare: &Prepare) -> Result<Self, Failure> {
+    pub(super) fn open(prepare: &Prepare) -> Result<Self, Failure> {
         // A quarter for memtables, as ours has; all of them beside the cache.
         let write_bytes = prepare.memory_bytes / 4;
         let database = Database::builder(prepare.dir.join("db"))

@@ -2,16 +2,16 @@
 
 use std::sync::Mutex;
 
-use super::{About, Arm};
+use super::contract::{About, Arm};
 use crate::compare::drive::bulk::{self, Bulk, Found};
 use crate::compare::drive::lanes;
 use crate::compare::drive::tally::Tally;
 use crate::compare::spec::{Data, Doing, Prepare, Stats, Work};
 use crate::failure::Failure;
-use crate::run::write_value;
+use crate::load::record::write_value;
 
 /// See the module. It gives one value back for every key, so that its answers are checked, and wrong.
-pub(in crate::compare) struct Nothing {
+pub(super) struct Nothing {
     data: Data,
     value: Vec<u8>,
     /// So that a call does something that no compiler takes away.
@@ -19,7 +19,7 @@ pub(in crate::compare) struct Nothing {
 }
 
 impl Nothing {
-    pub(in crate::compare) fn new(prepare: &Prepare) -> Self {
+    pub(super) fn new(prepare: &Prepare) -> Self {
         let mut value = Vec::new();
         write_value(&mut value, 0, 0, usize::try_from(prepare.data.value_bytes).unwrap_or(usize::MAX));
         Self { data: prepare.data, value, written: Mutex::new(0) }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, FlushOptions, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions};
 
+use super::contract::{About, Arm, setting};
+use super::dfs::{dfs_of, remote_of};
 use super::rocksdb_options::{Chosen, chosen};
-use super::{About, Arm, dfs_of, remote_of, setting};
 use crate::compare::drive::bulk::{self, Bulk, Found};
 use crate::compare::drive::lanes::{self, Blocking};
 use crate::compare::drive::tally::Tally;
@@ -21,7 +22,7 @@ use crate::result::Settings;
 const READ_BYTES_WITHOUT_RING_MAX: u64 = 1 << 20;
 
 /// See the module.
-pub(in crate::compare) struct RocksDb {
+pub(super) struct RocksDb {
     database: Arc<Database>,
     prepare: Prepare,
     settings: Settings,
@@ -47,7 +48,7 @@ fn failed(doing: &str) -> impl Fn(rocksdb::Error) -> Failure + '_ {
 }
 
 impl RocksDb {
-    pub(in crate::compare) fn open(prepare: &Prepare) -> Result<Self, Failure> {
+    pub(super) fn open(prepare: &Prepare) -> Result<Self, Failure> {
         let Chosen { mut database, families, mut settings } = chosen(prepare)?;
         database.create_missing_column_families(true);
         let path = prepare.dir.join("db");
@@ -69,7 +70,7 @@ impl RocksDb {
     }
 
     /// Brings the last checkpoint on the DFS into the folder.
-    pub(in crate::compare) fn download(prepare: &Prepare) -> Result<(), Failure> {
+    pub(super) fn download(prepare: &Prepare) -> Result<(), Failure> {
         let remote = remote_of(dfs_of(prepare)?)?;
         transfer::download(&remote, &prepare.dir.join("db"))
     }

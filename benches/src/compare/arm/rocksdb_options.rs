@@ -9,8 +9,9 @@ use rocksdb::{
     WriteBufferManager,
 };
 
-use super::setting;
-use crate::compare::spec::{Codec, Files, Prepare};
+use super::contract::setting;
+use crate::cli::Codec;
+use crate::compare::spec::{Files, Prepare};
 use crate::failure::Failure;
 use crate::result::Settings;
 

@@ -16,11 +16,13 @@ use slatedb::db_cache::foyer::{FoyerCache, FoyerCacheOptions};
 use slatedb::{Db, WriteBatch};
 use tokio::runtime::{Handle, Runtime};
 
-use super::{About, Arm, dfs_of, setting};
+use super::contract::{About, Arm, setting};
+use super::dfs::dfs_of;
+use crate::cli::Codec;
 use crate::compare::drive::bulk::{self, Bulk, Found};
 use crate::compare::drive::lanes::{self, foreign};
 use crate::compare::drive::tally::Tally;
-use crate::compare::spec::{Codec, Doing, Prepare, Stats, Work};
+use crate::compare::spec::{Doing, Prepare, Stats, Work};
 use crate::failure::Failure;
 use crate::result::Settings;
 use crate::run::target::{Target, TargetError};
@@ -36,7 +38,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(250);
 const SETTLED_LOOKS: u32 = 24;
 
 /// See the module.
-pub(in crate::compare) struct SlateDb {
+pub(super) struct SlateDb {
     runtime: Runtime,
     store: Store,
     prepare: Prepare,
@@ -59,7 +61,7 @@ fn unsynced() -> WriteOptions {
 }
 
 impl SlateDb {
-    pub(in crate::compare) fn open(prepare: &Prepare) -> Result<Self, Failure> {
+    pub(super) fn open(prepare: &Prepare) -> Result<Self, Failure> {
         let dfs = dfs_of(prepare)?;
         let remote = AmazonS3Builder::new()
             .with_endpoint(&dfs.endpoint)

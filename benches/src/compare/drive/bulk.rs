@@ -8,16 +8,17 @@ use super::tally::{Tally, rings_open};
 use crate::compare::spec::{Data, Doing, Work};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::run::{Distribution, write_value};
+use crate::load::distribution::Distribution;
+use crate::load::record::write_value;
 
 /// Keys that are made at once.
 const CHUNK_KEYS: usize = 4096;
 
 /// Who sees the value of the key at a place of the call.
-pub(in crate::compare) type Found<'a> = &'a mut dyn FnMut(usize, Option<&[u8]>);
+pub(crate) type Found<'a> = &'a mut dyn FnMut(usize, Option<&[u8]>);
 
 /// A store as plain threads ask it.
-pub(in crate::compare) trait Bulk: Sync {
+pub(crate) trait Bulk: Sync {
     /// The values of keys that are in ascending order.
     fn read(&self, keys: &[Vec<u8>], found: Found<'_>) -> Result<(), Failure>;
     /// Writes all of them.
@@ -26,7 +27,7 @@ pub(in crate::compare) trait Bulk: Sync {
 
 /// Runs `work` to its end. A fill takes its time from the first call to the last, the making of keys and values included;
 /// of reads only the calls count.
-pub(in crate::compare) fn run(store: &dyn Bulk, work: &Work, data: Data) -> Result<Tally, Failure> {
+pub(crate) fn run(store: &dyn Bulk, work: &Work, data: Data) -> Result<Tally, Failure> {
     let distribution: Distribution = work.distribution.parse().map_err(Failure::Usage)?;
     let (next, written) = (AtomicU64::new(0), AtomicU64::new(0));
     let rings_before = rings_open();
@@ -53,7 +54,7 @@ pub(in crate::compare) fn run(store: &dyn Bulk, work: &Work, data: Data) -> Resu
 }
 
 /// Of one thread, from that of the work.
-pub(in crate::compare) fn seed_of(seed: u64, index: u32) -> u64 {
+pub(crate) fn seed_of(seed: u64, index: u32) -> u64 {
     seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(index))
 }
 

@@ -3,30 +3,32 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::compare::spec::Data;
-use crate::run::{Chooser, Distribution, Rng, scatter, write_key};
+use crate::load::distribution::{Chooser, Distribution, scatter};
+use crate::load::record::write_key;
+use crate::load::rng::Rng;
 
 /// Filling of keys that exist: as the lanes have it.
 const PRESENT: u8 = b'k';
 
 /// A stream of keys that its seed fixes, by chunks.
-pub(in crate::compare) struct Keys {
+pub(crate) struct Keys {
     data: Data,
     chooser: Chooser,
     rng: Rng,
 }
 
 impl Keys {
-    pub(in crate::compare) fn new(data: Data, distribution: Distribution, seed: u64) -> Self {
+    pub(crate) fn new(data: Data, distribution: Distribution, seed: u64) -> Self {
         Self { data, chooser: Chooser::new(distribution, data.keys), rng: Rng::new(seed) }
     }
 
     /// The next random number.
-    pub(in crate::compare) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.chooser.choose(&mut self.rng, self.data.keys)
     }
 
     /// Random numbers, as many as there is room for, ascending within each batch, with their keys.
-    pub(in crate::compare) fn chosen(&mut self, numbers: &mut [u64], keys: &mut Vec<Vec<u8>>, batch: usize) {
+    pub(crate) fn chosen(&mut self, numbers: &mut [u64], keys: &mut Vec<Vec<u8>>, batch: usize) {
         for number in numbers.iter_mut() {
             *number = self.next();
         }
@@ -34,7 +36,7 @@ impl Keys {
     }
 
     /// The next numbers of a fill that several threads share; fewer at its end.
-    pub(in crate::compare) fn filling(
+    pub(crate) fn filling(
         &self,
         next: &AtomicU64,
         numbers: &mut Vec<u64>,
@@ -59,7 +61,7 @@ impl Keys {
     }
 
     /// The key with this number.
-    pub(in crate::compare) fn key(&self, key: &mut Vec<u8>, number: u64) {
+    pub(crate) fn key(&self, key: &mut Vec<u8>, number: u64) {
         write_key(key, number, usize::try_from(self.data.key_bytes).unwrap_or(usize::MAX), PRESENT);
     }
 }

@@ -12,22 +12,26 @@ use super::tally::Tally;
 use crate::compare::spec::{Data, Doing, Work};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::load::distribution::Distribution;
+use crate::load::length::Length;
+use crate::load::mix::Mix;
+use crate::load::workload::Workload;
 use crate::run::arm::{Outcome, on_threads, seed_of};
-use crate::run::lane::{self, Plan};
+use crate::run::lane;
 use crate::run::live::Live;
 use crate::run::meter::Meter;
 use crate::run::ours::{OnShard, ThroughClient};
+use crate::run::stream::Plan;
 #[cfg(any(feature = "rocksdb", feature = "fjall", feature = "slatedb"))]
 use crate::run::target::TargetError;
 use crate::run::target::{Nothing, Target};
-use crate::run::{Distribution, Length, Mix, Workload};
 
 /// Longest time between two looks at whether Ctrl-C was pressed.
 const LOOK: Duration = Duration::from_millis(50);
 
 #[cfg(any(feature = "rocksdb", feature = "fjall"))]
 /// A store whose calls block.
-pub(in crate::compare) trait Blocking: Send + Sync + 'static {
+pub(crate) trait Blocking: Send + Sync + 'static {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
     /// Writes a value.
@@ -47,7 +51,7 @@ impl<S> Clone for Called<S> {
 
 #[cfg(any(feature = "rocksdb", feature = "fjall", feature = "slatedb"))]
 /// A foreign engine's error as lanes know errors.
-pub(in crate::compare) fn foreign(error: &impl std::fmt::Display) -> TargetError {
+pub(crate) fn foreign(error: &impl std::fmt::Display) -> TargetError {
     TargetError::Other(error.to_string())
 }
 
@@ -71,11 +75,7 @@ impl<S: Blocking> Target for Called<S> {
 
 #[cfg(any(feature = "rocksdb", feature = "fjall"))]
 /// On threads that each have one operation under way.
-pub(in crate::compare) fn on_blocking<S: Blocking>(
-    store: &Arc<S>,
-    work: &Work,
-    data: Data,
-) -> Result<Tally, Failure> {
+pub(crate) fn on_blocking<S: Blocking>(store: &Arc<S>, work: &Work, data: Data) -> Result<Tally, Failure> {
     let store = Arc::clone(store);
     let plan = plan(work, data, work.threads, 1)?;
     collect(&plan, work, |outcomes| {
@@ -84,13 +84,13 @@ pub(in crate::compare) fn on_blocking<S: Blocking>(
 }
 
 /// On nothing.
-pub(in crate::compare) fn on_nothing(value: &[u8], work: &Work, data: Data) -> Result<Tally, Failure> {
+pub(crate) fn on_nothing(value: &[u8], work: &Work, data: Data) -> Result<Tally, Failure> {
     let value = Bytes::copy_from_slice(value);
     on_targets(move |_| Nothing::new(value.clone(), None), work, data)
 }
 
 /// On targets that the caller makes, one for each thread.
-pub(in crate::compare) fn on_targets<T: Target>(
+pub(crate) fn on_targets<T: Target>(
     target: impl Fn(u64) -> T + Clone + Send + 'static,
     work: &Work,
     data: Data,
@@ -100,18 +100,13 @@ pub(in crate::compare) fn on_targets<T: Target>(
 }
 
 /// From other threads, by message.
-pub(in crate::compare) fn through_client(client: &Client, work: &Work, data: Data) -> Result<Tally, Failure> {
+pub(crate) fn through_client(client: &Client, work: &Work, data: Data) -> Result<Tally, Failure> {
     let client = client.clone();
     on_targets(move |_| ThroughClient(client.clone()), work, data)
 }
 
 /// On the shards' own threads.
-pub(in crate::compare) fn on_shards(
-    client: &Client,
-    shards: usize,
-    work: &Work,
-    data: Data,
-) -> Result<Tally, Failure> {
+pub(crate) fn on_shards(client: &Client, shards: usize, work: &Work, data: Data) -> Result<Tally, Failure> {
     let plan = plan(work, data, u32::try_from(shards).unwrap_or(u32::MAX), work.in_flight)?;
     collect(&plan, work, |outcomes| {
         for index in 0..shards {
@@ -179,7 +174,8 @@ fn tally(meter: &Meter, work: &Work) -> Tally {
     let measured_s = work.measured.as_secs_f64().max(f64::MIN_POSITIVE);
     let operations = meter.operations;
     // The warm-up is as fast as the rest, as far as is known.
-    let done = crate::run::whole_part(operations as f64 * (1.0 + work.warm_up.as_secs_f64() / measured_s));
+    let done =
+        crate::load::rng::whole_part(operations as f64 * (1.0 + work.warm_up.as_secs_f64() / measured_s));
     Tally {
         operations,
         done,

@@ -10,19 +10,15 @@ use super::keys::Keys;
 use super::tally::Tally;
 use crate::compare::spec::{Data, Doing, Work};
 use crate::failure::Failure;
-use crate::run::{Distribution, scatter, write_value};
+use crate::load::distribution::{Distribution, scatter};
+use crate::load::record::write_value;
 
 /// Keys that are made at once, of all shards.
 const CHUNK_KEYS: u64 = 4096;
 
 /// Runs `work` on every shard at once. Fills take their time from the first call to the last, the making of keys and
 /// values included; of reads only the calls count.
-pub(in crate::compare) async fn run(
-    client: &Client,
-    shards: usize,
-    work: &Work,
-    data: Data,
-) -> Result<Tally, Failure> {
+pub(crate) async fn run(client: &Client, shards: usize, work: &Work, data: Data) -> Result<Tally, Failure> {
     let distribution: Distribution = work.distribution.parse().map_err(Failure::Usage)?;
     let began = aquifer_io::now();
     let jobs = (0..shards).map(|index| {

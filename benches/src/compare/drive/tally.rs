@@ -6,27 +6,27 @@ use crate::histogram::Latencies;
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub(in crate::compare) struct Tally {
+pub(crate) struct Tally {
     /// Keys read or written in the measured time.
-    pub(in crate::compare) operations: u64,
+    pub(crate) operations: u64,
     /// The same with those of the warm-up.
-    pub(in crate::compare) done: u64,
+    pub(crate) done: u64,
     /// These a second, summed over the threads.
-    pub(in crate::compare) per_s: f64,
+    pub(crate) per_s: f64,
     /// How long it was measured.
-    pub(in crate::compare) measured: Duration,
+    pub(crate) measured: Duration,
     /// Of calls.
-    pub(in crate::compare) latency: Latencies,
+    pub(crate) latency: Latencies,
     /// Of calls, from when they really began, in an open loop.
-    pub(in crate::compare) service: Option<Latencies>,
-    pub(in crate::compare) checked: u64,
-    pub(in crate::compare) wrong: u64,
+    pub(crate) service: Option<Latencies>,
+    pub(crate) checked: u64,
+    pub(crate) wrong: u64,
     /// `io_uring` instances that were open in this process at the end, those of the arm alone.
-    pub(in crate::compare) rings: u64,
+    pub(crate) rings: u64,
 }
 
 impl Tally {
-    pub(in crate::compare) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             operations: 0,
             done: 0,
@@ -41,7 +41,7 @@ impl Tally {
     }
 
     /// Adds what another thread counted at the same time.
-    pub(in crate::compare) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.operations += other.operations;
         self.done += other.done;
         self.per_s += other.per_s;
@@ -56,15 +56,15 @@ impl Tally {
     }
 
     /// Checks one answer.
-    pub(in crate::compare) fn check(&mut self, number: u64, found: Option<&[u8]>) {
+    pub(crate) fn check(&mut self, number: u64, found: Option<&[u8]>) {
         self.checked += 1;
-        let right = found.is_some_and(|value| crate::run::version_of(value, number).is_some());
+        let right = found.is_some_and(|value| crate::load::record::version_of(value, number).is_some());
         self.wrong += u64::from(!right);
     }
 }
 
 /// `io_uring` instances of this process.
-pub(in crate::compare) fn rings_open() -> u64 {
+pub(crate) fn rings_open() -> u64 {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return 0 };
     let is_ring = |path: std::path::PathBuf| path.as_os_str() == "anon_inode:[io_uring]";
     entries

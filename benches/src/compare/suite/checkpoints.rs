@@ -1,8 +1,9 @@
 //! Rows about checkpoints: a state of their own, on a DFS that answers as one does.
 
-use super::{IN_FLIGHT, Suite, WRITE_BATCH};
+use super::ground::{IN_FLIGHT, Suite, WRITE_BATCH};
+use crate::cli::compare_row::RowName;
 use crate::compare::bench::{Entrant, Who, doing};
-use crate::compare::row::{Definition, RowName};
+use crate::compare::row::Definition;
 use crate::compare::spec::{Data, Doing, Request, Via, Work};
 use crate::failure::Failure;
 use crate::result::Goal;
@@ -54,7 +55,7 @@ impl Suite<'_, '_> {
             let arms = self.bench.rounds(&all, rounds)?;
             let note = format!(
                 "{} of state on the DFS, profile {}; {them} by 8 requests of 8 MiB at once",
-                crate::cli::human_bytes(data.bytes()),
+                crate::byte_size::human_bytes(data.bytes()),
                 self.args().profile
             );
             self.row(row.name, arms, vec![goal], vec![note], &all)?;

@@ -1,9 +1,10 @@
 //! Rows of the first stage: little memory, all state on the SSD.
 
-use super::{IN_FLIGHT, Suite, WRITE_BATCH};
+use super::ground::{IN_FLIGHT, Suite, WRITE_BATCH};
 use crate::cli::Against;
+use crate::cli::compare_row::RowName;
 use crate::compare::bench::{Entrant, Who, doing};
-use crate::compare::row::{Definition, RowName};
+use crate::compare::row::Definition;
 use crate::compare::spec::{Doing, Request, Via, Work};
 use crate::failure::Failure;
 use crate::result::{Arm, Goal};

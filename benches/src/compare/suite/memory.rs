@@ -1,8 +1,9 @@
 //! Rows of the second stage: the same state, reopened with memory for everything.
 
-use super::Suite;
+use super::ground::Suite;
+use crate::cli::compare_row::RowName;
 use crate::compare::bench::{Bench, Who, doing};
-use crate::compare::row::{Definition, RowName};
+use crate::compare::row::Definition;
 use crate::compare::spec::{Doing, Request, Via};
 use crate::failure::Failure;
 use crate::result::Goal;

@@ -1,8 +1,9 @@
 //! Rows whose state is on the DFS: ours alone, or that of both.
 
-use super::{IN_FLIGHT, Suite, WRITE_BATCH};
+use super::ground::{IN_FLIGHT, Suite, WRITE_BATCH};
+use crate::cli::compare_row::RowName;
 use crate::compare::bench::{Who, doing};
-use crate::compare::row::{Definition, RowName};
+use crate::compare::row::Definition;
 use crate::compare::spec::{Doing, Via, Work};
 use crate::failure::Failure;
 use crate::result::Arm;

@@ -2,11 +2,13 @@
 
 use maud::{Markup, html};
 
+use super::fragments::{all_metrics, grid_table, settings_line, table};
 use super::plot::{Bar, bars};
-use super::{all_metrics, grid_table, plots, settings_line, table};
-use crate::report::{count, share};
+use super::plots;
+use crate::numbers::{count, share};
 use crate::result::cells::{arms, factor, goals};
-use crate::result::{Comparison, Goal, Metric, Row};
+use crate::result::comparison::{Comparison, Goal, Row};
+use crate::result::metric::Metric;
 
 /// Metrics that arms are shown side by side in.
 const SHOWN: [&str; 6] =

@@ -2,6 +2,7 @@
 //!
 //! All text from outside is escaped by the template; a policy in the page forbids whatever it does not bring along.
 
+mod fragments;
 mod plot;
 mod plots;
 mod run;
@@ -9,9 +10,9 @@ mod comparison;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::cells::Grid;
-use super::facts::{facts, settings_text};
-use super::{Document, Header, Metric, Settings, Summary};
+use super::document::Document;
+use super::facts::facts;
+use super::header::Header;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("tips.js");
@@ -78,56 +79,6 @@ fn facts_list(header: &Header) -> Markup {
                 dd { @if name == "command" { code { (text) } } @else { (text) } }
             }
         }
-    }
-}
-
-/// Settings that differ from those of the head.
-fn settings_line(settings: &Settings) -> Markup {
-    html! { @if !settings.is_empty() { p class="settings" { (settings_text(settings)) } } }
-}
-
-/// A table that scrolls in a box of its own; the first columns, so many, hold names.
-fn table(header: &[&str], names: usize, rows: &[Vec<String>]) -> Markup {
-    html! {
-        div class="scroll" tabindex="0" role="region" aria-label="table" {
-            table {
-                thead { tr { @for (index, cell) in header.iter().enumerate() { th scope="col" class=[(index < names).then_some("name")] { (cell) } } } }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            @for (index, cell) in row.iter().enumerate() {
-                                @if index < names { th scope="row" { (cell) } }
-                                @else { td class=[verdict_class(cell)] { (cell) } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn grid_table(grid: &Grid, names: usize) -> Markup {
-    table(&grid.header, names, &grid.rows)
-}
-
-fn verdict_class(cell: &str) -> Option<&'static str> {
-    match cell {
-        cell if cell.starts_with("reached") => Some("good-text"),
-        cell if cell.starts_with("MISSED") => Some("bad-text"),
-        _ => None,
-    }
-}
-
-/// Every metric, folded away.
-fn all_metrics(title: &str, summary: &Summary, text: impl Fn(&str, f64) -> String) -> Markup {
-    let row = |(name, spread): (&String, &crate::measure::spread::Spread)| {
-        let numbers = [spread.median, spread.min, spread.max].map(|number| text(name, number));
-        std::iter::once(Metric::title(name)).chain(numbers).collect()
-    };
-    let rows: Vec<Vec<String>> = summary.iter().map(row).collect();
-    html! {
-        details { summary { (title) } (table(&["metric", "median", "min", "max"], 1, &rows)) }
     }
 }
 

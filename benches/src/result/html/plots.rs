@@ -1,8 +1,11 @@
 //! Which plots a phase or a row has, from the numbers it has.
 
 use super::plot::{Area, Axis, Chart, Line, Mark, nines};
-use crate::report::{count, number};
-use crate::result::{CurvePoint, Hits, Phase, Row, Second};
+use crate::histogram::CurvePoint;
+use crate::numbers::{count, number};
+use crate::result::comparison::Row;
+use crate::result::phase::Phase;
+use crate::result::round::{Hits, Second};
 
 /// Names of the places that reads are answered from, in the order of their colours.
 pub(super) const HIT_PARTS: [&str; 4] = ["memory", "SSD", "DFS", "not there"];
@@ -27,7 +30,7 @@ pub(super) fn latency_over_time(phase: &Phase) -> Option<Chart> {
 }
 
 fn lines_by_round(phase: &Phase, of: impl Fn(&Second, f64) -> Option<(f64, String)>) -> Vec<Line> {
-    let line = |round: &crate::result::Round| {
+    let line = |round: &crate::result::round::Round| {
         let mut before = 0.0;
         let points = round.series.iter().filter_map(|second| {
             let found = of(second, before);
@@ -98,7 +101,7 @@ fn curve_chart(of: &str, curves: Vec<(String, &[CurvePoint])>) -> Option<Chart> 
 /// Latency against throughput: flat, then steep.
 pub(super) fn sweep(phase: &Phase) -> Option<Chart> {
     let sweep = phase.sweep.as_ref().filter(|sweep| !sweep.steps.is_empty())?;
-    type Percentile = (&'static str, fn(&crate::result::SweepStep) -> f64);
+    type Percentile = (&'static str, fn(&crate::result::phase::SweepStep) -> f64);
     let percentiles: [Percentile; 3] =
         [("p50", |step| step.p50_us), ("p99", |step| step.p99_us), ("p99.9", |step| step.p99_9_us)];
     let line = |(name, of): Percentile| {

@@ -2,11 +2,14 @@
 
 use maud::{Markup, html};
 
+use super::fragments::{all_metrics, grid_table, settings_line};
 use super::plot::{Bar, bars, percent, stacked};
-use super::{all_metrics, grid_table, plots, settings_line};
-use crate::report::{count, number};
+use super::plots;
+use crate::numbers::{count, number};
 use crate::result::cells::{cost, factor, speed};
-use crate::result::{Metric, Phase, RunResult};
+use crate::result::document::RunResult;
+use crate::result::metric::Metric;
+use crate::result::phase::Phase;
 
 pub(super) fn body(run: &RunResult) -> Markup {
     if run.phases.is_empty() {
@@ -24,7 +27,7 @@ pub(super) fn body(run: &RunResult) -> Markup {
 }
 
 fn ceilings(phases: &[Phase]) -> Markup {
-    let bar = |phase: &Phase, ceiling: &crate::result::Ceiling| Bar {
+    let bar = |phase: &Phase, ceiling: &crate::result::phase::Ceiling| Bar {
         name: format!("{}: {}", phase.name, ceiling.what),
         text: format!(
             "{} of {} {}: {}",

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::grid_table;
+use super::grid::grid_table;
 use crate::result::cells::{Grid, arms, goals};
-use crate::result::{Comparison, Row};
+use crate::result::comparison::{Comparison, Row};
 
 /// What the columns mean.
 const LEGEND: &str = "\

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
-use super::{grid_table, new_table};
-use crate::report::{count, number};
+use super::grid::{grid_table, new_table};
+use crate::numbers::{count, number};
 use crate::result::cells::{ceiling_share, cost, speed};
-use crate::result::{Ceiling, Metric, Phase, RunResult, Sweep};
+use crate::result::document::RunResult;
+use crate::result::metric::Metric;
+use crate::result::phase::{Ceiling, Phase, Sweep};
 
 /// What the columns mean.
 const LEGEND: &str = "\

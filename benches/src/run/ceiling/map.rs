@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
-use crate::run::lane::Plan;
-use crate::run::record::{write_key, write_value};
+use crate::load::record::{write_key, write_value};
+use crate::run::stream::Plan;
 use crate::run::target::{Target, TargetError};
 
 /// Keys with their values.

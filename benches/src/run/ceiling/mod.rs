@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arm::OnThreads;
-use super::lane::Plan;
+use super::stream::Plan;
 use super::ticker::Ticker;
 use super::watch;
 use crate::failure::Failure;

@@ -3,10 +3,10 @@
 use aquifer_remote::shape::LatencyProfile;
 
 use super::super::bed::Opened;
-use super::super::workload::Workload;
-use super::RowName;
 use super::stage::{Stage, complete, ours, read_all, set};
+use crate::cli::cache_row::RowName;
 use crate::failure::Failure;
+use crate::load::workload::Workload;
 use crate::result::{Goal, Row, Tier, quotient};
 
 /// Bytes written to the file, everything included, by bytes of entries taken in.

@@ -3,11 +3,11 @@
 use aquifer_remote::shape::LatencyProfile;
 
 use super::super::bed::Bed;
-use super::super::workload::Workload;
-use super::RowName;
 use super::stage::{Stage, complete, ours, read_all, set};
+use crate::cli::cache_row::RowName;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::load::workload::Workload;
 use crate::result::{Goal, Row, Tier, quotient};
 
 const WITH: &str = "aquifer";

@@ -10,20 +10,20 @@ use std::time::Duration;
 use aquifer_remote::shape::LatencyProfile;
 
 use super::super::arm::{Arm as Lanes, Counters, Outcome};
-use super::super::lane::Plan;
 use super::super::ours::{Ours, start_on_shard};
+use super::super::stream::Plan;
 use super::super::watch::{self, Taken};
-use super::super::workload::Workload;
-use super::RowName;
 use super::stage::{Stage, bare_round, beside, complete, ours, read_all, set};
-use super::told;
-use crate::compare::read_through;
+use super::telling::told;
+use crate::cli::cache_row::RowName;
 use crate::device::{DiskProbe, Reads, Sample};
 use crate::failure::Failure;
 use crate::histogram::LatencySummary;
+use crate::load::workload::Workload;
 use crate::measure::machine::Busy;
 use crate::measure::spread::{Spread, Times};
 use crate::result::{Goal, Round, Row, Tier, quotient};
+use crate::warm::read_through;
 
 /// Gets that waited for the SSD, a second; of fio, its reads.
 const PER_S: &str = "ssd_gets_per_s";

@@ -7,25 +7,25 @@
 //! All rows take the one loaded store. In each round the arms of a row take turns in going first. The result is a comparison, as that of `compare`:
 //! ours is the first arm, the ceiling the other.
 
-mod row_name;
+mod telling;
 mod stage;
 mod zipf;
+mod restart_tier;
+pub(super) mod restart_child;
 mod restart;
-mod restart_child;
 mod neighbours;
 mod from_ssd;
 mod from_memory;
 mod churn;
 
+use crate::cli::cache_row::{ROWS, RowName};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::progress::say;
-use crate::result::{Comparison, Document, Header, Noise, Outputs, Row};
-pub(crate) use restart_child::serve as serve_restart;
-use row_name::ROWS;
-pub(crate) use row_name::RowName;
+use crate::result::{Comparison, Document, Header, Outputs, Row};
 use stage::Stage;
+use telling::told;
 
+use super::debug_build::DEBUG_WARNING;
 use super::spec::Spec;
 
 /// See the module. What was measured is shown and written however it ends.
@@ -35,7 +35,7 @@ pub(super) fn run(spec: &Spec, outputs: &Outputs, header: Header) -> Result<(), 
         ROWS.iter().map(|(row, ..)| *row).filter(|row| rows.is_empty() || rows.contains(row)).collect();
     let mut comparison = Comparison::begin(header, rows.is_empty().then(|| "cache".to_owned()));
     if cfg!(debug_assertions) {
-        comparison.notes.push(super::DEBUG_WARNING.to_owned());
+        comparison.notes.push(DEBUG_WARNING.to_owned());
     }
     let mut recordings = Vec::new();
     let measured = Stage::new(spec, outputs.wants_recordings()).and_then(|mut stage| {
@@ -81,19 +81,6 @@ fn measure(stage: &mut Stage<'_>, wanted: &[RowName], rows: &mut Vec<Row>) -> Re
         interrupt::check()?;
     }
     stage.close()
-}
-
-/// Says how a row came out as soon as it is known.
-fn told(mut row: Row) -> Row {
-    row.finish();
-    for goal in &row.goals {
-        let against = if goal.is_of_itself() { String::new() } else { format!(" of {}", goal.against) };
-        let (found, wanted) = (goal.found_text(), goal.text());
-        let (title, verdict) = (crate::result::Metric::title(&goal.metric), goal.verdict(row.noise.noisy));
-        say(&format!("{:<16}{title}{against}: {found}, goal {wanted}: {verdict}", row.name));
-    }
-    debug_assert!(row.noise == Noise::worst(row.arms.iter().map(|arm| Noise::of(&arm.rounds))));
-    row
 }
 
 /// What follows the flags in the help.

@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 
 use super::super::patience::pause;
 use super::super::room;
-use super::super::workload::Workload;
-use super::RowName;
-use super::restart_child::{ENTRY_FILE_BYTES, Restarted};
+use super::restart_tier::{Restarted, file_bytes};
 use super::stage::{Stage, bare_round, beside, complete, set};
+use crate::cli::cache_row::RowName;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::load::workload::Workload;
 use crate::measure::machine::Busy;
 use crate::result::{Goal, Row, Tier};
 
@@ -31,11 +31,6 @@ const WRITING_TIME: Duration = Duration::from_millis(100);
 /// To be reached: three seconds, and a hundred megabytes.
 const FIRST_HIT_MS_MAX: f64 = 3_000.0;
 const INDEX_BYTES_MAX: f64 = 100e6;
-
-/// A file for so many entries, a twentieth more for the index's snapshot and for what is written on.
-pub(super) fn file_bytes(entries: u64) -> u64 {
-    entries.saturating_mul(ENTRY_FILE_BYTES) / 20 * 21 + (32 << 20)
-}
 
 fn entries(stage: &Stage<'_>) -> u64 {
     (stage.spec.keys / 2).max(1)
@@ -52,7 +47,7 @@ pub(super) fn measure(stage: &mut Stage<'_>) -> Result<Row, Failure> {
     let name = RowName::Restart;
     let entries = entries(stage);
     let path = stage.session.bed.folder().join("restart-tier");
-    stage.step(name, &format!("writing {} entries", crate::report::count(entries)));
+    stage.step(name, &format!("writing {} entries", crate::numbers::count(entries)));
     let (mut process, filled) = Process::start::<u64>("fill", &path, entries)?;
     process.write_and_kill()?;
     let mut arm = beside("aquifer", env!("CARGO_PKG_VERSION"));

@@ -14,17 +14,16 @@ use std::time::Duration;
 use aquifer_cache::{Ask, Cache, CacheKey, CacheOptions, Cached, Class, ObjectRead, ObjectReader, Tier};
 use aquifer_io::{BackendChoice, ExecutorOptions, now, select_backend, sleep, spawn_executor};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::super::rng::Rng;
+use super::restart_tier::{Restarted, file_bytes};
 use crate::cli::{RestartWorkerArgs, RestartWorkerWork};
 use crate::failure::Failure;
+use crate::load::rng::Rng;
 use crate::resources::resident_memory;
 
 /// Bytes of an entry: small ones, three sectors, so that the file stays small.
 const ENTRY_BYTES: u32 = 1_400;
-/// On the file, with the header.
-pub(super) const ENTRY_FILE_BYTES: u64 = 1_536;
 /// Entries of an object.
 const OBJECT_ENTRIES: u64 = 10_000;
 /// Distance of entries in an object.
@@ -35,25 +34,6 @@ const WRITTEN_ON_PART: u64 = 50;
 const KEYS_CHECKED: u64 = 1_000;
 /// What waits to be written when the last offer was made is on its way for less than this.
 const WRITER_PAUSE: Duration = Duration::from_millis(300);
-
-/// What a process found when it opened the tier.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Restarted {
-    /// From before opening to the end of opening.
-    pub(super) open_ms: f64,
-    /// To the first hit.
-    pub(super) first_hit_ms: f64,
-    /// Entries that were there.
-    pub(super) entries: u64,
-    /// Memory of the index by its own account.
-    pub(super) index_bytes: u64,
-    /// By which the process's resident memory grew.
-    pub(super) resident_bytes: u64,
-    /// Of keys chosen at random over all that were ever written, how many of a thousand were hit.
-    pub(super) hit_permille: u64,
-    /// Answers that were not what was written.
-    pub(super) wrong: u64,
-}
 
 /// A block: whether its bytes are those that were written.
 #[derive(Clone)]
@@ -114,7 +94,7 @@ fn content(number: u64) -> Vec<u8> {
 }
 
 async fn tier(path: &Path, entries: u64) -> Result<Cache<Block>, Failure> {
-    let disk_bytes = super::restart::file_bytes(entries);
+    let disk_bytes = file_bytes(entries);
     let disk_path: Option<PathBuf> = Some(path.to_owned());
     let options =
         CacheOptions { memory_bytes: 0, disk_bytes, disk_path, store: 1, ..CacheOptions::default() };

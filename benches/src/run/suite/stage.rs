@@ -6,19 +6,19 @@ use std::time::Duration;
 use aquifer_remote::shape::LatencyProfile;
 
 use super::super::bed::{Bed, Opened, Setup};
-use super::super::lane::Plan;
 use super::super::numbers;
 use super::super::ours::Ours;
 use super::super::patience::wait;
 use super::super::session::Session;
 use super::super::spec::Spec;
+use super::super::stream::Plan;
 use super::super::ticker::Ticker;
 use super::super::watch::{self, Taken};
-use super::super::workload::Workload;
-use super::RowName;
 use crate::cli::From;
+use crate::cli::cache_row::RowName;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::load::workload::Workload;
 use crate::measure::machine::{Busy, NOISY_CORES};
 use crate::result::{Arm, Goal, Recording, Round, Row, Settings};
 

@@ -17,17 +17,17 @@ use bytes::Bytes;
 
 use super::super::arm::{Arm as Lanes, Counters, Outcome};
 use super::super::bed::Opened;
-use super::super::distribution::Distribution;
-use super::super::lane::Plan;
 use super::super::ours::{Ours, start_on_shard};
 use super::super::patience::wait;
-use super::super::record::number_of;
+use super::super::stream::Plan;
 use super::super::target::{Target, TargetError};
 use super::super::watch;
-use super::super::workload::Workload;
-use super::RowName;
 use super::stage::{Stage, beside, complete, ours, set};
+use crate::cli::cache_row::RowName;
 use crate::failure::Failure;
+use crate::load::distribution::Distribution;
+use crate::load::record::number_of;
+use crate::load::workload::Workload;
 use crate::measure::spread::Spread;
 use crate::policies::{Replay, entry_overhead_bytes, replay_accesses};
 use crate::result::{Goal, Round, Row, Tier, quotient};
@@ -189,7 +189,7 @@ fn replay_all(
 ) -> Result<Replay, Failure> {
     let mut all = Replay::default();
     for (shard, bytes) in held.iter().enumerate() {
-        let entries = crate::run::whole_part(*bytes as f64 / entry_bytes.max(1.0));
+        let entries = crate::load::rng::whole_part(*bytes as f64 / entry_bytes.max(1.0));
         let accesses: Vec<Vec<u32>> = windows
             .iter()
             .map(|window| {

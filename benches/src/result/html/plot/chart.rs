@@ -16,7 +16,7 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::Axis;
+use super::scale::Axis;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 250.0;

@@ -2,8 +2,8 @@
 //! large screens and phones.
 
 mod bars;
-mod chart;
 mod scale;
+mod chart;
 
 pub(super) use bars::{Bar, bars, percent, stacked};
 pub(super) use chart::{Area, Chart, Line, Mark};

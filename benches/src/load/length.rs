@@ -7,7 +7,7 @@ use rand_distr::{Distribution as _, LogNormal};
 
 use super::record::VALUE_BYTES_MIN;
 use super::rng::{Rng, whole_part};
-use crate::cli::parse_bytes;
+use crate::byte_size::parse_bytes;
 
 /// Longest value that is drawn.
 const VALUE_BYTES_MAX: u64 = 64 << 20;

@@ -52,7 +52,7 @@ pub(crate) const ROWS: [(RowName, &str, &str); 7] = [
 
 impl RowName {
     /// What it measures.
-    pub(super) fn what(self) -> &'static str {
+    pub(crate) fn what(self) -> &'static str {
         ROWS.iter().find(|(row, ..)| *row == self).map_or("", |(.., what)| what)
     }
 }

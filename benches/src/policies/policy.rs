@@ -1,0 +1,7 @@
+//! What a policy is.
+
+/// What decides what a full cache keeps.
+pub(super) trait Policy {
+    /// Whether the key is there; if not, it is afterwards, and another one may be gone.
+    fn access(&mut self, key: u32) -> bool;
+}
