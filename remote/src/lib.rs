@@ -27,6 +27,7 @@
 
 mod adapter;
 mod beneath;
+#[cfg(any(feature = "gcp", feature = "azure"))]
 mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -43,6 +44,7 @@ mod options;
 mod probe;
 mod resolver;
 mod runtime;
+#[cfg(feature = "aws")]
 mod s3_read;
 #[cfg(feature = "server")]
 pub mod server;
@@ -51,8 +53,11 @@ pub mod shape;
 mod sharing;
 mod simulated;
 mod store;
+#[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod walk;
+#[cfg(feature = "webdav")]
 mod webdav;
+#[cfg(feature = "webhdfs")]
 mod webhdfs;
 mod wrap;
 

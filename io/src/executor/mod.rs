@@ -13,10 +13,12 @@
 pub(crate) mod context;
 pub(crate) mod descriptor;
 mod gate;
+#[cfg(feature = "glommio")]
 pub(crate) mod glommio;
 pub(crate) mod simulated;
 pub(crate) mod task;
 pub(crate) mod threads;
+#[cfg(feature = "tokio-uring")]
 pub(crate) mod tokio_uring;
 pub(crate) mod uring;
 
@@ -140,7 +142,7 @@ impl ExecutorThread {
 ///
 /// # Errors
 /// What the kernel said to the thread or to the ring: `Unsupported` or `PermissionDenied` where io_uring is not
-/// permitted (use [`Backend::Threads`]), `Other` for want of memory, files or threads.
+/// permitted (use [`Backend::Threads`]), `Unsupported` for a backend that is not in this program, `Other` for want of memory, files or threads.
 pub fn spawn_executor<F, Fut>(options: ExecutorOptions, main: F) -> Result<ExecutorThread, IoError>
 where
     F: FnOnce() -> Fut + Send + 'static,
@@ -149,6 +151,7 @@ where
     if options.backend == Backend::Simulated {
         return simulated::spawn(options, main);
     }
+    options.backend.check_built_in(START)?;
     let (report, started) = sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(options.name.clone())
@@ -158,10 +161,12 @@ where
             seed_thread(options.seed);
             match options.backend {
                 Backend::Uring => uring::run(&options, affinity, report, main),
+                #[cfg(feature = "tokio-uring")]
                 Backend::TokioUring => tokio_uring::run(&options, report, main),
+                #[cfg(feature = "glommio")]
                 Backend::Glommio => glommio::run(&options, affinity, report, main),
-                // The simulated one has its own way, above.
-                Backend::Threads | Backend::Simulated => threads::run(&options, affinity, report, main),
+                // Threads; the simulated one has its own way, above, and what is not built in has none.
+                _ => threads::run(&options, affinity, report, main),
             }
         })
         .map_err(|source| IoError::from_os(START, source))?;
