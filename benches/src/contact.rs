@@ -10,9 +10,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aquifer_remote::{Remote, RemoteError, RemoteErrorKind, RemoteOptions, open_url, probe_put_if_absent};
+use aquifer_remote::{
+    OnWait, Remote, RemoteError, RemoteErrorKind, RemoteOptions, open_url, probe_put_if_absent,
+};
 
 use crate::failure::Failure;
+use crate::progress::say;
 
 /// How patient the first contact is.
 fn impatient() -> RemoteOptions {
@@ -21,7 +24,21 @@ fn impatient() -> RemoteOptions {
         retries_max: 3,
         retry_time_max: Duration::from_secs(2),
         deadline: Duration::from_secs(6),
+        patience: Duration::ZERO,
         ..RemoteOptions::default()
+    }
+}
+
+/// How patient a run is with a store that the first contact found well: it says that it waits, and for how long.
+pub(crate) fn patient(patience: Option<Duration>) -> RemoteOptions {
+    let standard = RemoteOptions::default();
+    RemoteOptions {
+        patience: patience.unwrap_or(standard.patience),
+        // Who names a time means all of it, also while nobody answers.
+        patience_silent: patience.unwrap_or(standard.patience_silent),
+        has_worked: true,
+        on_wait: OnWait::call(say),
+        ..standard
     }
 }
 

@@ -3,13 +3,14 @@
 
 use std::io::{IsTerminal, Write};
 
+use aquifer_remote::masked;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::report::count;
 
-/// Prints a line on the standard error. A closed one is no reason to end the run.
+/// Prints a line on the standard error, without secrets. A closed one is no reason to end the run.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", masked(line));
 }
 
 /// See the module.

@@ -10,22 +10,31 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(feature = "azure")]
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+#[cfg(feature = "gcp")]
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use url::Url;
 
 use crate::adapter::{Adapter, ListOrder, Stores};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::{Connector, StoreMark};
+use crate::location::Location;
+use crate::open::check_endpoint;
 use crate::options::RemoteOptions;
 use crate::store::Remote;
 
 /// The host of Google's storage.
+#[cfg(feature = "gcp")]
 const GOOGLE_HOST: &str = "storage.googleapis.com";
 
 /// Opens the bucket that a `gs` URL names.
-pub(crate) fn open_google(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
-    let bucket = host_of(url, "no bucket: gs://bucket/prefix")?;
+#[cfg(feature = "gcp")]
+pub(crate) fn open_google(
+    location: &Location,
+    options: &RemoteOptions,
+) -> Result<Arc<dyn Remote>, RemoteError> {
+    let bucket = location.bucket("no bucket: gs://bucket/prefix")?;
     let mut builder = GoogleCloudStorageBuilder::new();
     for (key, value) in settings::<GoogleConfigKey>(options, "GOOGLE_")? {
         builder = builder.with_config(key, value);
@@ -41,14 +50,23 @@ pub(crate) fn open_google(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn 
         built.map_err(|error| cannot_open(&error, "set the GOOGLE_* variables"))
     };
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
-    let stores = Stores { store, uploads, reader: None };
-    let url_shown = shown(url, endpoint.as_ref());
-    Ok(Arc::new(Adapter::with_stores(stores, url.path(), url_shown, ListOrder::Ascending, options)?))
+    let stores = Stores {
+        store,
+        uploads,
+        #[cfg(feature = "aws")]
+        reader: None,
+    };
+    let url_shown = shown(location, endpoint.as_ref());
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), url_shown, ListOrder::Ascending, options)?))
 }
 
 /// Opens the container that an `az` URL names.
-pub(crate) fn open_azure(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
-    let container = host_of(url, "no container: az://container/prefix")?;
+#[cfg(feature = "azure")]
+pub(crate) fn open_azure(
+    location: &Location,
+    options: &RemoteOptions,
+) -> Result<Arc<dyn Remote>, RemoteError> {
+    let container = location.bucket("no container: az://container/prefix")?;
     let mut builder = MicrosoftAzureBuilder::new();
     for (key, value) in settings::<AzureConfigKey>(options, "AZURE_")? {
         builder = builder.with_config(key, value);
@@ -67,9 +85,14 @@ pub(crate) fn open_azure(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn R
         built.map_err(|error| cannot_open(&error, "set the AZURE_* variables"))
     };
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
-    let stores = Stores { store, uploads, reader: None };
-    let url_shown = shown(url, endpoint.as_ref());
-    Ok(Arc::new(Adapter::with_stores(stores, url.path(), url_shown, ListOrder::Ascending, options)?))
+    let stores = Stores {
+        store,
+        uploads,
+        #[cfg(feature = "aws")]
+        reader: None,
+    };
+    let url_shown = shown(location, endpoint.as_ref());
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), url_shown, ListOrder::Ascending, options)?))
 }
 
 fn invalid(cause: &str) -> RemoteError {
@@ -81,22 +104,6 @@ fn cannot_open(error: &object_store::Error, remedy: &str) -> RemoteError {
     let text = error.to_string();
     let text = text.split([':', '"']).next().unwrap_or("");
     invalid(&format!("{text}: {remedy}"))
-}
-
-fn host_of<'a>(url: &'a Url, otherwise: &str) -> Result<&'a str, RemoteError> {
-    url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| invalid(otherwise))
-}
-
-/// An endpoint is shown to users, and user data in it would be a secret.
-fn check_endpoint(name: &str, endpoint: &str) -> Result<Url, RemoteError> {
-    let url = Url::parse(endpoint).map_err(|_| invalid(&format!("{name} is not a URL: https://host")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid(&format!("{name} starts with http:// or https://")));
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-        return Err(invalid(&format!("{name} has no user, password or query")));
-    }
-    Ok(url)
 }
 
 /// The environment's settings, overridden by the options'.
@@ -120,11 +127,9 @@ fn settings<K: FromStr>(options: &RemoteOptions, prefix: &str) -> Result<Vec<(K,
     Ok(settings)
 }
 
-fn shown(url: &Url, endpoint: Option<&Url>) -> String {
-    let plain =
-        format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or(""), url.path().trim_end_matches('/'));
+fn shown(location: &Location, endpoint: Option<&Url>) -> String {
     match endpoint {
-        Some(endpoint) => format!("{plain} at {}", endpoint.as_str().trim_end_matches('/')),
-        None => plain,
+        Some(endpoint) => format!("{} at {}", location.shown(), endpoint.as_str().trim_end_matches('/')),
+        None => location.shown(),
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! Invariants:
 //! * The text of an error never holds a secret: causes are rebuilt from status, code and short message of the server's
-//!   answer; bodies (which may repeat signed headers), headers and URLs with user data never enter it.
+//!   answer; bodies (which may repeat signed headers), headers and URLs with user data never enter it; and known secrets are
+//!   masked in what does (`secrets.rs`).
 //! * One line, with the remedy where there is one.
 
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::name::ObjectName;
+use crate::secrets::masked;
 
 /// What the caller should do next. Shape borrowed from `SlateDB`'s public error kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +83,8 @@ struct Context {
     range: Option<Range<u64>>,
     expected: Option<u64>,
     found: Option<u64>,
+    status: Option<u16>,
+    retry_after: Option<Duration>,
     cause: Option<Cause>,
 }
 
@@ -125,10 +130,18 @@ impl RemoteError {
         self
     }
 
-    /// Adds the cause as text. The caller vouches that it holds no secret.
+    /// Adds the cause as text. Known secrets in it are masked.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.context).cause = Some(Cause(Arc::from(cause.into())));
+        Arc::make_mut(&mut self.context).cause = Some(Cause(Arc::from(masked(&cause.into()))));
+        self
+    }
+
+    /// Adds that the server answered, with this status, and for how long it asked to be left alone.
+    #[must_use]
+    pub fn with_status(mut self, status: u16, retry_after: Option<Duration>) -> Self {
+        let context = Arc::make_mut(&mut self.context);
+        (context.status, context.retry_after) = (Some(status), retry_after);
         self
     }
 
@@ -168,6 +181,23 @@ impl RemoteError {
         self.context.range.clone()
     }
 
+    /// The status of the server's answer; none when there was no answer.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.context.status
+    }
+
+    /// How long the server asked to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.context.retry_after
+    }
+
+    /// What lies below, as text; "" when nothing is known.
+    pub(crate) fn cause(&self) -> &str {
+        self.context.cause.as_ref().map_or("", |cause| &cause.0)
+    }
+
     /// Bytes that were expected; see the kind for what exactly.
     #[must_use]
     pub fn expected(&self) -> Option<u64> {
@@ -186,7 +216,8 @@ impl fmt::Display for RemoteError {
         let context = &self.context;
         write!(formatter, "{}", context.operation)?;
         if let Some(object) = &context.object {
-            write!(formatter, " {object}")?;
+            // Also a name may come from a server.
+            write!(formatter, " {}", masked(object))?;
         }
         if let Some(range) = &context.range {
             write!(formatter, " bytes {}..{}", range.start, range.end)?;

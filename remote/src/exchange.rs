@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariants:
-//! * An attempt ends: connecting, waiting for the first byte of the answer, and each wait within its body have a limit.
+//! * An attempt ends: connecting, waiting for the first byte of the answer, and the pace of its body have a limit (`bounds.rs`).
 //! * No answer takes more memory than its caller allows.
 //! * A fault says whether the request may have reached the server: [`Fault::NotSent`] surely did not.
 //! * The text of a fault holds no URL, no header and no body: they may carry tokens.
@@ -23,16 +23,17 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::bounds::{Pace, REFUSAL_BYTES_MAX, REFUSAL_WAIT};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::{IDLE_CONNECTIONS_MAX, is_loopback};
 use crate::options::RemoteOptions;
 use crate::resolver::Spread;
+use crate::runtime::moved;
+use crate::secrets::masked;
 
-/// Longest error answer that is looked at.
-pub(crate) const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// First wait before a repeat; each next one is twice as long.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 /// Longest wait before a repeat.
@@ -61,11 +62,18 @@ pub(crate) enum Fault {
     Tls(String),
     /// Sent, at least in part, and no whole answer came.
     Lost(String),
-    /// The body has more bytes than its caller allows, or another number than announced.
+    /// The body has another number of bytes than announced or asked for.
     Length { expected: u64, found: u64 },
+    /// The body has more bytes than such an answer may have. A repeat would not help.
+    TooLong { bytes_max: u64 },
 }
 
 impl Fault {
+    /// True when another try may go better.
+    pub(crate) fn is_passing(&self) -> bool {
+        !matches!(self, Self::Tls(_) | Self::TooLong { .. })
+    }
+
     /// True when the server may have applied the request.
     pub(crate) fn may_be_applied(&self) -> bool {
         !matches!(self, Self::NotSent(_) | Self::Tls(_))
@@ -79,6 +87,12 @@ impl Fault {
             Self::Tls(text) => error(RemoteErrorKind::InvalidUrl, text),
             Self::Length { expected, found } => {
                 RemoteError::new(RemoteErrorKind::Truncated, operation).with_bytes(*expected, *found)
+            }
+            Self::TooLong { bytes_max } => {
+                let text = format!(
+                    "the server's answer goes on after {bytes_max} bytes: check that it is a store of this kind"
+                );
+                error(RemoteErrorKind::Other, &text)
             }
         }
     }
@@ -130,8 +144,12 @@ impl Exchange {
 
     /// Sends a request whose answer may take `wait`.
     pub(crate) async fn send_within(&self, request: RequestBuilder, wait: Duration) -> Result<Answer, Fault> {
+        let mut pace = Pace::new(&self.options, wait);
         match timeout(wait, request.send()).await {
-            Ok(Ok(response)) => Ok(Answer { response, idle: self.options.attempt_timeout }),
+            Ok(Ok(response)) => {
+                pace.came(0);
+                Ok(Answer { response, pace })
+            }
             Ok(Err(error)) => Err(fault(&error)),
             Err(_) => Err(Fault::Lost(silence(wait))),
         }
@@ -146,7 +164,7 @@ impl Exchange {
 /// The head of an answer, its body still to come.
 pub(crate) struct Answer {
     response: Response,
-    idle: Duration,
+    pace: Pace,
 }
 
 impl Answer {
@@ -167,18 +185,18 @@ impl Answer {
     /// Reads the whole body.
     ///
     /// # Errors
-    /// [`Fault::Length`] when it has more than `bytes_max`, before they are read where the server announces it.
+    /// [`Fault::TooLong`] when it has more than `bytes_max`, before they are read where the server announces it.
     pub(crate) async fn body(mut self, bytes_max: u64) -> Result<Bytes, Fault> {
         let announced = self.announced();
-        if let Some(found) = announced.filter(|&found| found > bytes_max) {
-            return Err(Fault::Length { expected: bytes_max, found });
+        if announced.is_some_and(|found| found > bytes_max) {
+            return Err(Fault::TooLong { bytes_max });
         }
         let reserved = usize::try_from(announced.unwrap_or(0)).unwrap_or(0).min(BODY_RESERVED_BYTES_MAX);
         let mut bytes = BytesMut::with_capacity(reserved);
         while let Some(chunk) = self.chunk().await? {
             let found = (bytes.len() as u64).saturating_add(chunk.len() as u64);
             if found > bytes_max {
-                return Err(Fault::Length { expected: bytes_max, found });
+                return Err(Fault::TooLong { bytes_max });
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -187,17 +205,23 @@ impl Answer {
 
     /// Reads exactly `expected` bytes.
     pub(crate) async fn exactly(self, expected: u64) -> Result<Bytes, Fault> {
-        let bytes = self.body(expected).await?;
-        match bytes.len() as u64 {
-            found if found == expected => Ok(bytes),
-            found => Err(Fault::Length { expected, found }),
+        let announced = self.announced();
+        match self.body(expected).await {
+            Ok(bytes) if bytes.len() as u64 == expected => Ok(bytes),
+            Ok(bytes) => Err(Fault::Length { expected, found: bytes.len() as u64 }),
+            Err(Fault::TooLong { .. }) => {
+                let found = announced.filter(|&found| found > expected).unwrap_or(expected.saturating_add(1));
+                Err(Fault::Length { expected, found })
+            }
+            Err(fault) => Err(fault),
         }
     }
 
     /// The beginning of an error answer, as far as it can be read.
     pub(crate) async fn refusal(mut self) -> String {
         let mut bytes = BytesMut::new();
-        while let Ok(Some(chunk)) = self.chunk().await {
+        let until = Instant::now() + REFUSAL_WAIT;
+        while let Ok(Ok(Some(chunk))) = timeout_at(until, self.chunk()).await {
             bytes.extend_from_slice(&chunk);
             if bytes.len() >= REFUSAL_BYTES_MAX {
                 bytes.truncate(REFUSAL_BYTES_MAX);
@@ -208,10 +232,20 @@ impl Answer {
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
-        match timeout(self.idle, self.response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
+        let until = self.pace.until();
+        // A body that is always ready, a few bytes at a time, must not outrun the clock either.
+        if until <= Instant::now() {
+            return Err(Fault::Lost(silence(self.pace.elapsed())));
+        }
+        match timeout_at(until, self.response.chunk()).await {
+            Ok(Ok(chunk)) => {
+                let bytes = chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                self.pace.came(bytes);
+                moved(bytes);
+                Ok(chunk)
+            }
             Ok(Err(error)) => Err(Fault::Lost(format!("the answer broke off: {}", innermost(&error)))),
-            Err(_) => Err(Fault::Lost(silence(self.idle))),
+            Err(_) => Err(Fault::Lost(silence(self.pace.elapsed()))),
         }
     }
 }
@@ -221,7 +255,7 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 fn silence(wait: Duration) -> String {
-    format!("no byte from the server for {:.1} s", wait.as_secs_f64())
+    format!("no byte from the server for {:.1} s, or too few in that time", wait.as_secs_f64())
 }
 
 fn fault(error: &reqwest::Error) -> Fault {
@@ -267,7 +301,7 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     } else {
         innermost.to_string()
     };
-    text.lines().next().unwrap_or("").chars().take(CHARS_MAX).collect()
+    masked(text.lines().next().unwrap_or("")).chars().take(CHARS_MAX).collect()
 }
 
 /// How often and how long an operation may be tried again.
@@ -287,11 +321,10 @@ impl Repeats {
         }
     }
 
-    /// Waits, exponentially longer each time, with jitter; false when the operation has had its chances.
+    /// Waits, exponentially longer each time, with full jitter (see `wrap/backoff.rs`); false when the operation has had its chances.
     pub(crate) async fn again(&mut self) -> bool {
-        let half = self.backoff / 2;
-        let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
-        let wait = half + Duration::from_micros(aquifer_io::random_u64() % spread);
+        let longest = u64::try_from(self.backoff.as_micros()).unwrap_or(u64::MAX).max(1);
+        let wait = Duration::from_micros(aquifer_io::random_u64() % longest);
         if !self.take(wait) {
             return false;
         }

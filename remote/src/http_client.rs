@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariants:
-//! * An attempt ends: connecting, waiting for the first byte of the answer, and each wait within its body have a limit.
+//! * An attempt ends: connecting, waiting for the first byte of the answer, and the pace of its body have a limit (`bounds.rs`).
+//! * No body is longer than its kind of answer may be: `object_store` reads some of them whole.
 //! * A put-if-absent is repeated only after an attempt that surely was not applied. `object_store` itself would repeat it
 //!   after a lost answer and take its own success for another writer's.
 //! * The text of an error answer never leaves this file, but for S3's `Code` and `Message`: bodies repeat signed headers.
@@ -27,15 +28,15 @@ use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
     HttpResponseBody, HttpService,
 };
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use crate::bounds::{LIST_PAGE_BYTES_MAX, LISTING, PLAIN_BYTES_MAX, Pace, REFUSAL_BYTES_MAX, REFUSAL_WAIT};
 use crate::error::RemoteErrorKind;
 use crate::exchange::{innermost, is_tls};
 use crate::options::RemoteOptions;
 use crate::resolver::Spread;
+use crate::secrets::Carried;
 
-/// Longest error answer that is looked at.
-const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Longest message taken out of one.
 const MESSAGE_CHARS_MAX: usize = 200;
 /// A POST that completes an upload may have to wait until the server has put the parts together.
@@ -140,10 +141,20 @@ impl HttpService for Attempts {
         let create = CREATE_HEADERS.iter().any(|name| request.headers().contains_key(*name));
         let ranged = request.headers().get("range").map(|value| value.to_str().ok().and_then(range_of));
         let body_bytes = request.body().content_length() as u64;
+        let kind = AnswerKind::of(&request, to_store);
+        if kind == AnswerKind::Listing {
+            let asked = LISTING.try_with(|listing| listing.ask(request.uri().query().unwrap_or("")));
+            if let Ok(Err(what)) = asked {
+                return Err(HttpError::new(HttpErrorKind::Unknown, Endless { what }));
+            }
+        }
         let wait = match request.method().as_str() {
             "POST" => POST_TIMEOUT,
             _ => self.options.attempt_timeout + self.options.transfer_time(body_bytes),
         };
+        // Clones share; they are looked at when the answer is an error.
+        let sent = to_store.then(|| (request.headers().clone(), request.uri().clone()));
+        let pace = Pace::new(&self.options, wait);
         let answer = match timeout(wait, self.client.call(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) if is_tls(&error) => {
@@ -153,15 +164,69 @@ impl HttpService for Attempts {
             Ok(Err(error)) => return Err(if create { only_unsent(error) } else { error }),
             Err(_) => return Err(late(wait)),
         };
-        if to_store && !answer.status().is_success() {
-            return Err(refuse(answer, create, self.options.attempt_timeout).await);
+        if let Some((headers, uri)) = sent.filter(|_| !answer.status().is_success()) {
+            let carried = Carried::of(&headers, uri.query().unwrap_or(""));
+            return Err(refuse(answer, create, &carried).await);
         }
+        let mut bytes_max = kind.bytes_max(&answer);
         if let Some(wanted) = ranged.filter(|_| to_store) {
-            check_range(&answer, wanted)?;
+            let (first, last, _) = check_range(&answer, wanted)?;
+            bytes_max = (last - first).saturating_add(1);
         }
-        let idle = self.options.attempt_timeout;
-        Ok(answer.map(|body| HttpResponseBody::new(TimedBody::new(body, idle))))
+        let is_object = kind == AnswerKind::Object;
+        let bound =
+            |body| HttpResponseBody::new(BoundedBody::new(body, pace, TooLong { bytes_max, is_object }));
+        Ok(answer.map(bound))
     }
+}
+
+/// Kinds of answers, by how long they may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AnswerKind {
+    Object,
+    Listing,
+    Plain,
+}
+
+impl AnswerKind {
+    fn of(request: &HttpRequest, to_store: bool) -> Self {
+        if !to_store || request.method().as_str() != "GET" {
+            return Self::Plain;
+        }
+        let is_list = |parameter| matches!(parameter, "list-type=2" | "comp=list");
+        if request.uri().query().is_some_and(|query| query.split('&').any(is_list)) {
+            return Self::Listing;
+        }
+        Self::Object
+    }
+
+    /// Of an object, what the answer announces: `object_store` takes none without that, and a chunked body may go on after it.
+    fn bytes_max(self, answer: &HttpResponse) -> u64 {
+        match self {
+            Self::Object => {
+                let announced = answer.headers().get("content-length").and_then(|value| value.to_str().ok());
+                announced.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+            }
+            Self::Listing => LIST_PAGE_BYTES_MAX,
+            Self::Plain => PLAIN_BYTES_MAX,
+        }
+    }
+}
+
+/// An answer has more bytes than one of its kind may have.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the server's answer goes on after {bytes_max} bytes: check that it is a store of this kind")]
+pub(crate) struct TooLong {
+    bytes_max: u64,
+    /// It should have been an object's bytes.
+    pub(crate) is_object: bool,
+}
+
+/// A listing that does not end.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Endless {
+    what: &'static str,
 }
 
 pub(crate) fn late(wait: Duration) -> HttpError {
@@ -228,7 +293,7 @@ pub(crate) struct TlsFailed {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("no byte from the server for {:.1} s", wait.as_secs_f64())]
+#[error("no byte from the server for {:.1} s, or too few in that time", wait.as_secs_f64())]
 struct Late {
     wait: Duration,
 }
@@ -240,6 +305,8 @@ pub(crate) struct Refusal {
     /// S3's error code, "" when the answer has none.
     pub(crate) code: String,
     pub(crate) message: String,
+    /// How long the server asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Refusal {
@@ -312,24 +379,28 @@ impl std::error::Error for Refusal {}
 pub(crate) async fn refuse<B: Body<Data = Bytes>>(
     answer: hyper::Response<B>,
     create: bool,
-    wait: Duration,
+    carried: &Carried,
 ) -> HttpError {
     let status = answer.status().as_u16();
-    let body = timeout(wait, head_of(answer.into_body())).await.unwrap_or_default();
+    let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(retry_after_of);
+    let mut body = Vec::new();
+    // What has come by then is looked at.
+    let _ = timeout(REFUSAL_WAIT, head_of(answer.into_body(), &mut body)).await;
     let text = String::from_utf8_lossy(&body);
     let refusal = Refusal {
         status,
-        code: element(&text, "Code").unwrap_or_default(),
-        message: element(&text, "Message").unwrap_or_default(),
+        code: element(&text, "Code", carried).unwrap_or_default(),
+        message: element(&text, "Message", carried).unwrap_or_default(),
+        retry_after,
     };
     let repeat = if create { refusal.surely_not_applied() } else { refusal.is_passing() };
     HttpError::new(if repeat { HttpErrorKind::Request } else { HttpErrorKind::Unknown }, refusal)
 }
 
-/// The first bytes of a body; none when it cannot be read.
-async fn head_of(body: impl Body<Data = Bytes>) -> Vec<u8> {
+/// Reads the first bytes of a body, as far as it can be read.
+async fn head_of(body: impl Body<Data = Bytes>, bytes: &mut Vec<u8>) {
     let mut body = Box::pin(body);
-    let mut bytes = Vec::new();
     while let Some(Ok(frame)) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await {
         if let Ok(data) = frame.into_data() {
             let room = REFUSAL_BYTES_MAX.saturating_sub(bytes.len());
@@ -339,31 +410,49 @@ async fn head_of(body: impl Body<Data = Bytes>) -> Vec<u8> {
             }
         }
     }
-    bytes
 }
 
 /// The text of the first XML element of this name, printable characters only.
-fn element(xml: &str, name: &str) -> Option<String> {
+fn element(xml: &str, name: &str, carried: &Carried) -> Option<String> {
     let start = xml.find(&format!("<{name}>"))? + name.len() + 2;
     let rest = xml.get(start..)?;
     let text = rest.get(..rest.find("</")?)?;
-    Some(text.chars().filter(|character| !character.is_control()).take(MESSAGE_CHARS_MAX).collect())
+    let text: String = text.chars().filter(|character| !character.is_control()).collect();
+    // Masked before it is cut: what is left of a cut secret is hard to know.
+    Some(carried.masked(&text).chars().take(MESSAGE_CHARS_MAX).collect())
 }
 
-/// A body that fails when no frame arrives for `idle`.
-struct TimedBody {
+/// The seconds of a `Retry-After` header; its other form, a date, is passed over.
+pub(crate) fn retry_after_of(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// A body that fails when it comes too slowly or has too many bytes.
+struct BoundedBody {
     body: HttpResponseBody,
-    idle: Duration,
+    pace: Pace,
+    bytes_left: u64,
+    too_long: TooLong,
     timer: Pin<Box<Sleep>>,
 }
 
-impl TimedBody {
-    fn new(body: HttpResponseBody, idle: Duration) -> Self {
-        Self { body, idle, timer: Box::pin(sleep(idle)) }
+impl BoundedBody {
+    fn new(body: HttpResponseBody, mut pace: Pace, too_long: TooLong) -> Self {
+        pace.came(0);
+        let timer = Box::pin(sleep_until(pace.until()));
+        Self { body, pace, bytes_left: too_long.bytes_max, too_long, timer }
+    }
+
+    fn take(&mut self, frame: &Frame<Bytes>) -> Result<(), HttpError> {
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.ok_or_else(|| HttpError::new(HttpErrorKind::Decode, self.too_long.clone()))?;
+        self.pace.came(bytes);
+        Ok(())
     }
 }
 
-impl Body for TimedBody {
+impl Body for BoundedBody {
     type Data = Bytes;
     type Error = HttpError;
 
@@ -371,12 +460,19 @@ impl Body for TimedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            let next = Instant::now() + self.idle;
-            self.timer.as_mut().reset(next);
-            return Poll::Ready(frame);
+        // A body that is always ready, a few bytes at a time, must not outrun the clock either.
+        let until = self.pace.until();
+        if until <= Instant::now() {
+            return Poll::Ready(Some(Err(late(self.pace.elapsed()))));
         }
-        self.timer.as_mut().poll(context).map(|()| Some(Err(late(self.idle))))
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(match frame {
+                Some(Ok(frame)) => Some(self.take(&frame).map(|()| frame)),
+                other => other,
+            });
+        }
+        self.timer.as_mut().reset(until);
+        self.timer.as_mut().poll(context).map(|()| Some(Err(late(self.pace.elapsed()))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -395,15 +491,20 @@ mod tests {
     #[test]
     fn code_and_message_are_all_that_is_kept() {
         let xml = "<Error><Code>SignatureDoesNotMatch</Code><Message>no\nmatch</Message><CanonicalRequest>SECRET</CanonicalRequest></Error>";
-        assert_eq!(element(xml, "Code").unwrap(), "SignatureDoesNotMatch");
-        assert_eq!(element(xml, "Message").unwrap(), "nomatch");
-        assert_eq!(element("<Code>", "Code"), None);
-        assert_eq!(element("", "Code"), None);
+        assert_eq!(element(xml, "Code", &Carried::default()).unwrap(), "SignatureDoesNotMatch");
+        assert_eq!(element(xml, "Message", &Carried::default()).unwrap(), "nomatch");
+        assert_eq!(element("<Code>", "Code", &Carried::default()), None);
+        assert_eq!(element("", "Code", &Carried::default()), None);
     }
 
     #[test]
     fn a_create_is_repeated_only_when_surely_not_applied() {
-        let refusal = |status, code: &str| Refusal { status, code: code.to_owned(), message: String::new() };
+        let refusal = |status, code: &str| Refusal {
+            status,
+            code: code.to_owned(),
+            message: String::new(),
+            retry_after: None,
+        };
         assert!(refusal(503, "SlowDown").surely_not_applied());
         assert!(refusal(409, "ConditionalRequestConflict").surely_not_applied());
         for (status, code) in

@@ -25,8 +25,18 @@
 //! ([`RemoteOptions`]); a dead server is an error of kind `Unavailable` within ten seconds. No secret enters an error or
 //! `Debug` output.
 
+#![cfg_attr(
+    not(all(feature = "aws", feature = "gcp", feature = "azure", feature = "webdav", feature = "webhdfs")),
+    allow(
+        dead_code,
+        clippy::allow_attributes,
+        reason = "a part of the stores uses a part of what they share"
+    )
+)]
+
 mod adapter;
 mod beneath;
+mod bounds;
 #[cfg(any(feature = "gcp", feature = "azure"))]
 mod cloud;
 #[cfg(feature = "conformance")]
@@ -38,6 +48,7 @@ mod exchange;
 mod front;
 mod http_client;
 mod local;
+mod location;
 mod name;
 mod open;
 mod options;
@@ -46,6 +57,7 @@ mod resolver;
 mod runtime;
 #[cfg(feature = "aws")]
 mod s3_read;
+mod secrets;
 #[cfg(feature = "server")]
 pub mod server;
 mod settings;
@@ -67,6 +79,7 @@ pub use name::{NAME_BYTES_MAX, ObjectName};
 pub use open::{from_object_store, open_stack, open_url};
 pub use options::RemoteOptions;
 pub use probe::probe_put_if_absent;
+pub use secrets::masked;
 pub use simulated::SimulatedDfs;
 pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
@@ -76,6 +89,7 @@ pub use wrap::hedge::{HedgeCounters, HedgeOptions};
 pub use wrap::limit::{ClassLimit, InFlight, Limits};
 pub use wrap::meter::{LatencySummary, RemoteMetrics, metered};
 pub use wrap::operation::{Operation, SizeClass};
+pub use wrap::patience::OnWait;
 pub use wrap::read_only::read_only;
 pub use wrap::shape::ShapeOptions;
 pub use wrap::timer::Timers;

@@ -17,23 +17,41 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+#[cfg(feature = "aws")]
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::memory::InMemory;
 use url::Url;
 
-use crate::adapter::{Adapter, ListOrder, Stores};
+#[cfg(feature = "aws")]
+use crate::adapter::Stores;
+use crate::adapter::{Adapter, ListOrder};
 use crate::durable::create_folder;
 use crate::error::{RemoteError, RemoteErrorKind};
+#[cfg(feature = "aws")]
 use crate::http_client::Connector;
 use crate::local::LocalStore;
+use crate::location::Location;
 use crate::options::RemoteOptions;
-use crate::s3_read::Reader;
+use crate::secrets;
 use crate::settings::Settings;
 use crate::sharing::Sharing;
 use crate::store::Remote;
 use crate::wrap::{Stack, wrap};
 
+/// The schemes that take a Cargo feature, and its name.
+const FEATURES: [(&str, &str); 8] = [
+    ("s3", "aws"),
+    ("s3a", "aws"),
+    ("gs", "gcp"),
+    ("az", "azure"),
+    ("http", "webdav"),
+    ("https", "webdav"),
+    ("webhdfs", "webhdfs"),
+    ("webhdfss", "webhdfs"),
+];
+
 /// Settings of which one must be given where the endpoint is not the cloud's own.
+#[cfg(feature = "aws")]
 const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
     AmazonS3ConfigKey::AccessKeyId,
     AmazonS3ConfigKey::SecretAccessKey,
@@ -65,6 +83,7 @@ pub fn open_url(url: &str, options: RemoteOptions) -> Result<Arc<dyn Remote>, Re
 /// As [`open_url`].
 pub fn open_stack(url: &str, options: &RemoteOptions) -> Result<Stack, RemoteError> {
     options.validate()?;
+    learn_secrets(options);
     let bare = open_bare(url, options)?;
     if repeats_itself(url) {
         return wrap(bare, &RemoteOptions { retries_max: 0, ..options.clone() });
@@ -77,34 +96,56 @@ fn repeats_itself(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https" | "webhdfs" | "webhdfss"))
 }
 
+/// Whatever a store is opened with, nobody is shown: not by a server that repeats it either.
+fn learn_secrets(options: &RemoteOptions) {
+    for (name, value) in &options.settings {
+        secrets::learn_setting(name, value);
+    }
+    let variables = options.environment.then(std::env::vars_os).into_iter().flatten();
+    for (name, value) in variables {
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+        let is_ours = ["AWS_", "GOOGLE_", "AZURE_", "AQUIFER_"].iter().any(|prefix| name.starts_with(prefix));
+        if is_ours || name.to_ascii_lowercase().ends_with("_proxy") {
+            secrets::learn_setting(name, value);
+        }
+    }
+}
+
 /// The store alone, without wrappers.
 fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
-    let parsed = Url::parse(url).map_err(|error| invalid(&format!("not a URL: {error}")))?;
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(invalid(
-            "no user or password in a store's URL: use the variables of its kind (AWS_*, GOOGLE_*, AZURE_*, AQUIFER_*)",
-        ));
-    }
-    if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(invalid("a store's URL has no query and no fragment"));
-    }
+    let parsed = Location::parse(url)?;
     match parsed.scheme() {
+        #[cfg(feature = "aws")]
         "s3" | "s3a" => open_s3(&parsed, options),
         "file" => open_file(&parsed, options),
+        #[cfg(feature = "gcp")]
         "gs" => crate::cloud::open_google(&parsed, options),
+        #[cfg(feature = "azure")]
         "az" => crate::cloud::open_azure(&parsed, options),
+        #[cfg(feature = "webdav")]
         "http" | "https" => crate::webdav::open(&parsed, options),
+        #[cfg(feature = "webhdfs")]
         "webhdfs" | "webhdfss" => crate::webhdfs::open(&parsed, options),
         "memory" => {
             let store = Arc::new(InMemory::new());
-            let adapter = Adapter::new(store, parsed.path(), shown(&parsed), ListOrder::Ascending, options)?;
+            let adapter = Adapter::new(store, parsed.path(), parsed.shown(), ListOrder::Ascending, options)?;
             Ok(Arc::new(adapter))
         }
-        other => Err(invalid(&format!(
-            "unknown scheme \"{other}\": use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, webhdfs://host:port/path, \
-             https://host/path (WebDAV), file:///dir or memory://"
-        ))),
+        other => Err(unknown(other)),
     }
+}
+
+/// A scheme that this program does not have, or nobody.
+fn unknown(scheme: &str) -> RemoteError {
+    if let Some((_, feature)) = FEATURES.iter().find(|(known, _)| *known == scheme) {
+        return invalid(&format!(
+            "this program was built without stores of {scheme}://: build it with the feature `{feature}`"
+        ));
+    }
+    invalid(&format!(
+        "unknown scheme \"{scheme}\": use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, webhdfs://host:port/path, \
+         https://host/path (WebDAV), file:///dir or memory://"
+    ))
 }
 
 /// Puts an embedder's own store under a prefix.
@@ -129,12 +170,9 @@ fn invalid(cause: &str) -> RemoteError {
     RemoteError::new(RemoteErrorKind::InvalidUrl, "open").with_cause(cause)
 }
 
-fn shown(url: &Url) -> String {
-    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or(""), url.path().trim_end_matches('/'))
-}
-
-fn open_file(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
-    let folder: PathBuf = url
+fn open_file(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+    let folder: PathBuf = location
+        .url()
         .to_file_path()
         .map_err(|()| invalid("a file URL has three slashes and a whole path: file:///dir"))?;
     let cannot =
@@ -151,14 +189,12 @@ fn open_file(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remo
     create_folder(&folder, sharing).map_err(|error| cannot(&error))?;
     let folder = folder.canonicalize().map_err(|error| cannot(&error))?;
     let store = Arc::new(LocalStore::new(folder, sharing));
-    Ok(Arc::new(Adapter::new(store, "", shown(url), ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::new(store, "", location.shown(), ListOrder::Ascending, options)?))
 }
 
-fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
-    let bucket = url.host_str().unwrap_or("");
-    if bucket.is_empty() {
-        return Err(invalid("no bucket: s3://bucket/prefix"));
-    }
+#[cfg(feature = "aws")]
+fn open_s3(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+    let bucket = location.bucket("no bucket: s3://bucket/prefix")?;
     let mut builder = AmazonS3Builder::new();
     for (key, value) in settings(options)? {
         builder = builder.with_config(key, value);
@@ -166,7 +202,7 @@ fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remote
     let s3_endpoint = builder.get_config_value(&AmazonS3ConfigKey::S3Endpoint);
     let endpoint = s3_endpoint.or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint));
     if let Some(endpoint) = &endpoint {
-        check_endpoint(endpoint)?;
+        check_endpoint("AWS_ENDPOINT", endpoint)?;
         if endpoint.starts_with("http://") {
             builder = builder.with_allow_http(true);
         }
@@ -187,27 +223,34 @@ fn open_s3(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remote
     };
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
     let shown = match &endpoint {
-        Some(endpoint) => format!("{} at {endpoint}", shown(url)),
-        None => shown(url),
+        Some(endpoint) => format!("{} at {endpoint}", location.shown()),
+        None => location.shown(),
     };
-    let reader = Reader::new(&builder, &store, endpoint.as_deref(), options);
+    let reader = crate::s3_read::Reader::new(&builder, &store, endpoint.as_deref(), options);
     let stores = Stores { store, uploads, reader };
-    Ok(Arc::new(Adapter::with_stores(stores, url.path(), shown, ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), shown, ListOrder::Ascending, options)?))
 }
 
-/// The endpoint is shown to users, and user data in it would be a secret.
-fn check_endpoint(endpoint: &str) -> Result<(), RemoteError> {
-    let url = Url::parse(endpoint).map_err(|_| invalid("AWS_ENDPOINT is not a URL: http://host:port"))?;
+/// Checks an endpoint, which is shown to users: what could hold a secret is refused.
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+pub(crate) fn check_endpoint(name: &str, endpoint: &str) -> Result<Url, RemoteError> {
+    let no_url = || invalid(&format!("{name} is not a URL: https://host:port"));
+    if endpoint.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        return Err(no_url());
+    }
+    let url = Url::parse(endpoint).map_err(|_| no_url())?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid("AWS_ENDPOINT starts with http:// or https://"));
+        return Err(invalid(&format!("{name} starts with http:// or https://")));
     }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-        return Err(invalid("AWS_ENDPOINT has no user, password or query"));
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if has_user || url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid(&format!("{name} has no user, password, query or fragment")));
     }
-    Ok(())
+    Ok(url)
 }
 
 /// The environment's settings, overridden by the options'.
+#[cfg(feature = "aws")]
 fn settings(options: &RemoteOptions) -> Result<Vec<(AmazonS3ConfigKey, String)>, RemoteError> {
     let mut settings = Vec::new();
     if options.environment {
@@ -258,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_is_not_built_in_names_its_feature() {
+        for (scheme, feature) in
+            [("s3", "aws"), ("gs", "gcp"), ("az", "azure"), ("https", "webdav"), ("webhdfs", "webhdfs")]
+        {
+            let error = unknown(scheme);
+            assert_eq!(error.kind(), RemoteErrorKind::InvalidUrl);
+            assert!(error.to_string().contains(&format!("the feature `{feature}`")), "{error}");
+        }
+        assert!(unknown("ftp").to_string().contains("unknown scheme"));
+    }
+
+    #[test]
     fn half_credentials_and_bad_endpoints_are_refused() {
         for (name, value) in [
             ("AWS_ACCESS_KEY_ID", "onlykey"),
@@ -265,6 +320,8 @@ mod tests {
             ("AWS_ENDPOINT", "nonsense"),
             ("AWS_ENDPOINT", "ftp://host"),
             ("AWS_ENDPOINT", "http://user:topsecret@host"),
+            ("AWS_ENDPOINT", "http://host/#topsecret"),
+            ("AWS_ENDPOINT", "http://host/?topsecret"),
             ("AWS_NO_SUCH", "no-such-value"),
         ] {
             let settings = BTreeMap::from([(name.to_owned(), value.to_owned())]);

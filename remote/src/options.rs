@@ -9,6 +9,7 @@ use object_store::{BackoffConfig, RetryConfig};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::wrap::cost::Prices;
 use crate::wrap::hedge::HedgeOptions;
+use crate::wrap::patience::OnWait;
 use crate::wrap::shape::ShapeOptions;
 use crate::wrap::timer::Timers;
 
@@ -40,6 +41,17 @@ pub struct RemoteOptions {
     pub retry_pause_max: Duration,
     /// Longest life of one request with its repeats, without the time to move its bytes. Default 9.5 s.
     pub deadline: Duration,
+    /// Longest time that a request is repeated while the store, which has worked before, answers that it cannot now (500, 503
+    /// `SlowDown`, 429, a standby namenode). 0 for none. Default 5 min, as a stream had better wait than end; reads that must
+    /// answer sooner are given a deadline by their caller.
+    pub patience: Duration,
+    /// The same while it does not answer at all: no connection, a reset one, silence. Default 0: `retry_time_max` and `deadline`
+    /// alone, as a store that is gone should be told soon.
+    pub patience_silent: Duration,
+    /// The caller has seen this store work: patience from the first request on. Default false.
+    pub has_worked: bool,
+    /// Who is told that requests wait. Default nobody.
+    pub on_wait: OnWait,
     /// Slowest transfer that is waited for, in bytes per second: lengthens deadlines of large objects. Default 256 KiB/s.
     pub transfer_bytes_per_s_min: u64,
     /// Second requests for slow reads; none switches them off. Default on, at most 5 % more reads.
@@ -77,6 +89,10 @@ impl Default for RemoteOptions {
             retry_pause: Duration::from_millis(50),
             retry_pause_max: Duration::from_secs(1),
             deadline: Duration::from_millis(9_500),
+            patience: Duration::from_secs(300),
+            patience_silent: Duration::ZERO,
+            has_worked: false,
+            on_wait: OnWait::default(),
             transfer_bytes_per_s_min: 256 << 10,
             hedge: Some(HedgeOptions::default()),
             exists_read_back: false,
@@ -106,6 +122,10 @@ impl fmt::Debug for RemoteOptions {
             .field("retry_pause", &self.retry_pause)
             .field("retry_pause_max", &self.retry_pause_max)
             .field("deadline", &self.deadline)
+            .field("patience", &self.patience)
+            .field("patience_silent", &self.patience_silent)
+            .field("has_worked", &self.has_worked)
+            .field("on_wait", &self.on_wait)
             .field("transfer_bytes_per_s_min", &self.transfer_bytes_per_s_min)
             .field("hedge", &self.hedge)
             .field("exists_read_back", &self.exists_read_back)
@@ -148,6 +168,9 @@ impl RemoteOptions {
         if self.shape.faults.sum() > u64::from(crate::shape::RATE_UNIT) {
             return wrong("the fault rates together are more than every request");
         }
+        if self.patience.max(self.patience_silent) > Duration::from_secs(7 * 86_400) {
+            return wrong("patience or patience_silent is above a week");
+        }
         if self.transfer_bytes_per_s_min == 0 {
             return wrong("transfer_bytes_per_s_min is 0");
         }
@@ -169,9 +192,10 @@ impl RemoteOptions {
         (self.deadline + self.transfer_time(bytes)).min(Duration::from_secs(86_400))
     }
 
-    /// A page may take several requests, as a store lists at most 1,000 names in one.
-    pub(crate) fn deadline_of_list(&self) -> Duration {
-        self.deadline * 3
+    /// A page may take several requests, as a store lists at most 1,000 names in one: after this time what was found is handed out,
+    /// and the caller asks for the rest.
+    pub(crate) fn list_time(&self) -> Duration {
+        self.attempt_timeout.min(self.deadline / 2)
     }
 
     /// Repeats of the HTTP client: none, as the retry wrapper makes them (see `wrap/retry.rs`).

@@ -12,12 +12,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::options::RemoteOptions;
@@ -73,6 +75,39 @@ impl HttpRuntime {
         Box::pin(Running { task, _runtime: Arc::clone(self) })
     }
 
+    /// Starts a request that may move up to `bytes_max` bytes, which nobody knows before: those that come ([`moved`]) lengthen its
+    /// deadline, so that a server which sends none gets no time for them.
+    pub(crate) fn run_moving<T, F, L>(
+        self: &Arc<Self>,
+        options: &RemoteOptions,
+        bytes_max: u64,
+        request: F,
+        on_late: L,
+    ) -> RemoteFuture<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RemoteError>> + Send + 'static,
+        L: FnOnce(Duration) -> RemoteError + Send + 'static,
+    {
+        let (in_flight, options) = (Arc::clone(&self.in_flight), options.clone());
+        let task = self.handle.spawn(async move {
+            let _permit = in_flight.acquire_owned().await.ok();
+            let (began, bytes) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+            let mut request = std::pin::pin!(MOVED.scope(Arc::clone(&bytes), request));
+            let mut deadline = options.deadline_of(0);
+            loop {
+                if let Ok(done) = timeout_at(began + deadline, &mut request).await {
+                    return done;
+                }
+                match options.deadline_of(bytes.load(Ordering::Relaxed).min(bytes_max)) {
+                    later if later > deadline => deadline = later,
+                    _ => return Err(on_late(deadline)),
+                }
+            }
+        });
+        Box::pin(Running { task, _runtime: Arc::clone(self) })
+    }
+
     /// Starts work that only waits and makes requests of its own through [`HttpRuntime::run`]: it takes no place in the line.
     pub(crate) fn spawn<T, F>(self: &Arc<Self>, work: F) -> RemoteFuture<T>
     where
@@ -95,6 +130,17 @@ impl Drop for HttpRuntime {
             runtime.shutdown_background();
         }
     }
+}
+
+tokio::task_local! {
+    /// Bytes that have come for the request of a task.
+    static MOVED: Arc<AtomicU64>;
+}
+
+/// Notes bytes of an object that have come.
+pub(crate) fn moved(bytes: u64) {
+    // Requests of known length need no notes.
+    let _ = MOVED.try_with(|moved| moved.fetch_add(bytes, Ordering::Relaxed));
 }
 
 /// A request under way; aborts it when dropped.

@@ -10,15 +10,25 @@
 //!
 //! Invariants:
 //! * An entry is handed out when it is the smallest that is known, and whatever is not known yet is larger.
-//! * Memory is one page of each folder on the way to the present one.
+//! * Memory is one page of each folder on the way to the present one, and never more than [`FRONTIER_BYTES_MAX`] of names.
+//! * The walk ends: each folder's pages get on, and a page of ours takes at most [`READS_MAX`] of them.
 //! * A listed name is outside data: what this crate would not write is left out.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use crate::error::RemoteError;
+use tokio::time::Instant;
+
+use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
 use crate::store::{ListPage, ObjectMeta};
+
+/// Most memory for the names that wait.
+const FRONTIER_BYTES_MAX: usize = 256 << 20;
+/// What an entry takes besides its name, about.
+const NODE_BYTES: usize = 96;
+/// Most requests for one page of ours.
+const READS_MAX: usize = 10_000;
 
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +59,13 @@ enum Node {
 }
 
 /// Lists up to `entries_max` objects below `folder` (`""` or `"a/b"`) after `start_after`. `read(folder, after)` reads the entries
-/// of one folder, where those up to `after` may be left out; a folder that does not exist has none.
+/// of one folder, where those up to `after` may be left out; a folder that does not exist has none. After `soon` a shorter page is
+/// better than none.
 pub(crate) async fn page<R, F>(
     folder: &str,
     start_after: Option<&ObjectName>,
     entries_max: usize,
+    soon: Instant,
     mut read: R,
 ) -> Result<ListPage, RemoteError>
 where
@@ -65,7 +77,9 @@ where
     let first = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     frontier.insert((first, false), Node::Folder);
     let mut page = ListPage::default();
+    let (mut reads, mut frontier_bytes) = (0_usize, 0_usize);
     while let Some(((key, _), node)) = frontier.pop_first() {
+        frontier_bytes = frontier_bytes.saturating_sub(key.len().saturating_add(NODE_BYTES));
         let (prefix, after) = match node {
             Node::File(bytes) => {
                 let Ok(name) = ObjectName::new(&key) else { continue };
@@ -84,8 +98,28 @@ where
             }
             Node::Rest { folder, after } => (folder, Some(after)),
         };
-        let children = read(prefix.trim_end_matches('/').to_owned(), after).await?;
+        if !page.entries.is_empty() && (Instant::now() >= soon || reads >= READS_MAX) {
+            page.more = true;
+            break;
+        }
+        reads = reads.saturating_add(1);
+        if reads > READS_MAX {
+            return Err(endless("folders in folders, and no object in any of them"));
+        }
+        let children = read(prefix.trim_end_matches('/').to_owned(), after.clone()).await?;
+        if let (Some(rest), Some(after)) = (&children.rest_after, &after)
+            && rest <= after
+        {
+            return Err(endless(
+                "the server gives the same part of a folder again and says that there is more",
+            ));
+        }
         for child in children.entries {
+            // Seen already, or not wanted.
+            if after.as_ref().is_some_and(|after| child.name <= *after) {
+                continue;
+            }
+            frontier_bytes = frontier_bytes.saturating_add(prefix.len() + child.name.len() + NODE_BYTES);
             let path = format!("{prefix}{}", child.name);
             if ObjectName::new(&path).is_err() {
                 continue;
@@ -98,10 +132,18 @@ where
         }
         if let Some(after) = children.rest_after {
             let key = (format!("{prefix}{after}"), true);
+            frontier_bytes = frontier_bytes.saturating_add(key.0.len() + NODE_BYTES);
             frontier.insert(key, Node::Rest { folder: prefix, after });
+        }
+        if frontier_bytes > FRONTIER_BYTES_MAX {
+            return Err(endless("more names than fit into the memory set aside for them, 256 MiB"));
         }
     }
     Ok(page)
+}
+
+fn endless(what: &str) -> RemoteError {
+    RemoteError::new(RemoteErrorKind::Other, "list").with_cause(format!("the listing does not end: {what}"))
 }
 
 /// True when everything below a folder comes before `start_after` ends.
@@ -128,6 +170,10 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
+    fn far() -> Instant {
+        Instant::now() + std::time::Duration::from_secs(3_600)
+    }
+
     /// A store with these names, read in pages of `step` entries.
     fn walk(
         names: &[&str],
@@ -138,7 +184,7 @@ mod tests {
     ) -> (ListPage, usize) {
         let reads = Cell::new(0);
         let after = after.map(|name| ObjectName::new(name).unwrap());
-        let listed = page(folder, after.as_ref(), entries_max, |folder, after| {
+        let listed = page(folder, after.as_ref(), entries_max, far(), |folder, after| {
             reads.set(reads.get() + 1);
             let prefix = if folder.is_empty() { folder } else { folder + "/" };
             let mut children: BTreeMap<String, Option<u64>> = BTreeMap::new();
@@ -210,5 +256,77 @@ mod tests {
     fn an_absent_folder_is_empty() {
         let (page, reads) = walk(&["a/1"], "none", None, 10, 5);
         assert!(page.entries.is_empty() && !page.more && reads == 1);
+    }
+
+    fn walked(
+        soon: Instant,
+        mut read: impl FnMut(String, Option<String>) -> Children,
+    ) -> Result<ListPage, RemoteError> {
+        let listed = page("", None, 10, soon, |folder, after| {
+            let children = read(folder, after);
+            async move { Ok(children) }
+        });
+        aquifer_io::block_on(listed)
+    }
+
+    fn child(name: &str, bytes: Option<u64>) -> Child {
+        Child { name: name.to_owned(), bytes }
+    }
+
+    /// A namenode that says "more" for ever and never gets on was asked for ever.
+    #[test]
+    fn a_folder_that_does_not_get_on_is_an_error() {
+        for names in [&["a"][..], &[], &["x y"]] {
+            let mut reads = 0;
+            let listed = walked(far(), |_, after| {
+                reads += 1;
+                assert!(reads < 100);
+                let entries = names.iter().map(|name| child(name, Some(1))).collect();
+                Children { entries, rest_after: after.or_else(|| Some("a".to_owned())) }
+            });
+            assert!(listed.unwrap_err().to_string().contains("does not end"));
+        }
+        // New names for ever, none of them ours: there is an end to our patience all the same.
+        let mut number = 0;
+        let listed = walked(far(), |_, _| {
+            number += 1;
+            Children { entries: vec![child(" ", Some(1))], rest_after: Some(format!("{number:020}")) }
+        });
+        assert!(listed.unwrap_err().to_string().contains("does not end"));
+    }
+
+    /// Folders in folders in folders: the names are bounded, the folders between them would not be.
+    #[test]
+    fn folders_without_end_are_an_error() {
+        let mut reads = 0;
+        let listed = walked(far(), |_, _| {
+            reads += 1;
+            assert!(reads <= READS_MAX);
+            Children { entries: ["a", "b", "c"].map(|name| child(name, None)).into(), rest_after: None }
+        });
+        assert!(listed.unwrap_err().to_string().contains("does not end"));
+    }
+
+    #[test]
+    fn a_part_that_comes_again_is_not_told_again() {
+        let page = walked(far(), |_, after| match after.as_deref() {
+            None => Children { entries: vec![child("b", Some(1))], rest_after: Some("b".to_owned()) },
+            _ => Children {
+                entries: ["a", "b", "c"].map(|name| child(name, Some(1))).into(),
+                rest_after: None,
+            },
+        });
+        let names: Vec<String> = page.unwrap().entries.iter().map(|entry| entry.name.to_string()).collect();
+        assert_eq!(names, ["b", "c"]);
+    }
+
+    #[test]
+    fn when_time_is_up_the_page_is_what_there_is() {
+        let page = walked(Instant::now(), |folder, _| match folder.as_str() {
+            "" => Children { entries: vec![child("a", None), child("b", None)], rest_after: None },
+            _ => Children { entries: vec![child("1", Some(1))], rest_after: None },
+        });
+        let page = page.unwrap();
+        assert_eq!((page.entries.len(), page.more), (1, true));
     }
 }

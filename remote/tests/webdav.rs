@@ -147,6 +147,30 @@ fn a_server_on_a_local_folder_conforms() {
     assert!(result.is_ok(), "{result:?}");
 }
 
+/// As in data lakes: what a prefix may have is encoded in paths and in `Destination`, and decoded in listings.
+#[test]
+fn a_prefix_with_characters_that_are_encoded_conforms() {
+    let dav = Dav::new();
+    let address = serve(move |request| {
+        let decoded = |text: &str| {
+            let mut text = text.to_owned();
+            for byte in b"=+,:;@&!$'()" {
+                text = text.replace(&format!("%{byte:02X}"), &char::from(*byte).to_string());
+            }
+            text
+        };
+        let mut request = request.clone();
+        request.target = decoded(&request.target);
+        if let Some(destination) = request.headers.get_mut("destination") {
+            *destination = decoded(destination);
+        }
+        dav.handle(&request)
+    });
+    let remote = open_url(&format!("http://{address}/dav/dt=2024+01,(x)"), options(&[])).unwrap();
+    let result = block_on(conformance::run(&remote, "suite", 20));
+    assert!(result.is_ok(), "{result:?}");
+}
+
 /// What servers answer when a parent is missing or the name is taken differs: what is there is looked at instead.
 #[test]
 fn missing_parents_are_made_whatever_the_server_says() {

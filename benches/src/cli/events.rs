@@ -1,10 +1,12 @@
 //! Flags of `events`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aquifer_io::BackendChoice;
 
 use super::bytes_arg::parse_bytes;
+use super::run::parse_seconds_or_none;
 
 /// Flags of `events`.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,6 +29,10 @@ pub(crate) struct EventsArgs {
     /// Refused, as `events` writes: `check --read-only` looks at a store without writing.
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// How many seconds a request waits for a store that has worked and fails in passing; default: 300 while the store answers that it
+    /// cannot now (500, 503, 429), and only its ordinary repeats, some 10 s, while nobody answers.
+    #[arg(long, value_name = "S", value_parser = parse_seconds_or_none)]
+    pub(crate) patience: Option<Duration>,
     /// Go on with the store from its newest checkpoint instead of starting a new one.
     #[arg(long)]
     pub(crate) resume: bool,
@@ -46,7 +52,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "256MiB")]
     pub(crate) disk_bytes: u64,
     /// How local files are read and written.
-    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", default_value = "auto")]
+    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", value_parser = super::parse_io, default_value = "auto")]
     pub(crate) io: BackendChoice,
     /// Events between two checkpoints.
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]

@@ -15,6 +15,7 @@ mod restart_worker;
 mod run;
 mod show;
 
+use aquifer_io::{Backend, BackendChoice};
 use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::{human_bytes, parse_bytes};
@@ -54,6 +55,17 @@ pub(crate) struct Cli {
     /// Flags of `events`, when no command is named.
     #[command(flatten)]
     pub(crate) events: EventsArgs,
+}
+
+/// Reads `--io`: a backend that is in this program, or `auto`.
+pub(crate) fn parse_io(text: &str) -> Result<BackendChoice, String> {
+    let choice: BackendChoice = text.parse().map_err(|error| format!("{error}"))?;
+    match choice.backend().and_then(Backend::missing_feature) {
+        Some(feature) => {
+            Err(format!("this program was built without it: build it with `--features {feature}`"))
+        }
+        None => Ok(choice),
+    }
 }
 
 /// The commands.
@@ -127,6 +139,21 @@ mod tests {
         assert!(bare.command.is_none());
         assert_eq!(bare.events.shards, Some(3));
         assert!(matches!(parse(&["events", "--shards", "3"]).unwrap().command, Some(Command::Events(_))));
+    }
+
+    #[test]
+    fn a_backend_that_is_not_built_in_names_its_feature() {
+        assert!(parse(&["--io", "tokio-uring"]).is_ok());
+        let glommio = parse(&["--io", "glommio"]);
+        if cfg!(feature = "glommio") {
+            assert!(glommio.is_ok());
+            return;
+        }
+        for flags in [&["--io", "glommio"][..], &["run", "--io", "glommio"]] {
+            let error = parse(flags).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("--features glommio"), "{error}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Store {
                     return Err(occupied(&found.remote.describe()));
                 }
                 contact::probe(url, &found).await?;
-                (open_url(url, RemoteOptions::default())?, None, None)
+                (open_url(url, contact::patient(args.patience))?, None, None)
             }
             None => {
                 let dir = match (&args.dfs_dir, &scratch) {

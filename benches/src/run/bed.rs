@@ -164,7 +164,7 @@ impl<'s> Bed<'s> {
     /// The DFS: the embedded one, started with a profile, or the user's.
     fn dfs(&self, profile: LatencyProfile) -> Result<(Option<Server>, String, RemoteOptions), Failure> {
         if let Some(url) = &self.url {
-            let mut options = RemoteOptions::default();
+            let mut options = contact::patient(None);
             options.shape.latency = profile;
             return Ok((None, format!("{url}/{}", self.store), options));
         }
@@ -234,8 +234,12 @@ impl Drop for Bed<'_> {
         drop(self.opened.take());
         // What a dead store keeps cannot be deleted by anybody, and nobody waits long for it.
         let patience = Duration::from_secs(2);
-        let options =
-            RemoteOptions { retry_time_max: patience, deadline: patience, ..RemoteOptions::default() };
+        let options = RemoteOptions {
+            retry_time_max: patience,
+            deadline: patience,
+            patience: Duration::ZERO,
+            ..RemoteOptions::default()
+        };
         if let Some(url) = self.url.as_ref().filter(|_| self.wrote)
             && let Ok(stack) = open_stack(url, &options)
         {

@@ -20,9 +20,16 @@ fn imports_run_downwards() {
         let upward = upward(&modules(&workspace().join(name)), name);
         let allowed = BEHIND.iter().find(|(behind, _)| *behind == name).map_or(0, |(_, count)| *count);
         if upward.len() > allowed {
-            faults.push(format!("{name}: {} imports run upwards, {allowed} may:\n{}", upward.len(), upward.join("\n")));
+            faults.push(format!(
+                "{name}: {} imports run upwards, {allowed} may:\n{}",
+                upward.len(),
+                upward.join("\n")
+            ));
         } else if upward.len() < allowed {
-            faults.push(format!("{name}: only {} imports run upwards now: write that into this test", upward.len()));
+            faults.push(format!(
+                "{name}: only {} imports run upwards now: write that into this test",
+                upward.len()
+            ));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
@@ -90,8 +97,11 @@ fn paths(code: &str) -> Vec<String> {
     for line in code.lines() {
         // The formatter begins a line with each `use`.
         let begun = line.trim_start();
-        let begun = begun.strip_prefix("pub ").or_else(|| begun.strip_prefix("pub(crate) "))
-            .or_else(|| begun.strip_prefix("pub(super) ")).unwrap_or(begun);
+        let begun = begun
+            .strip_prefix("pub ")
+            .or_else(|| begun.strip_prefix("pub(crate) "))
+            .or_else(|| begun.strip_prefix("pub(super) "))
+            .unwrap_or(begun);
         match (&mut tree, begun.strip_prefix("use ")) {
             (None, Some(part)) => tree = Some(part.to_owned()),
             (None, None) => rest.extend([line, "\n"]),
@@ -148,7 +158,8 @@ fn inline(code: &str, found: &mut Vec<String>) {
 fn paths_are_found_wherever_they_stand() {
     let code = "use crate::a::{b, c::{D, E as F}};\npub(crate) use super::g;\nfn f() { crate::h::i(); let x = self::j::K; }";
     let found: BTreeSet<String> = paths(code).into_iter().collect();
-    let expected = ["crate::a::b", "crate::a::c::D", "crate::a::c::E", "crate::h::i", "self::j::K", "super::g"];
+    let expected =
+        ["crate::a::b", "crate::a::c::D", "crate::a::c::E", "crate::h::i", "self::j::K", "super::g"];
     assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
 
@@ -160,7 +171,14 @@ fn an_import_that_runs_upwards_is_found() {
         code: code.to_owned(),
     };
     let of = |below: &str| {
-        upward(&[module(&["a"], below), module(&["b"], "use crate::a::X;"), module(&[], "mod a; mod b; use b::Y;")], "none")
+        upward(
+            &[
+                module(&["a"], below),
+                module(&["b"], "use crate::a::X;"),
+                module(&[], "mod a; mod b; use b::Y;"),
+            ],
+            "none",
+        )
     };
     assert!(of("").is_empty());
     assert_eq!(of("use crate::b::Y;").len(), 1, "a later sibling");

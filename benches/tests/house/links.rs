@@ -14,9 +14,13 @@ fn links_of_the_documents_lead_somewhere() {
     for document in &documents {
         let text = fs::read_to_string(document).unwrap();
         for link in links(&text).filter(|link| !link.contains("://") && !link.starts_with("mailto:")) {
-            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
-            let target =
-                if file.is_empty() { document.clone() } else { document.parent().expect("a folder").join(file) };
+            let (file, heading) =
+                link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let target = if file.is_empty() {
+                document.clone()
+            } else {
+                document.parent().expect("a folder").join(file)
+            };
             let leads = target.exists() && heading.is_none_or(|heading| has_heading(&target, heading));
             if !leads {
                 broken.push(format!("{}: {link}", document.strip_prefix(&root).unwrap().display()));
@@ -39,7 +43,10 @@ fn gather(folder: &Path, documents: &mut Vec<PathBuf>) {
 
 /// The targets of `[text](target)`.
 fn links(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains(char::is_whitespace))
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|link| !link.contains(char::is_whitespace))
 }
 
 /// Whether a document has the heading that the last part of a link names, in the way that Git hosts name them.

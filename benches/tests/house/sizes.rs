@@ -19,7 +19,9 @@ fn files_and_functions_stay_short() {
         for (at, name) in lines.iter().enumerate().filter_map(|(at, line)| Some((at, function(line)?))) {
             let indent = lines[at].len() - lines[at].trim_start().len();
             let close = format!("{}}}", " ".repeat(indent));
-            let length = lines[at..].iter().position(|line| *line == close || (line.ends_with(';') && *line == lines[at]));
+            let length = lines[at..]
+                .iter()
+                .position(|line| *line == close || (line.ends_with(';') && *line == lines[at]));
             let length = length.map_or(1, |end| end + 1);
             if length > FUNCTION_LINES_MAX {
                 faults.push(format!("{}: {name} has {length} lines of code", module.file.display()));
@@ -33,7 +35,9 @@ fn files_and_functions_stay_short() {
 fn function(line: &str) -> Option<&str> {
     let (before, rest) = line.trim_start().split_once("fn ")?;
     let is_head = before.split_whitespace().all(|word| {
-        matches!(word, "const" | "async" | "unsafe" | "extern") || word.starts_with("pub") || word.ends_with(')')
+        matches!(word, "const" | "async" | "unsafe" | "extern")
+            || word.starts_with("pub")
+            || word.ends_with(')')
     });
     let name = rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()?;
     (is_head && !name.is_empty()).then_some(name)

@@ -70,14 +70,22 @@ pub(crate) fn blanked(text: &str) -> String {
 /// Bytes of the comment, string or character that `rest` begins with; 0 if it begins with code.
 fn skipped(rest: &[u8], in_word: bool) -> usize {
     let until = |end: &[u8], from: usize| {
-        rest[from..].windows(end.len()).position(|found| found == end).map_or(rest.len(), |at| from + at + end.len())
+        rest[from..]
+            .windows(end.len())
+            .position(|found| found == end)
+            .map_or(rest.len(), |at| from + at + end.len())
     };
     match rest {
         [b'/', b'/', ..] => rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len()),
         [b'/', b'*', ..] => until(b"*/", 2),
         [b'"', ..] => quoted(rest),
         [b'r', b'"' | b'#', ..] | [b'b', b'r', b'"' | b'#', ..] if !in_word => {
-            let hashes = rest.iter().skip_while(|byte| **byte != b'r').skip(1).take_while(|byte| **byte == b'#').count();
+            let hashes = rest
+                .iter()
+                .skip_while(|byte| **byte != b'r')
+                .skip(1)
+                .take_while(|byte| **byte == b'#')
+                .count();
             let open = rest.iter().position(|byte| *byte == b'r').map_or(0, |at| at + 1) + hashes;
             if rest.get(open) != Some(&b'"') {
                 return 0;

@@ -1,14 +1,15 @@
 //! What commands print: tables for people, JSON with stable field names for programs.
 
 use super::failure::Failure;
+use aquifer_remote::masked;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use std::io::{ErrorKind, Write};
 
-/// Prints a line on the standard error. A closed one is no reason to end.
+/// Prints a line on the standard error, without secrets. A closed one is no reason to end.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", masked(line));
 }
 
 /// Writes bytes as they are to the standard output.
@@ -27,7 +28,7 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 
 /// Prints a document of several lines.
 pub(super) fn json(document: &impl Serialize) -> Result<(), Failure> {
-    line(&serde_json::to_string_pretty(document).map_err(not_json)?)
+    line(&masked(&serde_json::to_string_pretty(document).map_err(not_json)?))
 }
 
 /// One line, without its end.
@@ -46,7 +47,8 @@ pub(super) fn facts(facts: &[(&str, String)]) -> Result<(), Failure> {
     for (what, fact) in facts {
         table.add_row([(*what).to_owned(), fact.clone()]);
     }
-    line(&table.to_string())
+    // Names of objects come from the store.
+    line(&masked(&table.to_string()))
 }
 
 /// A table with a head. The first `numbers` columns are numbers.
@@ -63,5 +65,6 @@ pub(super) fn table(
     for column in table.column_iter_mut().take(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    line(&table.to_string())
+    // Names of objects come from the store.
+    line(&masked(&table.to_string()))
 }

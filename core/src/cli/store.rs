@@ -1,11 +1,12 @@
 //! The store that a command is about, opened without being taken over.
 
 use super::failure::Failure;
+use super::output::say;
 use crate::descriptor::{self, Descriptor};
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
 use crate::name;
-use aquifer_remote::{Remote, RemoteOptions, open_url, read_only};
+use aquifer_remote::{OnWait, Remote, RemoteOptions, masked, open_url, read_only};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,9 +38,13 @@ impl StoreArgs {
     /// The handle to a store that may be anything.
     pub(super) fn remote(&self) -> Result<Arc<dyn Remote>, Failure> {
         if self.is_missing_folder() {
-            return Err(Failure::NotThere(format!("there is no store at {}: check the URL", self.store)));
+            return Err(Failure::NotThere(format!(
+                "there is no store at {}: check the URL",
+                masked(&self.store)
+            )));
         }
-        Ok(open_url(&self.store, RemoteOptions::default())?)
+        let options = RemoteOptions { on_wait: OnWait::call(say), ..RemoteOptions::default() };
+        Ok(open_url(&self.store, options)?)
     }
 
     /// A local folder that is not there. To open it as a store would make it, for whoever begins a new one.

@@ -59,6 +59,8 @@ const LEASE_LEAST: Duration = Duration::from_millis(100);
 const LOOKS_PER_LEASE: u32 = 8;
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
 const LIST_PAGE_ENTRIES: usize = 1000;
+/// Names that are held at once. Real folders of jobs have some dozens.
+const NAMES_MAX: usize = 100_000;
 
 /// A job that is offered.
 pub(crate) struct Offered {
@@ -167,6 +169,16 @@ async fn names(remote: &Arc<dyn Remote>, prefix: &str) -> Result<Vec<ObjectName>
         let page = remote.list(prefix, names.last(), LIST_PAGE_ENTRIES).await?;
         let (more, before) = (page.more, names.len());
         names.extend(page.entries.into_iter().map(|entry| entry.name));
+        if names.len() > NAMES_MAX {
+            return Err(Error::new(
+                ErrorKind::Store,
+                format!(
+                    "more than {NAMES_MAX} objects below {prefix}, where jobs of compaction leave some dozens: {} lists what is \
+                     not there, or the folder is another's; remove what does not belong there",
+                    remote.describe()
+                ),
+            ));
+        }
         if !more || names.len() == before {
             return Ok(names);
         }

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, statx};
 
 use super::context::Executor;
-use super::simulated::files::{self, SimulatedFile};
 #[cfg(feature = "glommio")]
 use super::glommio;
+use super::simulated::files::{self, SimulatedFile};
 #[cfg(feature = "tokio-uring")]
 use super::tokio_uring;
 use super::{threads, uring};

@@ -10,8 +10,10 @@
 //! * The thread ends after the last operation in flight: its files and buffers are with nobody then.
 //! * A panic anywhere on the thread reaches somebody: the task's waiter, or `join`.
 
+mod completions;
 pub(crate) mod context;
 pub(crate) mod descriptor;
+#[cfg(any(feature = "tokio-uring", feature = "glommio"))]
 mod gate;
 #[cfg(feature = "glommio")]
 pub(crate) mod glommio;

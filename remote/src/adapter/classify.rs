@@ -17,8 +17,9 @@ use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::http_client::{Refusal, TlsFailed};
+use crate::http_client::{Endless, Refusal, TlsFailed, TooLong};
 use crate::name::ObjectName;
+use crate::secrets::masked;
 use crate::store::PutOutcome;
 
 /// Longest text that is taken over from below.
@@ -33,11 +34,16 @@ pub(super) fn error(operation: &'static str, name: &ObjectName, error: &Error) -
 pub(crate) fn plain(operation: &'static str, error: &Error) -> RemoteError {
     let kind = kind_of(error);
     let cause = cause_of(error);
+    let plain = answered(RemoteError::new(kind, operation), error);
     // The meaning of these says all, and their causes only repeat the path.
-    if kind == RemoteErrorKind::NotFound {
-        RemoteError::new(kind, operation)
-    } else {
-        RemoteError::new(kind, operation).with_cause(cause)
+    if kind == RemoteErrorKind::NotFound { plain } else { plain.with_cause(cause) }
+}
+
+/// Adds what the server answered, if it did.
+fn answered(error: RemoteError, failure: &Error) -> RemoteError {
+    match find::<Refusal>(failure) {
+        Some(refusal) => error.with_status(refusal.status, refusal.retry_after),
+        None => error,
     }
 }
 
@@ -69,9 +75,8 @@ pub(super) fn create(name: &ObjectName, failure: &Error) -> Result<PutOutcome, R
 }
 
 fn in_doubt(name: &ObjectName, failure: &Error) -> RemoteError {
-    RemoteError::new(RemoteErrorKind::InDoubt, "put_if_absent")
-        .with_object(name)
-        .with_cause(cause_of(failure))
+    let in_doubt = RemoteError::new(RemoteErrorKind::InDoubt, "put_if_absent").with_object(name);
+    answered(in_doubt, failure).with_cause(cause_of(failure))
 }
 
 fn kind_of(error: &Error) -> RemoteErrorKind {
@@ -80,6 +85,13 @@ fn kind_of(error: &Error) -> RemoteErrorKind {
     }
     if find::<TlsFailed>(error).is_some() {
         return RemoteErrorKind::InvalidUrl;
+    }
+    if let Some(too_long) = find::<TooLong>(error) {
+        // Of an object another try may bring what was announced. Another answer is none of a store's.
+        return if too_long.is_object { RemoteErrorKind::Truncated } else { RemoteErrorKind::Other };
+    }
+    if find::<Endless>(error).is_some() {
+        return RemoteErrorKind::Other;
     }
     if let Some(http) = find::<HttpError>(error) {
         return match http.kind() {
@@ -126,6 +138,12 @@ fn cause_of(error: &Error) -> String {
     if let Some(tls) = find::<TlsFailed>(error) {
         return tls.to_string();
     }
+    if let Some(too_long) = find::<TooLong>(error) {
+        return too_long.to_string();
+    }
+    if let Some(endless) = find::<Endless>(error) {
+        return endless.to_string();
+    }
     if let Some(http) = find::<HttpError>(error) {
         return chain(http);
     }
@@ -155,7 +173,7 @@ fn cut(text: &str) -> String {
         after + text.get(after..).and_then(|rest| rest.find(':')).unwrap_or(text.len() - after)
     });
     let kept = text.get(..end).unwrap_or(text);
-    kept.lines().next().unwrap_or("").chars().take(CAUSE_CHARS_MAX).collect()
+    masked(kept.lines().next().unwrap_or("")).chars().take(CAUSE_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

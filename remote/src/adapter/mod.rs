@@ -19,22 +19,32 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+use tokio::time::Instant;
 
+use crate::bounds::{LISTING, Listing};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::Repeats;
+use crate::front::no_answer;
 use crate::name::{ObjectName, check_folder, check_prefix};
 use crate::options::RemoteOptions;
-use crate::runtime::HttpRuntime;
+use crate::runtime::{HttpRuntime, moved};
+#[cfg(feature = "aws")]
 use crate::s3_read::{Read, Reader};
+use crate::secrets::masked;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
 pub(crate) use list::ListOrder;
+
+/// Memory that is set aside for a body before its bytes are there.
+const RESERVED_BYTES_MAX: usize = 1 << 20;
 
 /// An `object_store` under a prefix. Clones share everything.
 #[derive(Clone)]
@@ -48,12 +58,14 @@ pub(crate) struct Stores {
     /// The same store for multipart uploads, whose requests it repeats by itself.
     pub(crate) uploads: Arc<dyn ObjectStore>,
     /// A shorter way for ranged reads, where there is one.
+    #[cfg(feature = "aws")]
     pub(crate) reader: Option<Reader>,
 }
 
 struct Shared {
     store: Arc<dyn ObjectStore>,
     uploads: Arc<dyn ObjectStore>,
+    #[cfg(feature = "aws")]
     reader: Option<Reader>,
     root: String,
     url: String,
@@ -71,7 +83,12 @@ impl Adapter {
         order: ListOrder,
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
-        let stores = Stores { uploads: Arc::clone(&store), store, reader: None };
+        let stores = Stores {
+            uploads: Arc::clone(&store),
+            store,
+            #[cfg(feature = "aws")]
+            reader: None,
+        };
         Self::with_stores(stores, prefix, url, order, options)
     }
 
@@ -84,10 +101,21 @@ impl Adapter {
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
         let root = check_prefix(prefix)?.to_owned();
+        let url = masked(&url);
         let runtime = HttpRuntime::start(options)?;
         let options = options.clone();
-        let Stores { store, uploads, reader } = stores;
-        Ok(Self { shared: Arc::new(Shared { store, uploads, reader, root, url, order, runtime, options }) })
+        let shared = Shared {
+            store: stores.store,
+            uploads: stores.uploads,
+            #[cfg(feature = "aws")]
+            reader: stores.reader,
+            root,
+            url,
+            order,
+            runtime,
+            options,
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs one request about `name` that moves about `bytes` bytes.
@@ -147,7 +175,7 @@ impl Shared {
             let error = RemoteError::new(RemoteErrorKind::TooLarge, "get");
             return Err(Failed::Head(error.with_object(name).with_bytes(bytes_max, bytes)));
         }
-        let found = answer.bytes().await.map_err(|failure| Failed::Body(error(failure)))?;
+        let found = body_of(answer, bytes).await.map_err(|failure| Failed::Body(error(failure)))?;
         exactly("get", name, None, bytes, found)
     }
 
@@ -161,6 +189,12 @@ impl Shared {
         }
     }
 
+    #[cfg(not(feature = "aws"))]
+    async fn get_range_once(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, Failed> {
+        self.get_range_plain(name, range).await
+    }
+
+    #[cfg(feature = "aws")]
     async fn get_range_once(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, Failed> {
         // Boxed, as large and seldom taken: the reads of the shorter way are small tasks.
         let Some(reader) = &self.reader else { return Box::pin(self.get_range_plain(name, range)).await };
@@ -284,8 +318,30 @@ fn exactly(
     }))
 }
 
-fn no_answer(deadline: Duration) -> String {
-    format!("no answer within {:.1} s", deadline.as_secs_f64())
+/// Reads a body of `expected` bytes; one byte more at most of one that goes on.
+async fn body_of(answer: object_store::GetResult, expected: u64) -> Result<Bytes, object_store::Error> {
+    let mut chunks = match answer.payload {
+        GetResultPayload::Stream(chunks) => chunks,
+        // A file has the bytes that it has.
+        GetResultPayload::File(..) => {
+            moved(expected);
+            return answer.bytes().await;
+        }
+    };
+    let first = chunks.try_next().await?.unwrap_or_default();
+    moved(first.len() as u64);
+    if first.len() as u64 >= expected && chunks.try_next().await?.is_none() {
+        return Ok(first);
+    }
+    let reserved = usize::try_from(expected).unwrap_or(RESERVED_BYTES_MAX).min(RESERVED_BYTES_MAX);
+    let mut bytes = BytesMut::with_capacity(reserved.max(first.len()));
+    bytes.extend_from_slice(&first);
+    while bytes.len() as u64 <= expected {
+        let Some(chunk) = chunks.try_next().await? else { break };
+        moved(chunk.len() as u64);
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
 }
 
 fn payload(content: Content) -> PutPayload {
@@ -322,7 +378,13 @@ impl Remote for Adapter {
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> RemoteFuture<Bytes> {
         let (shared, owned) = (Arc::clone(&self.shared), name.clone());
-        self.request("get", name, bytes_max, async move { shared.get(&owned, bytes_max).await })
+        let late = name.clone();
+        let work = async move { shared.get(&owned, bytes_max).await };
+        self.shared.runtime.run_moving(&self.shared.options, bytes_max, work, move |deadline| {
+            RemoteError::new(RemoteErrorKind::Unavailable, "get")
+                .with_object(&late)
+                .with_cause(no_answer(deadline))
+        })
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> RemoteFuture<Bytes> {
@@ -375,12 +437,14 @@ impl Remote for Adapter {
             let error = RemoteError::new(RemoteErrorKind::Invalid, "list").with_cause("entries_max is 0");
             return Box::pin(async move { Err(error) });
         }
-        let deadline = self.shared.options.deadline_of_list();
+        let (deadline, soon) = (self.shared.options.deadline, self.shared.options.list_time());
         let shared = Arc::clone(&self.shared);
         let start_after = start_after.cloned();
         self.shared.runtime.run(
             deadline,
-            async move { list::page(&shared, &folder, start_after.as_ref(), entries_max).await },
+            LISTING.scope(Listing::default(), async move {
+                list::page(&shared, &folder, start_after.as_ref(), entries_max, Instant::now() + soon).await
+            }),
             move || RemoteError::new(RemoteErrorKind::Unavailable, "list").with_cause(no_answer(deadline)),
         )
     }

@@ -14,15 +14,18 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::{ObjectName, check_folder};
 use crate::options::RemoteOptions;
 use crate::runtime::HttpRuntime;
+use crate::secrets::masked;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
 use self::upload::{OrderedUpload, Sink};
@@ -50,12 +53,13 @@ pub(crate) trait Verbs: Send + Sync + 'static {
     async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, RemoteError>;
     async fn object_bytes(&self, name: &ObjectName) -> Result<u64, RemoteError>;
     async fn delete(&self, name: &ObjectName) -> Result<(), RemoteError>;
-    /// `folder` without a slash at its end, `entries_max` at least 1.
+    /// `folder` without a slash at its end, `entries_max` at least 1. After `soon` a shorter page is better than none.
     async fn list(
         &self,
         folder: &str,
         start_after: Option<&ObjectName>,
         entries_max: usize,
+        soon: Instant,
     ) -> Result<ListPage, RemoteError>;
     fn sink(self: Arc<Self>, name: &ObjectName, unique: u64) -> Self::Sink;
 }
@@ -99,11 +103,13 @@ impl Line {
         };
         let work = async move { work.await.map_err(|error| error.with_object(&named)) };
         self.runtime.run(deadline, work, move || {
-            RemoteError::new(kind, operation)
-                .with_object(&late)
-                .with_cause(format!("no answer within {:.1} s", deadline.as_secs_f64()))
+            RemoteError::new(kind, operation).with_object(&late).with_cause(no_answer(deadline))
         })
     }
+}
+
+pub(crate) fn no_answer(deadline: Duration) -> String {
+    format!("no answer within {:.1} s", deadline.as_secs_f64())
 }
 
 impl<V: Verbs> Front<V> {
@@ -114,7 +120,7 @@ impl<V: Verbs> Front<V> {
         options: &RemoteOptions,
         url: String,
     ) -> Self {
-        Self { verbs, line: Line::new(runtime, options), url }
+        Self { verbs, line: Line::new(runtime, options), url: masked(&url) }
     }
 }
 
@@ -156,7 +162,14 @@ impl<V: Verbs> Remote for Front<V> {
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> RemoteFuture<Bytes> {
         let (verbs, owned) = (Arc::clone(&self.verbs), name.clone());
-        self.line.run("get", name, bytes_max, async move { verbs.get(&owned, bytes_max).await })
+        let (late, named) = (name.clone(), name.clone());
+        let work =
+            async move { verbs.get(&owned, bytes_max).await.map_err(|error| error.with_object(&named)) };
+        self.line.runtime.run_moving(&self.line.options, bytes_max, work, move |deadline| {
+            RemoteError::new(RemoteErrorKind::Unavailable, "get")
+                .with_object(&late)
+                .with_cause(no_answer(deadline))
+        })
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> RemoteFuture<Bytes> {
@@ -204,13 +217,13 @@ impl<V: Verbs> Remote for Front<V> {
             return fail(RemoteError::new(RemoteErrorKind::Invalid, "list").with_cause("entries_max is 0"));
         }
         let (verbs, start_after) = (Arc::clone(&self.verbs), start_after.cloned());
-        let deadline = self.line.options.deadline_of_list();
+        let (deadline, soon) = (self.line.options.deadline, self.line.options.list_time());
         self.line.runtime.run(
             deadline,
-            async move { verbs.list(&folder, start_after.as_ref(), entries_max).await },
+            async move { verbs.list(&folder, start_after.as_ref(), entries_max, Instant::now() + soon).await },
             move || {
                 RemoteError::new(RemoteErrorKind::Unavailable, "list")
-                    .with_cause(format!("no answer within {:.1} s", deadline.as_secs_f64()))
+                    .with_cause(no_answer(deadline))
             },
         )
     }

@@ -28,9 +28,10 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use object_store::client::{HttpError, HttpErrorKind};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::prepared::Origin;
+use crate::bounds::Pace;
 use crate::http_client::late;
 use crate::resolver::Spread;
 
@@ -124,15 +125,19 @@ impl Answer {
     pub(super) async fn collect(
         mut self,
         expected: u64,
-        idle: Duration,
+        mut pace: Pace,
     ) -> Result<(Bytes, Option<Box<Line>>), HttpError> {
         let reserved = usize::try_from(expected).unwrap_or(RESERVED_BYTES_MAX).min(RESERVED_BYTES_MAX);
         // A copy, exact in size: a slice of the connection's buffer would keep all of that alive while it is kept.
         let mut bytes = BytesMut::with_capacity(reserved);
+        pace.came(0);
         while !self.body.is_end_stream() {
             let next = poll_fn(|context| Pin::new(&mut self).poll_frame(context));
-            let Some(frame) = timeout(idle, next).await.map_err(|_| late(idle))? else { break };
+            let Some(frame) = timeout_at(pace.until(), next).await.map_err(|_| late(pace.elapsed()))? else {
+                break;
+            };
             if let Ok(data) = frame?.into_data() {
+                pace.came(data.len() as u64);
                 bytes.extend_from_slice(&data);
             }
             if bytes.len() as u64 > expected {

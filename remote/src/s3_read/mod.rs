@@ -36,10 +36,12 @@ use tokio::time::{Instant, timeout};
 
 use self::line::{Answer, Call, Line, Lines};
 use self::prepared::{Cache, HOLDS, Prepared};
+use crate::bounds::Pace;
 use crate::http_client::{self, check_range, is_loopback, late, refuse};
 use crate::name::ObjectName;
 use crate::options::RemoteOptions;
 use crate::resolver::Spread;
+use crate::secrets::Carried;
 
 /// A request that is refused at this age was not too old.
 const FRESH: Duration = Duration::from_secs(60);
@@ -55,8 +57,7 @@ pub(crate) struct Reader {
     lines: Lines,
     spread: Spread,
     refusals: AtomicU32,
-    connect_timeout: Duration,
-    attempt_timeout: Duration,
+    options: RemoteOptions,
 }
 
 /// What came of a read.
@@ -101,8 +102,7 @@ impl Reader {
             lines: Lines::default(),
             spread: Spread::default(),
             refusals: AtomicU32::new(0),
-            connect_timeout: options.connect_timeout,
-            attempt_timeout: options.attempt_timeout,
+            options: options.clone(),
         })
     }
 
@@ -125,10 +125,11 @@ impl Reader {
             },
         };
         let wanted = (range.start, range.end.saturating_sub(1));
-        let answer = match timeout(self.attempt_timeout, self.send(&prepared, wanted)).await {
+        let pace = Pace::new(&self.options, self.options.attempt_timeout);
+        let answer = match timeout(self.options.attempt_timeout, self.send(&prepared, wanted)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Read::Head(error),
-            Err(_) => return Read::Head(late(self.attempt_timeout)),
+            Err(_) => return Read::Head(late(self.options.attempt_timeout)),
         };
         match answer.status().as_u16() {
             200..=299 => {}
@@ -136,13 +137,13 @@ impl Reader {
                 self.cache.forget(name, &prepared);
                 return Read::Ordinary { is_refused: prepared.age(Instant::now()) < FRESH };
             }
-            _ => return Read::Head(Box::pin(refuse(answer, false, self.attempt_timeout)).await),
+            _ => return Read::Head(Box::pin(refuse(answer, false, &carried(&prepared))).await),
         }
         self.forgive();
-        self.read(answer, wanted).await
+        self.read(answer, wanted, pace).await
     }
 
-    async fn read(&self, answer: Response<Answer>, wanted: (u64, u64)) -> Read {
+    async fn read(&self, answer: Response<Answer>, wanted: (u64, u64), pace: Pace) -> Read {
         let (first, last, object_bytes) = match check_range(&answer, Some(wanted)) {
             Ok(found) => found,
             Err(error) => return Read::Head(error),
@@ -151,7 +152,7 @@ impl Reader {
             return Read::Short { object_bytes };
         }
         let expected = (last - first).saturating_add(1);
-        match answer.into_body().collect(expected, self.attempt_timeout).await {
+        match answer.into_body().collect(expected, pace).await {
             Ok((bytes, line)) => {
                 if let Some(line) = line {
                     self.lines.put(line);
@@ -178,7 +179,7 @@ impl Reader {
                 answered => return answered,
             }
         }
-        let line = Line::open(&prepared.origin, &self.spread, self.connect_timeout).await?;
+        let line = Line::open(&prepared.origin, &self.spread, self.options.connect_timeout).await?;
         line.send(call(prepared, wanted)?).await
     }
 
@@ -192,6 +193,10 @@ impl Reader {
     pub(crate) fn was_granted(&self) {
         self.refusals.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn carried(prepared: &Prepared) -> Carried {
+    Carried::of(&HeaderMap::new(), prepared.target.query().unwrap_or(""))
 }
 
 fn is_lost(error: &HttpError) -> bool {

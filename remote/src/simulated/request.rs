@@ -146,9 +146,10 @@ async fn carry<T: Answer, A: FnOnce(&mut Objects) -> Result<T, RemoteError>>(
     if wire.course.is_kept_away() {
         wire.apply = None;
         let error = match fault {
-            Some(Fault::Unavailable) => {
-                wire.asked.error(RemoteErrorKind::Unavailable, "the server answered 503")
-            }
+            Some(Fault::Unavailable) => wire
+                .asked
+                .error(RemoteErrorKind::Unavailable, "the server answered 503")
+                .with_status(503, None),
             Some(Fault::ResetBefore) => wire.asked.reset(),
             _ => return answer.closed().await,
         };

@@ -29,15 +29,17 @@ use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::Url;
+use tokio::time::Instant;
 
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::{Exchange, Fault};
 use crate::front::{Front, Verbs, bad_range};
+use crate::location::Location;
 use crate::name::{ObjectName, check_prefix};
 use crate::options::RemoteOptions;
 use crate::runtime::HttpRuntime;
+use crate::secrets;
 use crate::settings::Settings;
 use crate::store::{ListPage, PutOutcome, Remote};
 use crate::walk::{self, Child, Children};
@@ -60,15 +62,18 @@ pub(crate) struct WebDav {
 }
 
 /// Opens the folder that an `http` or `https` URL names.
-pub(crate) fn open(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     let invalid = |cause: &str| RemoteError::new(RemoteErrorKind::InvalidUrl, "open").with_cause(cause);
-    let root = match check_prefix(url.path())? {
+    let root = match check_prefix(location.path())? {
         "" => String::new(),
         path => format!("{path}/"),
     };
     let settings = Settings::new(options, &[USER, PASSWORD])?;
     let credentials = match (settings.get(USER), settings.get(PASSWORD)) {
-        (Some(user), Some(password)) => Some((user, password)),
+        (Some(user), Some(password)) => {
+            secrets::learn_password(&user, &password);
+            Some((user, password))
+        }
         (None, None) => None,
         _ => {
             return Err(invalid(
@@ -76,7 +81,7 @@ pub(crate) fn open(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>
             ));
         }
     };
-    let mut top = url.clone();
+    let mut top = location.url().clone();
     top.set_path("/");
     let runtime = HttpRuntime::start(options)?;
     let exchange = Exchange::new(&top, options)?;
@@ -125,7 +130,7 @@ impl WebDav {
         let path = path.trim_end_matches('/');
         let found = match self.steadily(|| self.server.children(path)).await {
             Ok(found) => found.unwrap_or_default(),
-            Err(Trouble::Fault(Fault::Length { .. })) => {
+            Err(Trouble::Fault(Fault::TooLong { .. })) => {
                 return Err(RemoteError::new(RemoteErrorKind::Other, "list").with_cause(
                     "a folder has more entries than fit into an answer of 64 MiB: use another server",
                 ));
@@ -235,9 +240,10 @@ impl Verbs for WebDav {
         folder: &str,
         start_after: Option<&ObjectName>,
         entries_max: usize,
+        soon: Instant,
     ) -> Result<ListPage, RemoteError> {
-        walk::page(folder, start_after, entries_max, |folder, _| async move { self.children(&folder).await })
-            .await
+        let read = |folder: String, _| async move { self.children(&folder).await };
+        walk::page(folder, start_after, entries_max, soon, read).await
     }
 
     fn sink(self: Arc<Self>, name: &ObjectName, unique: u64) -> StreamSink {

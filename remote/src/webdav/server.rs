@@ -21,6 +21,7 @@ use super::multistatus::{self, Found};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::{Answer, Exchange, Fault};
+use crate::name::encoded;
 
 /// Longest answer to PROPFIND: about 100,000 entries of one folder.
 const PROPFIND_BYTES_MAX: u64 = 64 << 20;
@@ -59,7 +60,7 @@ impl From<Fault> for Trouble {
 impl Trouble {
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Fault(fault) => !matches!(fault, Fault::Tls(_)),
+            Self::Fault(fault) => fault.is_passing(),
             Self::Refused(status) => kind_of(*status) == RemoteErrorKind::Unavailable,
             Self::WrongRange(_) => true,
             Self::Nonsense(_) | Self::Beyond(_) => false,
@@ -81,7 +82,8 @@ impl Trouble {
                 RemoteError::new(RemoteErrorKind::NotFound, operation)
             }
             Self::Refused(status) => {
-                RemoteError::new(kind_of(*status), operation).with_cause(text_of(*status))
+                let error = RemoteError::new(kind_of(*status), operation).with_cause(text_of(*status));
+                error.with_status(*status, None)
             }
             Self::Nonsense(what) => {
                 RemoteError::new(RemoteErrorKind::Other, operation).with_cause(what.as_str())
@@ -135,7 +137,7 @@ impl Server {
     /// The URL of a path from the server's top, without a slash before it; of a folder with a slash at its end, as servers want.
     fn url(&self, path: &str) -> Url {
         let mut url = self.top.clone();
-        url.set_path(&format!("/{path}"));
+        url.set_path(&format!("/{}", encoded(path)));
         url
     }
 

@@ -31,11 +31,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::{Method, Url};
+use tokio::time::Instant;
 
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::{Exchange, Fault};
 use crate::front::{Front, Verbs, bad_range};
+use crate::location::Location;
 use crate::name::{ObjectName, check_prefix};
 use crate::options::RemoteOptions;
 use crate::runtime::HttpRuntime;
@@ -69,16 +71,18 @@ pub(crate) struct WebHdfs {
 }
 
 /// Opens the folder that a `webhdfs` or `webhdfss` URL names.
-pub(crate) fn open(url: &Url, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
+pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     let invalid =
         |cause: &str| RemoteError::new(RemoteErrorKind::InvalidUrl, "open").with_cause(cause.to_owned());
+    let url = location.url();
     let (scheme, port_default) = if url.scheme() == "webhdfss" { ("https", 9871) } else { ("http", 9870) };
     let host = url.host_str().filter(|host| !host.is_empty());
     let host = host.ok_or_else(|| invalid("no namenode: webhdfs://host:port/path"))?;
     let endpoint = format!("{scheme}://{host}:{}", url.port().unwrap_or(port_default));
     let endpoint = Url::parse(&endpoint).map_err(|error| invalid(&format!("not a host: {error}")))?;
-    let root = match check_prefix(url.path())? {
+    let root = match check_prefix(location.path())? {
         "" => String::new(),
+        path if path.contains(':') => return Err(invalid("HDFS has no ':' in names: choose another path")),
         path => format!("/{path}"),
     };
     let settings = Settings::new(options, &[USER, TOKEN, HADOOP_USER])?;
@@ -168,7 +172,7 @@ impl WebHdfs {
         match listed {
             Ok(children) => Ok(children),
             Err(trouble) if trouble.is_not_found() => Ok(Children::default()),
-            Err(Trouble::Fault(Fault::Length { .. })) => {
+            Err(Trouble::Fault(Fault::TooLong { .. })) => {
                 Err(RemoteError::new(RemoteErrorKind::Other, "list").with_cause(
                     "a folder has more entries than this namenode lists in one answer of 64 MiB: use Hadoop 3, which lists in pages",
                 ))
@@ -185,6 +189,11 @@ impl WebHdfs {
                 Ok(BatchAnswer { listing }) => {
                     let entries = listing.partial.statuses.entries;
                     let last = entries.iter().map(|entry| entry.path_suffix.clone()).max();
+                    if listing.remaining > 0 && last.is_none() {
+                        return Err(Trouble::Nonsense(
+                            "the namenode says that a folder has more entries and names none".to_owned(),
+                        ));
+                    }
                     return Ok(Children {
                         rest_after: last.filter(|_| listing.remaining > 0),
                         entries: children(entries),
@@ -283,11 +292,12 @@ impl Verbs for WebHdfs {
         folder: &str,
         start_after: Option<&ObjectName>,
         entries_max: usize,
+        soon: Instant,
     ) -> Result<ListPage, RemoteError> {
         let read = |folder: String, after: Option<String>| async move {
             self.children(&folder, after.as_deref()).await
         };
-        walk::page(folder, start_after, entries_max, read).await
+        walk::page(folder, start_after, entries_max, soon, read).await
     }
 
     fn sink(self: Arc<Self>, name: &ObjectName, unique: u64) -> AppendSink {

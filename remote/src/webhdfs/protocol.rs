@@ -14,11 +14,17 @@
 //! | 404 without an exception, `UnsupportedOperationException` | `InvalidUrl`: no WebHDFS there | no |
 //! | others | `Other` | no |
 
+use std::time::Duration;
+
 use reqwest::Url;
+use reqwest::header::RETRY_AFTER;
 use serde::Deserialize;
 
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::{Answer, Fault};
+use crate::http_client::retry_after_of;
+use crate::name::encoded;
+use crate::secrets::masked;
 
 /// Longest message of the server that is shown.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -62,7 +68,7 @@ pub(super) fn operation_url(
     caller: &Caller,
 ) -> Url {
     let mut url = namenode.clone();
-    url.set_path(&format!("/webhdfs/v1{path}"));
+    url.set_path(&format!("/webhdfs/v1{}", encoded(path)));
     {
         let mut query = url.query_pairs_mut();
         query.append_pair("op", op);
@@ -93,7 +99,7 @@ impl Trouble {
     /// True when another try may go better.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Fault(fault) => !matches!(fault, Fault::Tls(_)),
+            Self::Fault(fault) => fault.is_passing(),
             Self::Refused(refusal) => refusal.kind() == RemoteErrorKind::Unavailable,
             Self::Nonsense(_) | Self::IsFolder => false,
         }
@@ -125,7 +131,9 @@ impl Trouble {
             Self::Refused(refusal) if refusal.kind() == RemoteErrorKind::NotFound => {
                 RemoteError::new(RemoteErrorKind::NotFound, operation)
             }
-            Self::Refused(refusal) => RemoteError::new(refusal.kind(), operation).with_cause(refusal.text()),
+            Self::Refused(refusal) => RemoteError::new(refusal.kind(), operation)
+                .with_cause(refusal.text())
+                .with_status(refusal.status, refusal.retry_after),
             Self::Nonsense(what) => {
                 RemoteError::new(RemoteErrorKind::Other, operation).with_cause(what.as_str())
             }
@@ -143,6 +151,8 @@ pub(super) struct Refusal {
     /// The exception's simple name, "" when the answer holds none.
     pub(super) exception: String,
     pub(super) message: String,
+    /// How long the server asks to be left alone.
+    pub(super) retry_after: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -162,7 +172,8 @@ impl Refusal {
     /// Reads an error answer; of its body only the exception's name and the first line of its message are kept.
     pub(super) async fn read(answer: Answer, caller: &Caller) -> Self {
         let status = answer.status();
-        Self::parse(status, &answer.refusal().await, caller)
+        let retry_after = answer.header(&RETRY_AFTER).and_then(retry_after_of);
+        Self { retry_after, ..Self::parse(status, &answer.refusal().await, caller) }
     }
 
     fn parse(status: u16, body: &str, caller: &Caller) -> Self {
@@ -170,11 +181,13 @@ impl Refusal {
             return Self { status, ..Self::default() };
         };
         let clean = |text: &str, chars_max: usize| -> String {
-            let line = text.lines().next().unwrap_or("");
-            caller.scrub(line).chars().filter(|character| !character.is_control()).take(chars_max).collect()
+            let line: String =
+                text.lines().next().unwrap_or("").chars().filter(|one| !one.is_control()).collect();
+            masked(&caller.scrub(&line)).chars().take(chars_max).collect()
         };
         let ExceptionBody { exception, message } = answer.exception;
-        Self { status, exception: clean(&exception, 80), message: clean(&message, MESSAGE_CHARS_MAX) }
+        let message = clean(&message, MESSAGE_CHARS_MAX);
+        Self { status, exception: clean(&exception, 80), message, retry_after: None }
     }
 
     fn is_token(&self) -> bool {

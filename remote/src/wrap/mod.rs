@@ -3,6 +3,7 @@
 //! ```text
 //! meter ── what the caller waits for: latency, bytes, errors
 //!   resolve ── a put-if-absent in doubt reads back who won
+//!    patience ── waits for a store that has worked and answers that it cannot now
 //!     limit ── requests and bytes in flight; line; one gate for the foreground, one for the background
 //!       retry ── attempts, their time limits, the deadline of all
 //!         hedge ── a second request for the slowest reads (foreground only)
@@ -16,7 +17,8 @@
 //!   of an attempt nor calls for a second request. A pause between attempts keeps its permit, which is what holds a
 //!   crowd back from a store that fails. A second request needs a permit of its own.
 //! * Retry is outside of hedge, so what failed is repeated after a pause and not by a hedge without one.
-//! * Resolve is outside of all: its reads are requests like any other.
+//! * Patience is outside of limit: who waits for minutes holds no place that others, or the background, could use.
+//! * Resolve is outside of all: its reads are requests like any other, and patient ones.
 //! * Cost sees what the provider sees.
 //!
 //! Without shaping and with nothing to repeat, a request passes all of them at the call and starts there.
@@ -28,6 +30,7 @@ pub(crate) mod layer;
 pub(crate) mod limit;
 pub(crate) mod meter;
 pub(crate) mod operation;
+pub(crate) mod patience;
 pub(crate) mod read_only;
 pub(crate) mod resolve;
 pub(crate) mod retry;
@@ -43,6 +46,7 @@ use self::hedge::{Hedge, HedgeCounters};
 use self::layer::layered;
 use self::limit::{ClassLimit, Limits};
 use self::meter::{RemoteMetrics, metered};
+use self::patience::Patience;
 use self::resolve::resolved;
 use self::retry::Retry;
 use self::shape::Shape;
@@ -114,7 +118,11 @@ pub fn wrap(remote: Arc<dyn Remote>, options: &RemoteOptions) -> Result<Stack, R
         None => Arc::clone(&base),
     };
     let retry = Retry::new(options, backoff.clone(), Arc::clone(&repeats));
-    let class = |limited| metered(resolved(limited, options, backoff.clone()));
+    let patience = Patience::new(options, base.describe(), seed ^ 2);
+    let class = |limited| {
+        let patient = layered(limited, Arc::clone(&patience));
+        metered(resolved(patient, options, backoff.clone(), Arc::clone(&patience)))
+    };
     let (foreground, foreground_metrics) = class(limits.foreground(layered(hedged, Arc::clone(&retry))));
     let (background, background_metrics) = class(limits.background(layered(base, retry)));
     Ok(Stack {

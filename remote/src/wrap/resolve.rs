@@ -15,7 +15,8 @@
 //!
 //! Invariants:
 //! * Without doubt not one request more is made.
-//! * All ends by the deadline of the call; what is not settled by then is `InDoubt`, as before.
+//! * All ends by the deadline of the call, longer by the patience for a store that answers but cannot (`patience.rs`); what is not
+//!   settled by then is `InDoubt`, as before.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use aquifer_io::{Instant, now};
 use bytes::Bytes;
 
 use super::backoff::Backoff;
+use super::patience::Patience;
 use super::timer::{Timers, within};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
@@ -40,6 +42,7 @@ struct Resolve {
     inner: Arc<dyn Remote>,
     options: RemoteOptions,
     backoff: Backoff,
+    patience: Arc<Patience>,
 }
 
 /// What stands under the name.
@@ -50,8 +53,13 @@ enum Found {
 }
 
 /// Puts it around a store.
-pub(crate) fn resolved(inner: Arc<dyn Remote>, options: &RemoteOptions, backoff: Backoff) -> Arc<dyn Remote> {
-    Arc::new(Resolve { inner, options: options.clone(), backoff })
+pub(crate) fn resolved(
+    inner: Arc<dyn Remote>,
+    options: &RemoteOptions,
+    backoff: Backoff,
+    patience: Arc<Patience>,
+) -> Arc<dyn Remote> {
+    Arc::new(Resolve { inner, options: options.clone(), backoff, patience })
 }
 
 /// One put-if-absent that has to be settled.
@@ -61,12 +69,14 @@ struct Claim {
     content: Content,
     backoff: Backoff,
     timers: Timers,
+    begun: Instant,
+    patience: Arc<Patience>,
 }
 
 impl Claim {
     async fn settle(self, mut outcome: Result<PutOutcome, RemoteError>) -> Result<PutOutcome, RemoteError> {
-        let mut lost = None;
-        for round in 0..=ROUNDS_MAX {
+        let mut lost: Option<RemoteError> = None;
+        for round in 0.. {
             let exists = match outcome {
                 Ok(PutOutcome::Created) => return Ok(PutOutcome::Created),
                 Ok(PutOutcome::Exists) => true,
@@ -84,7 +94,8 @@ impl Claim {
                 (Ok(Found::Nothing), false) => {}
                 (Err(error), _) => return Err(lost.unwrap_or_else(|| self.cannot_look(&error))),
             }
-            if round == ROUNDS_MAX {
+            let patience = lost.as_ref().map_or(Duration::ZERO, |lost| self.patience.limit_of_doubt(lost));
+            if round >= ROUNDS_MAX && self.begun.elapsed() >= patience {
                 break;
             }
             self.timers.wait(self.backoff.pause(round)).await;
@@ -142,12 +153,15 @@ impl Remote for Resolve {
         let first = self.inner.put_if_absent(name, content.clone());
         let doubts_exists = self.options.exists_read_back;
         let (deadline, timers) = (self.options.deadline_of(content.bytes()), self.options.timers);
+        let patience = Arc::clone(&self.patience);
         let claim = Claim {
             inner: Arc::clone(&self.inner),
             name: name.clone(),
             content,
             backoff: self.backoff.clone(),
             timers,
+            begun,
+            patience: Arc::clone(&patience),
         };
         Box::pin(async move {
             let outcome = first.await;
@@ -156,6 +170,7 @@ impl Remote for Resolve {
                 Ok(PutOutcome::Exists) if doubts_exists => unsettled(&claim.name),
                 _ => return outcome,
             };
+            let deadline = deadline.saturating_add(patience.limit_of_doubt(&lost));
             let settled = Box::pin(claim.settle(outcome));
             within(timers, time_left(begun, deadline), settled, || lost).await
         })

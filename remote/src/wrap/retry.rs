@@ -19,6 +19,8 @@
 //! another data node), set `retries_max` to 0: its one attempt then has the whole deadline.
 //!
 //! Invariants:
+//! * A server that asks to be left alone (`Retry-After`) is, for at most 30 s at a time; when that is longer than the time for repeats, the
+//!   error is passed on, and `patience.rs` waits.
 //! * At most `retries_max` repeats; none starts later than `retry_time_max` after the call; all ends by the deadline.
 //! * An attempt that is given up is dropped, which cancels it. A put-if-absent given up is in doubt.
 
@@ -31,6 +33,7 @@ use aquifer_io::now;
 use super::backoff::Backoff;
 use super::layer::{Layer, Request};
 use super::operation::{Answer, Operation};
+use super::patience::RETRY_AFTER_MAX;
 use super::timer::{Timers, within};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::options::RemoteOptions;
@@ -52,7 +55,7 @@ impl Retry {
 
     fn deadline(&self, request: &Request) -> Duration {
         match request.operation {
-            Operation::List => self.options.deadline_of_list(),
+            Operation::List => self.options.deadline,
             _ => self.options.deadline_of(request.moved_bytes_max()),
         }
     }
@@ -85,8 +88,15 @@ impl Retry {
         if !passing || repeats >= self.options.retries_max {
             return None;
         }
-        let pause = self.backoff.pause(repeats);
-        (elapsed + pause < self.options.retry_time_max).then_some(pause)
+        let asked = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
+        let pause = self.backoff.pause(repeats).max(asked);
+        let mut time_max = self.options.retry_time_max;
+        if operation == Operation::Get {
+            // How long the object is shows in the attempt, whose deadline is its own: it must end by ours if nothing comes.
+            let attempt = self.options.attempt_timeout.min(self.options.deadline / 2);
+            time_max = time_max.min(self.options.deadline - attempt);
+        }
+        (elapsed + pause < time_max).then_some(pause)
     }
 }
 

@@ -146,9 +146,9 @@ impl Layer for Shape {
                     shape.wait(course.latency).await;
                     match course.fault {
                         Some(Fault::Unavailable) => {
-                            return Err(
-                                request.error(RemoteErrorKind::Unavailable, "the server answered 503")
-                            );
+                            return Err(request
+                                .error(RemoteErrorKind::Unavailable, "the server answered 503")
+                                .with_status(503, None));
                         }
                         Some(Fault::ResetBefore) => {
                             return Err(request.error(request.kind_of_doubt(), "connection reset"));

@@ -55,6 +55,29 @@ pub(crate) fn serve(handler: impl Fn(&Request) -> Answer + Send + Sync + 'static
     address
 }
 
+/// Serves until the process ends; the handler writes its answer itself, at its own pace, and says whether the connection goes on.
+pub(crate) fn serve_slowly(
+    handler: impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let handler = Arc::new(handler);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, handler) = (stream.unwrap(), Arc::clone(&handler));
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while let Some(request) = read(&mut reader) {
+                    if !handler(&request, &mut stream) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
 fn connection(mut stream: TcpStream, handler: &dyn Fn(&Request) -> Answer) {
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
