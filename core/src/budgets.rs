@@ -2,8 +2,9 @@
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::limits::{DISK_BYTES_MAX, MEMORY_BYTES_MAX};
 use crate::mailbox::Mailbox;
-use crate::options::{Options, ShardBudget, check_local_dir};
+use crate::options::{Options, ShardBudget, check_local_dir, check_most};
 use crate::request::{ReplyTo, Request};
 use aquifer_io::DirLock;
 use futures_channel::oneshot;
@@ -42,6 +43,7 @@ impl Engine {
     /// `Invalid` with what is needed at least: nothing is changed then. `Closed`. What stopped the engine's writes, if what it wrote can leave
     /// memory no more: caches have given all the same.
     pub async fn set_memory_bytes(&self, memory_bytes: u64) -> Result<()> {
+        check_most("memory_bytes", memory_bytes, MEMORY_BYTES_MAX)?;
         let waiting = {
             let mut now = self.budgets.now.lock().unwrap_or_else(PoisonError::into_inner);
             let budget = now.shard.with_memory(memory_bytes, self.shards())?;
@@ -62,6 +64,7 @@ impl Engine {
     /// `Invalid` if the engine was opened without [`Options::local_dir`]. `Local` if another engine uses the folder, or if the disk has no room for a
     /// larger budget: shards that found none go on with what they had; free some, and call it again. `Closed`.
     pub async fn set_disk_bytes(&self, disk_bytes: u64) -> Result<()> {
+        check_most("disk_bytes", disk_bytes, DISK_BYTES_MAX)?;
         let folder = check_local_dir(disk_bytes, self.budgets.local_dir.as_deref())?;
         if let Some(folder) = folder {
             aquifer_io::fs::create_dir_all(folder).await?;

@@ -204,10 +204,11 @@ async fn swap(
     loop {
         shared.check_writable()?;
         let current = shared.manifest();
+        let number = current.number_after()?;
         let next = Manifest {
-            number: current.number + 1,
+            number,
             attempt: aquifer_io::random_u64(),
-            checkpoint: current.number + 1,
+            checkpoint: number,
             sequence_next: shared.sequence_next.load(Ordering::Acquire),
             segments: segments.clone(),
             metadata: metadata.clone(),

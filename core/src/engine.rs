@@ -4,6 +4,7 @@ use crate::budgets::Budgets;
 use crate::checkpoint::CheckpointInfo;
 use crate::client::Client;
 use crate::descriptor;
+use crate::entry::NEVER;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
@@ -12,7 +13,7 @@ use crate::manifest::hot::{self, HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
-use crate::options::{LevelFormats, Options, ShardBudget, TtlTime, check_local_dir};
+use crate::options::{LevelFormats, Options, Pinning, ShardBudget, TtlTime, check_local_dir};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
 use crate::version::{self, SegmentId};
@@ -91,7 +92,8 @@ impl Shared {
                 "this engine's times to live follow the machine's clock: open it with ttl_time Event to set the time",
             ));
         }
-        self.event_time_ms.fetch_max(to_ms, Ordering::AcqRel);
+        // What never expires outlives every moment that can be told.
+        self.event_time_ms.fetch_max(to_ms.min(NEVER - 1), Ordering::AcqRel);
         Ok(())
     }
 
@@ -147,7 +149,7 @@ struct Ground {
     refusal: Option<Error>,
 }
 
-/// One process's hold on a store: its shards, each on a pinned thread of its own.
+/// One process's hold on a store: its shards, each on a thread of its own ([`Pinning`] says on which CPU).
 ///
 /// Dropping the engine ends it at once, as [`Engine::close`] does. To the store both look like a crash after the last checkpoint:
 /// writes since then are gone.
@@ -270,7 +272,6 @@ impl Engine {
         segments: &[SegmentEntry],
         hot: &Arc<HotSegments<SegmentId>>,
     ) -> Result<()> {
-        let cores = aquifer_io::cores_available();
         let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
         let mut opening = (options.disk_mode == SsdMode::Pinned).then(|| Opening::new(options));
         let mut opened = Vec::new();
@@ -278,7 +279,7 @@ impl Engine {
             let executor = ExecutorOptions {
                 name: format!("aquifer-{id}"),
                 backend: self.backend,
-                core: cores.get(id % cores.len().max(1)).copied(),
+                core: options.pinning.of_shard(id),
                 buffer_bytes_max: budget.buffer_bytes,
                 seed: seed.wrapping_add(id as u64),
                 ..ExecutorOptions::default()
@@ -295,7 +296,15 @@ impl Engine {
             let (ready, is_ready) = oneshot::channel();
             let part = opening.as_mut().map(Opening::shard);
             let life = move || shard::live(start, mailbox, part, ready);
-            self.threads.push(aquifer_io::spawn_executor(executor, life)?);
+            let thread = aquifer_io::spawn_executor(executor, life)?;
+            let refused = thread.pin_note().map(str::to_owned);
+            self.threads.push(thread);
+            if let (Some(why), Pinning::Cores(_)) = (refused, &options.pinning) {
+                return Err(Error::new(
+                    ErrorKind::Local,
+                    format!("shard {id} is {why}: name other CPUs, or none"),
+                ));
+            }
             opened.push(is_ready);
         }
         if let Some(opening) = opening {
@@ -337,7 +346,7 @@ impl Engine {
         self.backend
     }
 
-    /// Why that is not io_uring, in one line, if it was chosen automatically.
+    /// One line to be shown: why that is not io_uring, if it was chosen automatically, or what to know of the backend that was asked for.
     pub fn io_note(&self) -> Option<&str> {
         self.io_note.as_deref()
     }

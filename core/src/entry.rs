@@ -69,7 +69,7 @@ impl<'a> Entry<'a> {
 /// ```text
 /// kind, 1 byte (0 delete, 1 put, 2 merge) | expires_ms, 8 | operator, 4 | written_ms, 8 | payload bytes, 4 | payload
 /// ```
-const CHAINED_HEADER_BYTES: usize = 1 + 8 + 4 + 8 + 4;
+pub(crate) const CHAINED_HEADER_BYTES: usize = 1 + 8 + 4 + 8 + 4;
 
 /// Several writes to one key, newest first, as the payload of one. None of them is a chain itself.
 pub(crate) fn encode_chain<'a>(entries: impl IntoIterator<Item = Entry<'a>>) -> Vec<u8> {

@@ -25,6 +25,9 @@ pub enum ErrorKind {
     Store,
     /// The engine is closed, or its shard ended. Open it again.
     Closed,
+    /// What was written to one key comes to more than a value may have; [`Error::key`] names it. Nothing is lost and other keys are not concerned:
+    /// put or delete the key. Of a merge: it would make such a value, and was not taken.
+    TooLarge,
 }
 
 /// Bytes of the DFS that are not what was written.
@@ -47,8 +50,12 @@ pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
     corruption: Option<Arc<Corruption>>,
+    key: Option<(u16, Arc<[u8]>)>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
+
+/// Keys in messages are shortened: they may have 64 KiB.
+const KEY_SHOWN_BYTES: usize = 64;
 
 /// Result of the engine's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -64,8 +71,31 @@ impl Error {
         self.corruption.as_deref()
     }
 
+    /// The one key that the error is about, as its caller names it, if others are not concerned: its value is too long, or a merge operator does not
+    /// fit it. A scan goes on behind it.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(|(_, key)| &**key)
+    }
+
+    /// The key group of that key.
+    pub fn key_group(&self) -> Option<u16> {
+        self.key.as_ref().map(|(group, _)| *group)
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: Arc::from(message.into()), corruption: None, source: None }
+        Self { kind, message: Arc::from(message.into()), corruption: None, key: None, source: None }
+    }
+
+    /// Names the key in an error that is about its value alone.
+    pub(crate) fn of_key(self, group: u16, key: &[u8]) -> Self {
+        if self.key.is_some() || !matches!(self.kind, ErrorKind::TooLarge | ErrorKind::Invalid) {
+            return self;
+        }
+        let shown = key.get(..KEY_SHOWN_BYTES).unwrap_or(key);
+        let rest = if shown.len() < key.len() { ".." } else { "" };
+        let message =
+            format!("key \"{}{rest}\" of key group {group}: {}", shown.escape_ascii(), self.message);
+        Self { message: Arc::from(message), key: Some((group, Arc::from(key))), ..self }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {

@@ -4,12 +4,13 @@
 //! every group is one contiguous range of every sorted run: rescaling moves ranges, never rewrites keys.
 
 use crate::error::{Error, Result};
-use crate::limits::{KEY_BYTES_MAX, KEY_GROUPS_MAX};
+use crate::limits::{BORDER_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_MAX};
 use std::ops::Range;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of the key group in front of the caller's key.
 pub(crate) const GROUP_BYTES: usize = 2;
+const _: () = assert!(BORDER_BYTES_MAX == GROUP_BYTES + KEY_BYTES_MAX + 1);
 
 /// The key group of `key` in a store of `key_groups` groups: `(xxh3_64(key) * key_groups) >> 64`, with seed 0.
 ///

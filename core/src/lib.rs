@@ -51,7 +51,14 @@ mod merge_operator;
 mod name;
 mod resolve;
 
+/// What [`mailbox`] stands on: the model of its test has others.
+mod sync {
+    pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
+}
+
 mod mailbox;
+#[cfg(test)]
+mod mailbox_test;
 mod notify;
 
 mod descriptor;
@@ -103,7 +110,7 @@ pub use limits::{
 };
 pub use merge_operator::MergeOperator;
 pub use opening::{OnOpen, OpenProgress};
-pub use options::{Compression, Options, TtlTime};
+pub use options::{Compression, Options, Pinning, TtlTime};
 pub use reader::{Reader, ReaderOptions};
 pub use request::Reply;
 pub use scan_options::ScanOptions;

@@ -34,6 +34,15 @@ pub(crate) const MAILBOX_ENTRIES_MAX: usize = 64 * 1024;
 pub(crate) const MAILBOX_BATCH: usize = 256;
 /// Reads of one shard that may wait for SSD or DFS at once; the mailbox rests at more.
 pub(crate) const READS_IN_FLIGHT_MAX: usize = 1024;
+/// Writes of one key that wait to be combined, as they are chained in one entry: more than a value may have when they cannot be combined, so that
+/// nothing that was acknowledged is lost. A merge whose operands do not even fit this leaves its inputs as they are.
+pub(crate) const CHAIN_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Operand from which on a merge looks for what it stands on before it is taken, so that it can be refused if the value would be too long.
+pub(crate) const MERGE_LOOK_BYTES: usize = 1024 * 1024;
+/// How long a merge waits for that look; then it is taken without.
+pub(crate) const MERGE_LOOK_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Keys with large values under merges whose size a shard remembers.
+pub(crate) const GROWING_KEYS_MAX: usize = 1024;
 /// Raw bytes after which a data block is closed. A single larger entry makes a larger block.
 pub(crate) const BLOCK_RAW_BYTES: usize = 4096;
 /// What a writer may choose instead: least, and most.
@@ -42,6 +51,10 @@ pub(crate) const BLOCK_RAW_BYTES_RANGE: (usize, usize) = (4096, 64 * 1024);
 pub(crate) const PARTITION_RAW_BYTES: usize = 64 * 1024;
 /// Largest raw or stored payload that a block header may announce: one entry of maximal key and value, and its framing.
 pub(crate) const BLOCK_BYTES_MAX: u32 = 80 * 1024 * 1024;
+/// The same of a data block that holds one chain longer than a value may be, which has a format version of its own.
+pub(crate) const LONG_BLOCK_BYTES_MAX: u32 = 520 * 1024 * 1024;
+/// Longest engine key that a segment or a manifest names as a border: of a key of maximal length, the end of a range that holds it.
+pub(crate) const BORDER_BYTES_MAX: usize = 2 + KEY_BYTES_MAX + 1;
 /// Data blocks of a partition, at most: of two that follow each other, the entries would not have fit one.
 pub(crate) const PARTITION_BLOCKS_MAX: u64 = 2 * (PARTITION_RAW_BYTES / BLOCK_RAW_BYTES) as u64 + 1;
 /// Pause before blocks of a pinned tier are fetched again from a DFS that did not answer.
@@ -71,13 +84,27 @@ pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.
 pub(crate) const MANIFEST_SEGMENTS_MAX: usize = 256 * 1024;
 /// Tries to claim an epoch while other processes claim one at the same time.
-pub(crate) const EPOCH_CLAIMS_MAX: usize = 16;
+pub(crate) const EPOCH_CLAIMS_MAX: u32 = 16;
+/// Pause between two such tries: first, and most. All of them together: 10 s.
+pub(crate) const EPOCH_CLAIM_PAUSE_MS: (u64, u64) = (10, 1_000);
+/// Numbers, checkpoints and sequences of manifests stay below: whoever counts on from them never comes to the end of 64 bits.
+pub(crate) const MANIFEST_COUNTERS_MAX: u64 = 1 << 62;
+/// Epochs stay below: names of packs and jobs have ten digits for them.
+pub(crate) const EPOCHS_MAX: u64 = 10_000_000_000;
+/// Entries of a segment, and their raw bytes, at most: 16,384 times the largest stored segment. The sum over a manifest fits 64 bits.
+pub(crate) const SEGMENT_COUNTS_MAX: u64 = 1 << 45;
 /// Pause before an upload that failed for a passing reason is tried again: first, and most.
 pub(crate) const UPLOAD_PAUSE_MS: (u64, u64) = (50, 5_000);
 /// Tries of a checkpoint's uploads before it is reported as failed.
 pub(crate) const CHECKPOINT_TRIES: u32 = 4;
 /// Smallest memory budget of one shard, in bytes.
 pub(crate) const SHARD_MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// Largest memory budget of an engine, in bytes: 16 TiB.
+pub(crate) const MEMORY_BYTES_MAX: u64 = 1 << 44;
+/// Largest disk budget of an engine, in bytes: 1 PiB.
+pub(crate) const DISK_BYTES_MAX: u64 = 1 << 50;
+/// Most shards of an engine: each is a thread.
+pub(crate) const SHARDS_MAX: usize = 4096;
 /// Largest memtable of one shard, in bytes, whatever the budget.
 pub(crate) const MEMTABLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The leveled bottom; tiers are level 0.
@@ -104,6 +131,8 @@ pub(crate) const COMPACTION_JOB_BYTES: u64 = 128 * 1024 * 1024;
 pub(crate) const COMPACTION_WINDOW_BYTES: (usize, usize) = (32 * 1024, 1024 * 1024);
 /// Jobs of one shard that may be offered to other processes at once.
 pub(crate) const COMPACTION_OFFERS_MAX: usize = 4;
+/// Names of jobs and of what lies beside them that are read of a listing.
+pub(crate) const COMPACTION_NAMES_MAX: usize = 64 * 1024;
 /// Workers that one job may lose before the owner does it.
 pub(crate) const COMPACTION_CLAIMS_MAX: u32 = 4;
 /// Pause of compaction after a failure: first, and most.
@@ -114,6 +143,11 @@ pub(crate) const COMPACTION_EXPIRY_PAUSE_MS: (u64, u64) = (5_000, 3_600_000);
 const _: () = assert!(COMPACTION_FAN_IN >= 2 && COMPACTION_RUNS_MAX >= 2 * COMPACTION_FAN_IN);
 const _: () = assert!(COMPACTION_INPUTS_MAX > COMPACTION_RUNS_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX as usize);
+const _: () = assert!(CHAIN_BYTES_MAX + KEY_BYTES_MAX + 4096 < LONG_BLOCK_BYTES_MAX as usize);
+const _: () =
+    assert!(LONG_BLOCK_BYTES_MAX > BLOCK_BYTES_MAX && (LONG_BLOCK_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
+const _: () = assert!(MERGE_LOOK_BYTES < VALUE_BYTES_MAX / 8);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
 const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);
+const _: () = assert!(SEGMENT_COUNTS_MAX <= u64::MAX / MANIFEST_SEGMENTS_MAX as u64);
 const _: () = assert!(KEY_GROUPS_MAX <= 32_768, "group numbers and their exclusive end fit two bytes");

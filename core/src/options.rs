@@ -4,11 +4,14 @@ use crate::compact::budget::CompactionBudget;
 use crate::compact::remote::RemoteCompaction;
 use crate::error::{Error, Result};
 use crate::key::Route;
-use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX, MEMTABLE_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use crate::limits::{
+    DICTIONARY_BYTES_MAX, DISK_BYTES_MAX, LEVEL_MAX, MEMORY_BYTES_MAX, MEMTABLE_BYTES_MAX,
+    SHARD_MEMORY_BYTES_MIN, SHARDS_MAX,
+};
 use crate::merge_operator::MergeOperator;
 use crate::opening::OnOpen;
 use aquifer_cache::SsdMode;
-use aquifer_io::BackendChoice;
+use aquifer_io::{BackendChoice, Core};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,14 +58,63 @@ pub enum TtlTime {
     Event,
 }
 
+/// Which CPUs the shards' threads are tied to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Pinning {
+    /// Each shard to the CPU, of those that this process may use, to which the process has tied the fewest shards of any engine.
+    /// Other processes are not seen: where several pin their threads on one machine, give each its own [`Pinning::Cores`] (or its own
+    /// mask, by `taskset` or the container), or leave the threads to the scheduler with [`Pinning::None`].
+    #[default]
+    Spread,
+    /// None: the scheduler moves the threads as it likes.
+    None,
+    /// The first shard to the first CPU named, and so on, round and round if there are more shards than names. Each must be among
+    /// [`aquifer_io::cores_available`], named once. Opening fails where the system refuses.
+    Cores(Vec<usize>),
+}
+
+impl Pinning {
+    /// # Errors
+    /// `Invalid`, with the CPUs that can be named.
+    fn validate(&self) -> Result<()> {
+        let Self::Cores(cores) = self else { return Ok(()) };
+        let available = aquifer_io::cores_available();
+        let mut once = std::collections::BTreeSet::new();
+        let bad = cores.iter().find(|core| !available.contains(core) || !once.insert(**core));
+        match bad {
+            Some(core) => Err(Error::invalid(format!(
+                "pinning names CPU {core}; each of {available:?} can be named once, as this process may use these"
+            ))),
+            None if cores.is_empty() => Err(Error::invalid(
+                "pinning names no CPU: say Pinning::None to leave the threads to the scheduler",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The CPU of one shard.
+    pub(crate) fn of_shard(&self, shard: usize) -> Core {
+        match self {
+            Self::Spread => Core::LeastUsed,
+            Self::None => Core::Any,
+            Self::Cores(cores) => shard
+                .checked_rem(cores.len())
+                .and_then(|at| cores.get(at))
+                .map_or(Core::Any, |&core| Core::Number(core)),
+        }
+    }
+}
+
 /// Options of [`crate::Engine::open`].
 #[derive(Clone)]
 pub struct Options {
     /// Key groups of the store, 1 to 32,768: fixed when it is created. `None` takes what an existing store has, and 128 for a
     /// new one. Opening with another number than the store's is an error.
     pub key_groups: Option<u16>,
-    /// Shards, each on its own pinned thread. 0 means one per core that this process may use.
+    /// Shards, each on a thread of its own. 0 means one per core that this process may use.
     pub shards: usize,
+    /// Which CPUs these threads are tied to.
+    pub pinning: Pinning,
     /// Budget in bytes for memtables, caches, filters, indexes and buffers together; at least 4 MiB a shard. Can be changed while the engine runs:
     /// [`crate::Engine::set_memory_bytes`].
     pub memory_bytes: u64,
@@ -114,6 +166,7 @@ impl Default for Options {
         Self {
             key_groups: None,
             shards: 0,
+            pinning: Pinning::Spread,
             memory_bytes: 256 * 1024 * 1024,
             disk_bytes: 0,
             local_dir: None,
@@ -141,6 +194,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("key_groups", &self.key_groups)
             .field("shards", &self.shards)
+            .field("pinning", &self.pinning)
             .field("memory_bytes", &self.memory_bytes)
             .field("disk_bytes", &self.disk_bytes)
             .field("local_dir", &self.local_dir)
@@ -170,6 +224,13 @@ impl Options {
         if let Some(key_groups) = self.key_groups {
             Route::new(key_groups, 1)?;
         }
+        for (name, bytes, most) in [
+            ("memory_bytes", self.memory_bytes, MEMORY_BYTES_MAX),
+            ("disk_bytes", self.disk_bytes, DISK_BYTES_MAX),
+        ] {
+            check_most(name, bytes, most)?;
+        }
+        check_most("shards", self.shard_count() as u64, SHARDS_MAX as u64)?;
         let needed = SHARD_MEMORY_BYTES_MIN.saturating_mul(self.shard_count() as u64);
         if self.memory_bytes < needed {
             return Err(Error::invalid(format!(
@@ -178,6 +239,7 @@ impl Options {
                 self.shard_count()
             )));
         }
+        self.pinning.validate()?;
         self.compaction.validate()?;
         self.validate_compression()?;
         self.remote_compaction.as_ref().map_or(Ok(()), RemoteCompaction::validate)?;
@@ -234,6 +296,14 @@ impl Options {
     pub(crate) fn shard_count(&self) -> usize {
         if self.shards > 0 { self.shards } else { aquifer_io::cores_available().len().max(1) }
     }
+}
+
+/// Refuses what is above a limit.
+pub(crate) fn check_most(name: &str, value: u64, most: u64) -> Result<()> {
+    if value > most {
+        return Err(Error::invalid(format!("{name} is {value}; at most {most} are possible")));
+    }
+    Ok(())
 }
 
 /// The folder that a disk budget is spent in; `None` if it is 0.
@@ -469,6 +539,11 @@ mod tests {
             Options { dictionary_bytes_max: DICTIONARY_BYTES_MAX + 1, ..Options::default() },
         ] {
             assert!(bad.validate().unwrap_err().to_string().contains("are possible"), "{bad:?}");
+        }
+        for cores in [vec![], vec![100_000], vec![aquifer_io::cores_available()[0]; 2]] {
+            let pinning = Pinning::Cores(cores);
+            let error = Options { pinning, ..Options::default() }.validate().unwrap_err();
+            assert!(error.to_string().starts_with("pinning names"), "{error}");
         }
         let none = Options { key_groups: Some(0), ..Options::default() };
         assert!(none.validate().is_err());

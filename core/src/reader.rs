@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub struct ReaderOptions {
     /// The checkpoint to read, by its number ([`CheckpointInfo::id`]). `None`: the newest.
     pub checkpoint: Option<u64>,
-    /// Shards, each on its own pinned thread. 0 means one per core that this process may use.
+    /// Shards, each on a thread of its own. 0 means one per core that this process may use.
     pub shards: usize,
     /// Budget in bytes for everything the reader holds in memory; at least 4 MiB a shard.
     pub memory_bytes: u64,

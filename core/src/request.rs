@@ -5,7 +5,7 @@ use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
 use crate::options::ShardBudget;
 use crate::shard::Shard;
-use crate::shard::scan::{ScanPage, ScanRequest};
+use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
 use crate::stats::ShardStats;
 use crate::write::Write;
 use aquifer_io::Instant;
@@ -40,6 +40,11 @@ pub(crate) enum Request {
     },
     Scan {
         request: ScanRequest,
+        reply: ReplyTo<ScanPage>,
+    },
+    /// A page of the first of several key groups that has an entry.
+    ScanGroups {
+        request: GroupsRequest,
         reply: ReplyTo<ScanPage>,
     },
     /// Pins the state of this moment under a number that the caller chose.

@@ -1,11 +1,16 @@
 //! What a key's value is, given its writes from the newest to the oldest.
 
-use crate::entry::{Entry, NEVER, Op, encode_chain, next_chained};
+use crate::entry::{CHAINED_HEADER_BYTES, Entry, NEVER, Op, encode_chain, next_chained};
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::{group_of, user_key};
+use crate::limits::{CHAIN_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::merge_operator::MergeOperators;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+
+/// Operands of one key that wait for what is below them: what a memtable may chain, with its framing.
+const WAITING_BYTES_MAX: usize = VALUE_BYTES_MAX + 2 * CHAINED_HEADER_BYTES;
 
 /// Takes the writes of one key in, newest first, until the value is known.
 ///
@@ -21,9 +26,55 @@ pub(crate) struct Resolver {
     waiting: Vec<Waiting>,
     /// Of the newest write, once there is one.
     expires_ms: Option<u64>,
-    /// A write that has expired by this moment does not count: now, or when the operand above it was written. `None`: now, not yet asked.
-    alive_ms: Option<u64>,
+    alive: Alive,
+    /// Of the operands that wait, as a chain of them.
+    waiting_bytes: usize,
     scratch: Vec<u8>,
+}
+
+/// Which writes count by their time to live: a write that has expired by this moment does not, now or when the operand above it was written. `None`:
+/// now, not yet asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alive(Option<u64>);
+
+impl Alive {
+    fn is_dead(&mut self, entry: &Entry<'_>, now_ms: impl FnOnce() -> u64) -> bool {
+        entry.expires_ms != NEVER && entry.is_expired(*self.0.get_or_insert_with(now_ms))
+    }
+
+    /// Takes in an operand; `is_first` if none is above it.
+    fn below(&mut self, written_ms: u64, is_first: bool) {
+        // A clock may have stepped back between two writes: the older one was not dead for that. The moment of the read plays no part:
+        // a compaction that may take nothing for expired says 0.
+        let above = self.0.filter(|_| !is_first);
+        self.0 = Some(above.map_or(written_ms, |above| above.min(written_ms)));
+    }
+}
+
+/// A value of `bytes` or more, which is more than a value may have.
+fn too_large(bytes: usize) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "its writes come to {bytes} bytes or more, and a value may have {VALUE_BYTES_MAX}; nothing of them is lost: put or delete the key"
+        ),
+    )
+}
+
+/// The same of a merge that is refused for it.
+pub(crate) fn would_be_too_large(operator: &str, bytes: usize) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "merge operator {operator:?} would make a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are possible: put the key anew or \
+             spread it over several keys"
+        ),
+    )
+}
+
+/// Names the key, an engine key, in an error that is about its value.
+pub(crate) fn of_key(error: Error, engine_key: &[u8]) -> Error {
+    error.of_key(group_of(engine_key).unwrap_or_default(), user_key(engine_key))
 }
 
 /// Combined operands of one operator.
@@ -44,7 +95,13 @@ pub(crate) enum Base<'a> {
 impl Resolver {
     /// Before any write.
     pub(crate) const fn new() -> Self {
-        Self { waiting: Vec::new(), expires_ms: None, alive_ms: None, scratch: Vec::new() }
+        Self {
+            waiting: Vec::new(),
+            expires_ms: None,
+            alive: Alive(None),
+            waiting_bytes: 0,
+            scratch: Vec::new(),
+        }
     }
 
     /// Whether older writes are needed although a newer one was found.
@@ -65,7 +122,7 @@ impl Resolver {
         now_ms: impl Fn() -> u64 + Copy,
         operators: &MergeOperators,
     ) -> Result<ControlFlow<Base<'a>>> {
-        if entry.expires_ms != NEVER && entry.is_expired(*self.alive_ms.get_or_insert_with(now_ms)) {
+        if self.alive.is_dead(&entry, now_ms) {
             return Ok(ControlFlow::Break(Base::Nothing));
         }
         self.expires_ms.get_or_insert(entry.expires_ms);
@@ -82,14 +139,7 @@ impl Resolver {
                         return Ok(ControlFlow::Break(base));
                     }
                 }
-                if chain.is_empty() {
-                    Ok(ControlFlow::Continue(()))
-                } else {
-                    Err(Error::new(
-                        ErrorKind::Corrupt,
-                        "a chain of writes to one key is damaged: restore an older checkpoint",
-                    ))
-                }
+                if chain.is_empty() { Ok(ControlFlow::Continue(())) } else { Err(damaged()) }
             }
         }
     }
@@ -101,17 +151,22 @@ impl Resolver {
         written_ms: u64,
         operators: &MergeOperators,
     ) -> Result<()> {
-        // A clock may have stepped back between two writes: the older one was not dead for that. The moment of the read plays no part:
-        // a compaction that may take nothing for expired says 0.
-        let above = self.alive_ms.filter(|_| self.is_waiting());
-        self.alive_ms = Some(above.map_or(written_ms, |above| above.min(written_ms)));
+        self.alive.below(written_ms, !self.is_waiting());
         match self.waiting.last_mut().filter(|newer| newer.operator == operator) {
             Some(newer) => {
                 operators.merge(operator, operand, &newer.operand, &mut self.scratch)?;
+                self.waiting_bytes = self.waiting_bytes + self.scratch.len() - newer.operand.len();
                 std::mem::swap(&mut newer.operand, &mut self.scratch);
                 newer.written_ms = newer.written_ms.min(written_ms);
             }
-            None => self.waiting.push(Waiting { operator, operand: operand.to_vec(), written_ms }),
+            None => {
+                self.waiting_bytes += CHAINED_HEADER_BYTES + operand.len();
+                self.waiting.push(Waiting { operator, operand: operand.to_vec(), written_ms });
+            }
+        }
+        let longest = self.waiting.last().map_or(0, |waiting| waiting.operand.len());
+        if longest > VALUE_BYTES_MAX || self.waiting_bytes > WAITING_BYTES_MAX {
+            return Err(too_large(longest.max(self.waiting_bytes)));
         }
         Ok(())
     }
@@ -133,8 +188,10 @@ impl Resolver {
             }
             Base::Nothing => oldest,
         };
+        check_value(&value)?;
         while let Some(newer) = self.waiting.pop() {
             operators.merge(newer.operator, &value, &newer.operand, &mut self.scratch)?;
+            check_value(&self.scratch)?;
             std::mem::swap(&mut value, &mut self.scratch);
         }
         Ok(Some(Bytes::from(value)))
@@ -144,6 +201,10 @@ impl Resolver {
     fn into_waiting(self) -> Vec<Waiting> {
         self.waiting
     }
+}
+
+fn check_value(made: &[u8]) -> Result<()> {
+    if made.len() > VALUE_BYTES_MAX { Err(too_large(made.len())) } else { Ok(()) }
 }
 
 /// One write that stands for several of its key: what a flush or a compaction stores.
@@ -170,6 +231,11 @@ impl Folded<'_> {
             payload: Cow::Owned(self.payload.into_owned()),
             expires_ms: self.expires_ms,
         }
+    }
+
+    /// Whether it is a chain of more than a value may have: kept, but not to be added to.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.kind == FoldedKind::Chain && self.payload.len() > WAITING_BYTES_MAX
     }
 
     /// As segments store it.
@@ -201,33 +267,106 @@ impl<'a> From<Entry<'a>> for Folded<'a> {
 
 /// Folds the writes of one key, newest first, none of which a newer range deletion hides, into one; `None` if nothing need be stored.
 ///
-/// `is_last`: nothing older exists, or a range deletion hides it. Writes that operators cannot combine stay as they are, as a chain:
-/// whoever reads the key hears of it, and nothing is lost.
+/// `is_last`: nothing older exists, or a range deletion hides it. Writes that operators cannot combine, or whose value would be too long, stay as they
+/// are, as a chain: whoever reads the key hears of it, and nothing is lost.
+///
+/// # Errors
+/// `TooLarge` if not even a chain holds them: then they have to stay where they are.
 pub(crate) fn fold<'a>(
     writes: &[Entry<'a>],
     is_last: bool,
     now_ms: u64,
     operators: &MergeOperators,
-) -> Option<Folded<'a>> {
-    let deletion = || (!is_last).then(|| Folded::from(Entry::delete()));
-    let (newest, older) = writes.split_first()?;
+) -> Result<Option<Folded<'a>>> {
+    let deletion = || Ok((!is_last).then(|| Folded::from(Entry::delete())));
+    let Some((newest, older)) = writes.split_first() else { return Ok(None) };
     if newest.is_expired(now_ms) {
         return deletion();
     }
     match newest.op {
-        Op::Put(_) => return Some(Folded::from(*newest)),
+        Op::Put(_) => return Ok(Some(Folded::from(*newest))),
         Op::Delete => return deletion(),
         Op::Merge { .. } | Op::Chain(_) if older.is_empty() && !is_last => {
-            return Some(Folded::from(*newest));
+            return Ok(Some(Folded::from(*newest)));
         }
         Op::Merge { .. } | Op::Chain(_) => {}
     }
-    let chain = || Folded {
-        kind: FoldedKind::Chain,
-        payload: Cow::Owned(encode_chain(writes.iter().copied())),
-        expires_ms: newest.expires_ms,
-    };
-    Some(combine(writes, is_last, now_ms, operators).unwrap_or_else(|_| chain()))
+    match combine(writes, is_last, now_ms, operators) {
+        Ok(folded) => Ok(Some(folded)),
+        Err(_) => chained(writes, is_last, now_ms, operators).map(Some),
+    }
+}
+
+/// The writes that count, as a chain; operands of one operator are combined as far as a value goes.
+fn chained<'a>(
+    writes: &[Entry<'a>],
+    is_last: bool,
+    now_ms: u64,
+    operators: &MergeOperators,
+) -> Result<Folded<'a>> {
+    let counting = counting(writes, is_last, now_ms)?;
+    let bytes: usize = counting.iter().map(|entry| CHAINED_HEADER_BYTES + entry.payload().len()).sum();
+    // Looked at before they are combined, which takes as much memory once more.
+    if bytes > CHAIN_BYTES_MAX {
+        return Err(too_large(bytes));
+    }
+    let mut chain: Vec<Folded<'_>> = Vec::with_capacity(counting.len());
+    let mut made = Vec::new();
+    for entry in counting {
+        if let Some(newer) = chain.last_mut()
+            && let FoldedKind::Merge { operator, written_ms: newer_ms } = newer.kind
+            && let Op::Merge { operator: same, operand, written_ms } = entry.op
+            && operator == same
+            && operand.len() + newer.payload.len() <= VALUE_BYTES_MAX
+            && operators.merge(operator, operand, &newer.payload, &mut made).is_ok()
+            && made.len() <= VALUE_BYTES_MAX
+        {
+            newer.payload = Cow::Owned(std::mem::take(&mut made));
+            newer.kind = FoldedKind::Merge { operator, written_ms: newer_ms.min(written_ms) };
+            continue;
+        }
+        chain.push(Folded::from(entry));
+    }
+    let expires_ms = chain.first().map_or(NEVER, |newest| newest.expires_ms);
+    let payload = encode_chain(chain.iter().map(Folded::entry));
+    Ok(Folded { kind: FoldedKind::Chain, payload: Cow::Owned(payload), expires_ms })
+}
+
+/// The single writes that a reader takes in, newest first: up to the one that needs nothing older.
+fn counting<'a>(writes: &[Entry<'a>], is_last: bool, now_ms: u64) -> Result<Vec<Entry<'a>>> {
+    let mut out: Vec<Entry<'a>> = Vec::new();
+    let mut alive = Alive(None);
+    for write in writes {
+        let (mut chain, mut single) = match write.op {
+            Op::Chain(chain) => (chain, None),
+            _ => (&[][..], Some(*write)),
+        };
+        while let Some(entry) = single.take().or_else(|| next_chained(&mut chain)) {
+            match entry.op {
+                _ if alive.is_dead(&entry, || now_ms) => {}
+                Op::Merge { written_ms, .. } => {
+                    alive.below(written_ms, out.is_empty());
+                    out.push(entry);
+                    continue;
+                }
+                Op::Put(_) => {
+                    out.push(entry);
+                    return Ok(out);
+                }
+                Op::Delete | Op::Chain(_) => {}
+            }
+            out.extend((!is_last).then(Entry::delete));
+            return Ok(out);
+        }
+        if !chain.is_empty() {
+            return Err(damaged());
+        }
+    }
+    Ok(out)
+}
+
+fn damaged() -> Error {
+    Error::new(ErrorKind::Corrupt, "a chain of writes to one key is damaged: restore an older checkpoint")
 }
 
 /// What merges come to.
@@ -304,7 +443,7 @@ mod tests {
         let operators = MergeOperators::new(&[]).unwrap();
         for now_ms in [0, 7, 25] {
             for is_last in [false, true] {
-                let folded = fold(&[new, old], is_last, now_ms, &operators).unwrap();
+                let folded = fold(&[new, old], is_last, now_ms, &operators).unwrap().unwrap();
                 assert_eq!(resolve(&[folded.entry()], 25).unwrap(), b"new", "folded at {now_ms}");
             }
             assert_eq!(resolve(&[new, old], now_ms).unwrap(), b"new", "read at {now_ms}");
@@ -376,7 +515,8 @@ mod tests {
         for writes in cases {
             for cut in 0..=writes.len() {
                 let (newer, older) = writes.split_at(cut);
-                let (a, b) = (fold(newer, false, 20, &operators), fold(older, true, 20, &operators));
+                let fold = |writes, is_last| fold(writes, is_last, 20, &operators).unwrap();
+                let (a, b) = (fold(newer, false), fold(older, true));
                 let folded: Vec<_> = [&a, &b].into_iter().flatten().map(Folded::entry).collect();
                 let answers = |writes: &[Entry<'_>]| try_resolve(writes, 45).map_err(|error| error.kind());
                 assert_eq!(answers(&folded), answers(writes), "{writes:?} cut at {cut}");

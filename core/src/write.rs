@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::key_ref::{EngineRange, Key, KeyRange};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX, VALUE_BYTES_MAX};
 use crate::merge_operator::MergeOperators;
+use std::ops::Range;
 use std::time::Duration;
 
 /// When what is written ends by itself. From that moment on, exactly, reads answer as if it had been deleted.
@@ -141,8 +142,14 @@ pub(crate) struct OwnedKey {
 }
 
 impl Item {
-    /// Its key group, its engine key and the write; no write for an empty range.
-    pub(crate) fn resolve(&self, shared: &Shared) -> Result<(u16, Box<[u8]>, Option<Write>)> {
+    /// Each write that it is, with its key group and its engine key: of a range of all key groups one for each of the groups `owned`, of an empty range
+    /// none.
+    pub(crate) fn resolve(
+        &self,
+        shared: &Shared,
+        owned: &Range<u16>,
+        mut each: impl FnMut(u16, Box<[u8]>, Write) -> Result<()>,
+    ) -> Result<()> {
         let (key, write) = match self {
             Self::Put { key, value, expiry } => (key, Write::put(value, *expiry)?),
             Self::Delete { key } => (key, Write::Delete),
@@ -150,13 +157,21 @@ impl Item {
                 (key, Write::merge(&shared.operators, operator, operand, *expiry)?)
             }
             Self::DeleteRange { range } => {
-                let EngineRange { group, from, to } = range.engine_range(shared.route)?;
-                let write = (from < to).then_some(Write::DeleteRange { to });
-                return Ok((group, from, write));
+                let mut stretches = range.stretches(shared.route)?;
+                if range.is_of_all() {
+                    stretches = stretches.within(owned);
+                }
+                while let Some(EngineRange { group, from, to }) = stretches.next(false)? {
+                    if from < to {
+                        each(group, from, Write::DeleteRange { to })?;
+                    }
+                    stretches.leave(group, false);
+                }
+                return Ok(());
             }
         };
         let (group, key) = key.as_key().engine_key(shared.route)?;
-        Ok((group, key, Some(write)))
+        each(group, key, write)
     }
 }
 
@@ -188,7 +203,8 @@ impl WriteBatch {
         self.push(item, operand.len())
     }
 
-    /// Adds the deletion of a range.
+    /// Adds the deletion of a range. One of all key groups ([`KeyRange::prefix`] of plain bytes) counts as a write for each of them, and takes effect in all
+    /// groups of one shard together.
     pub fn delete_range(&mut self, range: KeyRange) -> &mut Self {
         self.push(Item::DeleteRange { range }, 0)
     }
@@ -219,6 +235,16 @@ impl WriteBatch {
         }
         Ok(())
     }
+}
+
+/// Refuses more writes than a batch takes, with the markers of range deletions in all key groups.
+pub(crate) fn check_writes(writes: usize) -> Result<()> {
+    if writes > BATCH_WRITES_MAX {
+        return Err(Error::invalid(format!(
+            "a batch of more than {BATCH_WRITES_MAX} writes, the deletion of a range of all key groups counted once a group: make smaller batches"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ enum Change {
     Add(ModelKey, i64),
     DeleteRange(u16, Vec<u8>, Vec<u8>),
     DeletePrefix(ModelKey),
+    /// In every key group.
+    DeletePrefixOfAll(Vec<u8>),
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +40,12 @@ enum Step {
         group: u16,
         from: Vec<u8>,
         to: Vec<u8>,
+        reverse: bool,
+        page: usize,
+    },
+    /// Of every key group.
+    ScanPrefixOfAll {
+        prefix: Vec<u8>,
         reverse: bool,
         page: usize,
     },
@@ -84,6 +92,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => (key(), any::<i64>()).prop_map(|(key, n)| Change::Add(key, n)),
         1 => (0..KEY_GROUPS, bytes(), bytes()).prop_map(|(group, from, to)| Change::DeleteRange(group, from, to)),
         1 => key().prop_map(Change::DeletePrefix),
+        1 => bytes().prop_map(Change::DeletePrefixOfAll),
     ]
 }
 
@@ -96,6 +105,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => prop::collection::vec(key(), 0..9).prop_map(Step::MultiGet),
         4 => (0..KEY_GROUPS, bytes(), bytes(), any::<bool>(), 1usize..9)
             .prop_map(|(group, from, to, reverse, page)| Step::Scan { group, from, to, reverse, page }),
+        2 => (bytes(), any::<bool>(), 1usize..9)
+            .prop_map(|(prefix, reverse, page)| Step::ScanPrefixOfAll { prefix, reverse, page }),
         3 => (key(), any::<bool>(), prop::option::of(bytes())).prop_map(|(key, met, new)| Step::Compare(key, met, new)),
         3 => Just(Step::Snapshot),
         3 => (index(), any::<bool>()).prop_map(|(at, reverse)| Step::ReadSnapshot(at, reverse)),
@@ -158,7 +169,23 @@ impl Model {
             Change::DeletePrefix((group, prefix)) => {
                 self.state.retain(|(g, key), _| g != group || !key.starts_with(prefix));
             }
+            Change::DeletePrefixOfAll(prefix) => self.state.retain(|(_, key), _| !key.starts_with(prefix)),
         }
+    }
+
+    /// What a scan of every key group gives: the entries and, by their keys, the merges that cannot be made.
+    fn scan_prefix(&self, prefix: &[u8], reverse: bool) -> Vec<(ModelKey, Option<Vec<u8>>)> {
+        let keys = self.state.keys().filter(|(_, key)| key.starts_with(prefix));
+        let mut found: Vec<_> = keys
+            .filter_map(|key| match self.alive(&self.state, key)? {
+                Held::Bytes(value) => Some((key.clone(), Some(value))),
+                Held::Broken => Some((key.clone(), None)),
+            })
+            .collect();
+        if reverse {
+            found.reverse();
+        }
+        found
     }
 
     /// What a scan gives; `None` if it meets a merge that cannot be made.
@@ -209,6 +236,7 @@ async fn apply(client: &Client, change: &Change) {
         Change::Add(key, n) => client.merge(named(key), "add", &n.to_le_bytes()).await.unwrap(),
         Change::DeleteRange(group, from, to) => client.delete_range(&range(*group, from, to)).await.unwrap(),
         Change::DeletePrefix(prefix) => client.delete_range(&KeyRange::prefix(named(prefix))).await.unwrap(),
+        Change::DeletePrefixOfAll(prefix) => client.delete_range(&KeyRange::prefix(prefix)).await.unwrap(),
     }
 }
 
@@ -221,6 +249,7 @@ fn add_to(batch: &mut WriteBatch, change: &Change) {
         Change::Add(key, n) => drop(batch.merge(named(key), "add", &n.to_le_bytes())),
         Change::DeleteRange(group, from, to) => drop(batch.delete_range(range(*group, from, to))),
         Change::DeletePrefix(prefix) => drop(batch.delete_range(KeyRange::prefix(named(prefix)))),
+        Change::DeletePrefixOfAll(prefix) => drop(batch.delete_range(KeyRange::prefix(prefix))),
     }
 }
 
@@ -287,6 +316,9 @@ impl Run {
             Step::Scan { group, from, to, reverse, page } => {
                 let options = ScanOptions { reverse: *reverse, page_entries: *page, snapshot: None };
                 self.scan(&self.model.state, *group, from, to, options).await;
+            }
+            Step::ScanPrefixOfAll { prefix, reverse, page } => {
+                self.scan_prefix(prefix, *reverse, *page).await
             }
             Step::Compare(key, met, new) => self.compare(key, *met, new.as_deref()).await,
             Step::Snapshot => {
@@ -357,6 +389,26 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Scans every key group, on behind keys whose merge cannot be made.
+    async fn scan_prefix(&self, prefix: &[u8], reverse: bool, page_entries: usize) {
+        let options = ScanOptions { reverse, page_entries, snapshot: None };
+        let mut scan = self.client.scan(&KeyRange::prefix(prefix), &options);
+        let mut found = Vec::new();
+        loop {
+            match scan.next().await {
+                Ok(Some((key, value))) => {
+                    found.push(((scan.group().unwrap(), key.to_vec()), Some(value.to_vec())));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let key = (error.key_group().unwrap(), error.key().unwrap().to_vec());
+                    found.push((key, None));
+                }
+            }
+        }
+        assert_eq!(found, self.model.scan_prefix(prefix, reverse));
     }
 
     async fn compare(&mut self, key: &ModelKey, met: bool, new: Option<&[u8]>) {

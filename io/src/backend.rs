@@ -5,11 +5,14 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::error::{IoError, IoErrorKind};
+#[cfg(feature = "glommio")]
+use crate::executor::glommio;
 use crate::executor::{ExecutorOptions, context, spawn_executor, uring::try_ring};
 use crate::file::{File, OpenOptions};
 
@@ -20,7 +23,8 @@ pub enum Backend {
     Uring,
     /// io_uring, through the tokio-uring runtime, in a build with the feature `tokio-uring`.
     TokioUring,
-    /// io_uring, through the glommio runtime, in a build with the feature `glommio`: reads and syncs; writes go through a pool of threads.
+    /// io_uring, through the glommio runtime, in a build with the feature `glommio`: reads and syncs; writes go through a pool of threads. Each of its
+    /// threads leaves one descriptor open when it ends, for good: not for processes that open and close engines all day.
     Glommio,
     /// pread and pwrite on a bounded pool of threads.
     Threads,
@@ -130,7 +134,7 @@ impl FromStr for BackendChoice {
 pub struct BackendSelection {
     /// It works here.
     pub backend: Backend,
-    /// One line that says why the first choice is not used, when `Auto` had to do without.
+    /// One line to be shown: why the first choice is not used, when `Auto` had to do without; what to know of a backend asked for by name.
     pub note: Option<String>,
 }
 
@@ -146,7 +150,10 @@ pub fn select_backend(choice: BackendChoice) -> Result<BackendSelection, IoError
     let named = |backend: Backend| {
         backend.check_built_in("choose the backend")?;
         match probe_ring(backend) {
-            Ok(()) => Ok(chosen(backend)),
+            Ok(()) => {
+                let note = (backend == Backend::Glommio).then(|| GLOMMIO_NOTE.to_owned());
+                Ok(BackendSelection { backend, note })
+            }
             Err(why) => Err(IoError::new(IoErrorKind::Unsupported, "set up io_uring")
                 .with_expected(format!("{backend}, as asked for (choose `auto` or `threads` to do without)"))
                 .with_found(why)),
@@ -163,6 +170,11 @@ pub fn select_backend(choice: BackendChoice) -> Result<BackendSelection, IoError
         BackendChoice::Auto => Ok(best_that_works()),
     }
 }
+
+/// glommio never drops the header of a task, and with it the eventfd that wakes its executor. To close that descriptor from outside is not
+/// safe: the number may belong to another file by then, and glommio still writes to it.
+const GLOMMIO_NOTE: &str = "glommio leaves one descriptor open for each of its threads that ends, so one for each shard at each closing: \
+     where engines are opened again and again use uring, or raise `ulimit -n`";
 
 fn best_that_works() -> BackendSelection {
     let Err(why) = probe_ring(Backend::Uring) else {
@@ -188,6 +200,9 @@ fn best_that_works() -> BackendSelection {
     }
 }
 
+/// A probe of glommio went well in this process.
+static GLOMMIO_WORKED: AtomicBool = AtomicBool::new(false);
+
 /// Bytes of the file that the probe reads.
 const PROBE_BYTES: usize = 4096;
 
@@ -201,6 +216,14 @@ fn probe_ring(backend: Backend) -> Result<(), String> {
         explain(errno, &error.to_string(), io_uring_disabled.as_deref())
     };
     try_ring(8).map_err(|error| why(error.raw_os_error(), &error))?;
+    #[cfg(feature = "glommio")]
+    if backend == Backend::Glommio {
+        glommio::check().map_err(|error| error.to_string())?;
+        // Each probe leaves a descriptor behind: one is enough for the process.
+        if GLOMMIO_WORKED.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+    }
     let options = ExecutorOptions {
         name: "aquifer-probe".to_owned(),
         backend,
@@ -222,6 +245,7 @@ fn probe_ring(backend: Backend) -> Result<(), String> {
     if outcome.is_ok() {
         // A probe that failed may never end: then nobody waits for it.
         probe.join().map_err(|error| error.to_string())?;
+        GLOMMIO_WORKED.fetch_or(backend == Backend::Glommio, Ordering::Relaxed);
     }
     outcome
 }

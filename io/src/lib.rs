@@ -37,6 +37,7 @@ mod pin;
 mod prefetch;
 mod random;
 mod time;
+mod wait;
 
 pub mod fs;
 pub mod simulated;
@@ -54,7 +55,8 @@ pub use file::{EXTENTS_MAX, File, OpenOptions};
 pub use lock::DirLock;
 pub use map::{MAP_BYTES_MAX, with_mapped};
 pub use metrics::{IoMetrics, metrics};
-pub use pin::cores_available;
+pub use pin::{Core, cores_available};
 pub use prefetch::prefetch;
 pub use random::random_u64;
 pub use time::{Elapsed, sleep, timeout, yield_now};
+pub use wait::{Wait, wait};

@@ -86,11 +86,16 @@ mod tests {
                 println!("skipped: {choice} does not work here");
                 continue;
             };
+            let is_glommio = selection.backend == Backend::Glommio;
+            assert_eq!(is_glommio, selection.note.is_some_and(|note| note.contains("one descriptor open")));
             one_life(selection.backend);
             let mut expected = descriptors();
             for _ in 0..LIVES {
+                // An engine that opens asks for its backend each time: that leaves nothing more behind. (Engines of two shards left three
+                // descriptors each time they were opened, one of them by the probe.)
+                select_backend(choice).unwrap();
                 one_life(selection.backend);
-                if selection.backend == Backend::Glommio {
+                if is_glommio {
                     // glommio never drops the header of a task, and with it the descriptor that wakes its executor.
                     expected.push("anon_inode:[eventfd]".to_owned());
                 }

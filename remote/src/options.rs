@@ -13,6 +13,9 @@ use crate::wrap::patience::OnWait;
 use crate::wrap::shape::ShapeOptions;
 use crate::wrap::timer::Timers;
 
+/// A day is the same as for ever and keeps timers, and sums of times, within their range.
+const TIME_MAX: Duration = Duration::from_secs(86_400);
+
 /// How requests are made. Plain data; the defaults bring a dead server to light within ten seconds.
 #[derive(Clone)]
 pub struct RemoteOptions {
@@ -177,6 +180,17 @@ impl RemoteOptions {
         if self.connect_timeout.is_zero() || self.attempt_timeout.is_zero() || self.deadline.is_zero() {
             return wrong("a timeout is 0");
         }
+        let times = [
+            self.connect_timeout,
+            self.attempt_timeout,
+            self.deadline,
+            self.retry_time_max,
+            self.retry_pause,
+            self.retry_pause_max,
+        ];
+        if times.into_iter().any(|time| time > TIME_MAX) {
+            return wrong("a timeout or pause is above a day, which is the same as for ever");
+        }
         Ok(())
     }
 
@@ -188,8 +202,7 @@ impl RemoteOptions {
     }
 
     pub(crate) fn deadline_of(&self, bytes: u64) -> Duration {
-        // A day is the same as for ever and keeps timers within their range.
-        (self.deadline + self.transfer_time(bytes)).min(Duration::from_secs(86_400))
+        self.deadline.saturating_add(self.transfer_time(bytes)).min(TIME_MAX)
     }
 
     /// A page may take several requests, as a store lists at most 1,000 names in one: after this time what was found is handed out,
@@ -228,6 +241,15 @@ mod tests {
 
     #[test]
     fn long_deadlines_do_not_overflow() {
+        for set in [
+            |options: &mut RemoteOptions| options.deadline = Duration::MAX,
+            |options: &mut RemoteOptions| options.attempt_timeout = Duration::MAX,
+            |options: &mut RemoteOptions| options.retry_pause_max = Duration::MAX,
+        ] {
+            let mut options = RemoteOptions::default();
+            set(&mut options);
+            assert!(options.validate().unwrap_err().to_string().contains("above a day"));
+        }
         let options = RemoteOptions::default();
         assert_eq!(options.deadline_of(0), options.deadline);
         assert_eq!(options.deadline_of(u64::MAX), Duration::from_secs(86_400));

@@ -61,7 +61,7 @@ impl Target for ThroughClient {
     }
 
     async fn delete_prefix(&self, prefix: &[u8]) -> Result<(), TargetError> {
-        Ok(self.0.delete_range(&KeyRange::prefix(prefix)).await?)
+        Ok(self.0.delete_range(&KeyRange::prefix(Key::beside(prefix, prefix))).await?)
     }
 }
 
@@ -112,7 +112,7 @@ impl Target for OnShard {
     }
 
     async fn delete_prefix(&self, prefix: &[u8]) -> Result<(), TargetError> {
-        Ok(self.shard.delete_range(&KeyRange::prefix(prefix)).await?)
+        Ok(self.shard.delete_range(&KeyRange::prefix(Key::beside(prefix, prefix))).await?)
     }
 
     fn owns(&self, key: &[u8]) -> bool {
@@ -133,7 +133,11 @@ fn operator(merge: Merge) -> &'static str {
 
 /// Keys beside a prefix, all of them; with none, those of the group of `from` that follow it.
 fn range(prefix: &[u8], from: &[u8]) -> KeyRange {
-    if prefix.is_empty() { KeyRange::beside(from, from..) } else { KeyRange::prefix(prefix) }
+    if prefix.is_empty() {
+        KeyRange::beside(from, from..)
+    } else {
+        KeyRange::prefix(Key::beside(prefix, prefix))
+    }
 }
 
 /// An open engine that lanes ask.

@@ -20,7 +20,7 @@
 //! A region that is begun first gets a trailer that says so and has no records, over the last page of its older directory; when it is full, its
 //! directory is its last write. So after a crash every region says by one read whether its directory holds, and at most one does not.
 
-use super::format::{Fields, PAGE_BYTES, Round, SECTOR_BYTES};
+use super::format::{Fields, GENERATIONS_MAX, PAGE_BYTES, Round, SECTOR_BYTES};
 use super::index::Spot;
 use super::origin::Origin;
 use crate::key::Class;
@@ -102,6 +102,7 @@ impl Trailer {
         let sound = magic == MAGIC
             && version == VERSION
             && (state == BEGUN || state == SEALED)
+            && round.generation < GENERATIONS_MAX
             && crc == crc32fast::hash(trailer.get(..TRAILER_BYTES - 4)?);
         sound.then_some(Self { round, region, records: (state == SEALED).then_some((count, records_crc)) })
     }
@@ -231,6 +232,18 @@ mod tests {
         let parsed = Trailer::parse(&page).unwrap();
         assert!(!parsed.is_sealed());
         assert_eq!(parsed.records(&page), None);
+    }
+
+    /// The tier counts on from the newest generation that it finds: one at the end of 64 bits, with the right checksum, went on at 0.
+    #[test]
+    fn a_generation_that_has_none_after_it_is_not_ours() {
+        for (generation, is_ours) in
+            [(u64::MAX, false), (GENERATIONS_MAX, false), (GENERATIONS_MAX - 1, true)]
+        {
+            let mut page = Vec::new();
+            begun(&mut page, 5, Round { generation, ..ROUND });
+            assert_eq!(Trailer::parse(&page).is_some(), is_ours, "{generation}");
+        }
     }
 
     #[test]

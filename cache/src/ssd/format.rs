@@ -51,6 +51,9 @@ const _: () =
 const _: () = assert!(HEADER_BYTES < SECTOR_BYTES && PAGE_BYTES.is_multiple_of(SECTOR_BYTES));
 const _: () = assert!(SECTOR_BYTES.is_multiple_of(GRAIN_BYTES));
 
+/// Generations stay below, so that counting on from one that a file holds never comes to the end of 64 bits. No file comes to it by itself.
+pub(crate) const GENERATIONS_MAX: u64 = 1 << 62;
+
 /// Which writing of which region an entry belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Round {
@@ -132,7 +135,8 @@ impl Superblock {
                 [fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?];
             let (snapshot, generation) = (fields.u32()?, fields.u64()?);
             let crc = fields.u32()?;
-            let sound = crc == crc32fast::hash(page.get(..SUPERBLOCK_USED_BYTES - 4)?);
+            let sound = crc == crc32fast::hash(page.get(..SUPERBLOCK_USED_BYTES - 4)?)
+                && generation < GENERATIONS_MAX;
             sound.then_some(Self { regions, region_bytes, life, store, index_bytes, snapshot, generation })
         })();
         found.ok_or(BadSuperblock::Damaged)
@@ -291,6 +295,16 @@ mod tests {
         snapshot: 5,
         generation: 6,
     };
+
+    #[test]
+    fn a_superblock_whose_generation_has_none_after_it_is_damaged() {
+        for (generation, is_ours) in
+            [(u64::MAX, false), (GENERATIONS_MAX, false), (GENERATIONS_MAX - 1, true)]
+        {
+            let page = Superblock { generation, ..SUPERBLOCK }.encode();
+            assert_eq!(Superblock::decode(&page).is_ok(), is_ours, "{generation}");
+        }
+    }
 
     #[test]
     fn a_superblock_reads_back_and_nothing_else_does() {

@@ -22,7 +22,7 @@
 //! of the moment the snapshot was begun: what changed since is in directories that are newer. A torn snapshot fails a checksum
 //! and is none: the directories of the regions have everything.
 
-use super::format::{Fields, PAGE_BYTES};
+use super::format::{Fields, GENERATIONS_MAX, PAGE_BYTES};
 use super::index::{Index, SLOT_BYTES, Slot, Spot, TABLES};
 
 const MAGIC: [u8; 8] = *b"aqfindex";
@@ -101,11 +101,12 @@ impl Head {
             && crc == crc32fast::hash(area.get(..HEADER_USED_BYTES - 4)?)
             && (found_life, found_regions, tables as usize) == (life, regions, TABLES);
         let meta = area.get(HEADER_BYTES..HEADER_BYTES + meta_bytes(regions as usize))?;
-        if !sound || crc32fast::hash(meta) != meta_crc {
+        if !sound || crc32fast::hash(meta) != meta_crc || begun >= GENERATIONS_MAX {
             return None;
         }
         let mut fields = Fields(meta);
-        let generations = (0..regions).map(|_| fields.u64()).collect::<Option<_>>()?;
+        let generation = |_| fields.u64().filter(|&generation| generation < GENERATIONS_MAX);
+        let generations = (0..regions).map(generation).collect::<Option<_>>()?;
         let tables = (0..TABLES).map(|_| Some(TableSum { slots: fields.u32()?, crc: fields.u32()? }));
         Some(Self { life, begun, generations, tables: tables.collect::<Option<_>>()? })
     }

@@ -37,38 +37,45 @@ struct Line {
 pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     let prefix = args.keys.parse(&args.prefix)?;
     let (store, reader) = args.keys.reader().await?;
-    let groups = match args.keys.group(store.descriptor.key_groups)? {
-        Some(group) => group..group + 1,
-        None => 0..store.descriptor.key_groups,
+    let range = match args.keys.group(store.descriptor.key_groups)? {
+        Some(group) => KeyRange::prefix(Key::in_group(group, &prefix)),
+        None => KeyRange::prefix(&prefix),
     };
-    let ordered: Box<dyn Iterator<Item = u16>> =
-        if args.reverse { Box::new(groups.rev()) } else { Box::new(groups) };
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut out = String::new();
-    for group in ordered {
-        if left == 0 {
-            break;
+    let page_entries = usize::try_from(left.min(256)).unwrap_or(256);
+    let options = ScanOptions { reverse: args.reverse, page_entries, ..ScanOptions::default() };
+    let mut scan = reader.scan(&range, &options);
+    let mut skipped = None;
+    while left > 0 {
+        let (key, value) = match scan.next().await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => break,
+            // One key is at fault, and the scan goes on behind it.
+            Err(error) if error.key().is_some() => {
+                output::say(&format!("aquifer: {error}"));
+                skipped = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        left -= 1;
+        let (key, value) = (args.keys.shown(&key), args.keys.shown(&value));
+        if args.keys.json {
+            let group = scan.group().unwrap_or_default();
+            out.push_str(&output::json_line(&Line { group, key, value })?);
+        } else {
+            out.push_str(&format!("{key}\t{value}"));
         }
-        let page_entries = usize::try_from(left.min(256)).unwrap_or(256);
-        let options = ScanOptions { reverse: args.reverse, page_entries, ..ScanOptions::default() };
-        let mut scan = reader.scan(&KeyRange::prefix(Key::in_group(group, &prefix)), &options);
-        while left > 0
-            && let Some((key, value)) = scan.next().await?
-        {
-            left -= 1;
-            let (key, value) = (args.keys.shown(&key), args.keys.shown(&value));
-            if args.keys.json {
-                out.push_str(&output::json_line(&Line { group, key, value })?);
-            } else {
-                out.push_str(&format!("{key}\t{value}"));
-            }
-            out.push('\n');
-            if out.len() >= OUTPUT_BYTES {
-                output::bytes(out.as_bytes())?;
-                out.clear();
-            }
+        out.push('\n');
+        if out.len() >= OUTPUT_BYTES {
+            output::bytes(out.as_bytes())?;
+            out.clear();
         }
     }
+    drop(scan);
     output::bytes(out.as_bytes())?;
-    Ok(reader.close().await?)
+    reader.close().await?;
+    // Everything else was printed; the exit code tells of it.
+    skipped.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -3,11 +3,11 @@
 use super::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::error::{Error, Result};
 use crate::key::{engine_key, user_key};
-use crate::key_ref::{EngineRange, KeyRange};
+use crate::key_ref::{EngineRange, KeyRange, Stretches};
 use crate::limits::SCAN_ENTRIES_MAX;
 use crate::request::{Reply, Request};
 use crate::scan_options::ScanOptions;
-use crate::shard::scan::{ScanPage, ScanRequest};
+use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -26,12 +26,16 @@ pub struct Scan {
     /// What it reads: the caller's, or what its first page pinned.
     snapshot: Option<Snapshot>,
     entries: VecDeque<(Bytes, Bytes)>,
+    /// Of the entries.
+    group: Option<u16>,
 }
 
 #[derive(Debug)]
 enum State {
     /// The rest of the range to read.
     More(EngineRange),
+    /// The rest of a range of all key groups.
+    Groups(Stretches),
     /// An error to report, once.
     Refused(Option<Error>),
     Ended,
@@ -41,14 +45,20 @@ impl Client {
     /// The keys and values of a range, in order. Reads its first page when it is first asked for an entry.
     ///
     /// All pages see one state: the caller's snapshot, or what was there when the shard met the first page, including all that was
-    /// called before on this client.
+    /// called before on this client. A range of all key groups ([`KeyRange::prefix`] of plain bytes) takes a snapshot of its own when it is first asked for
+    /// an entry, and is read group by group.
     pub fn scan(&self, range: &KeyRange, options: &ScanOptions<'_>) -> Scan {
         let checked = options.check().and_then(|()| {
             options.snapshot.map(|snapshot| self.check_snapshot(snapshot)).transpose()?;
-            Ok((range.engine_range(self.shared.route)?, options.snapshot.cloned()))
+            let state = if range.is_of_all() {
+                State::Groups(range.stretches(self.shared.route)?)
+            } else {
+                State::More(range.engine_range(self.shared.route)?)
+            };
+            Ok((state, options.snapshot.cloned()))
         });
         let (state, snapshot) = match checked {
-            Ok((range, snapshot)) => (State::More(range), snapshot),
+            Ok(checked) => checked,
             Err(error) => (State::Refused(Some(error)), None),
         };
         Scan {
@@ -58,6 +68,7 @@ impl Client {
             page_entries: options.page_entries,
             snapshot,
             entries: VecDeque::new(),
+            group: None,
         }
     }
 
@@ -96,11 +107,23 @@ impl Client {
     }
 }
 
+impl Client {
+    fn send_groups(&self, shard: usize, request: GroupsRequest, bytes: usize) -> Reply<ScanPage> {
+        let (reply, outcome) = oneshot::channel();
+        let request = Request::ScanGroups { request, reply };
+        match self.mailbox(shard).and_then(|mailbox| mailbox.push(request, bytes + REQUEST_OVERHEAD_BYTES)) {
+            Ok(()) => Reply::waiting(outcome),
+            Err(error) => Reply::refused(error),
+        }
+    }
+}
+
 impl Scan {
     /// The next entry; `None` at the end.
     ///
     /// # Errors
-    /// As [`Client::get`]; the scan goes on at the same place when it is asked again.
+    /// As [`Client::get`]; the scan goes on at the same place when it is asked again, or behind the key if the error names one ([`Error::key`]): its value
+    /// is too long, or a merge operator does not fit it.
     pub async fn next(&mut self) -> Result<Option<(Bytes, Bytes)>> {
         loop {
             if let Some(entry) = self.entries.pop_front() {
@@ -129,6 +152,10 @@ impl Scan {
     async fn load(&mut self) -> Result<bool> {
         let range = match &mut self.state {
             State::More(range) => range.clone(),
+            State::Groups(left) => {
+                let left = left.clone();
+                return self.load_groups(left).await;
+            }
             State::Refused(error) => {
                 return match error.take() {
                     Some(error) => Err(error),
@@ -160,9 +187,13 @@ impl Scan {
                 if pin.is_some() {
                     self.snapshot = None;
                 }
+                if let Some(key) = error.key() {
+                    self.state = State::More(after(range, key, self.reverse)?);
+                }
                 return Err(error);
             }
         };
+        self.group = Some(range.group);
         self.entries = page.entries.into();
         self.state = match page.next {
             None => {
@@ -172,6 +203,55 @@ impl Scan {
             Some(last) => State::More(after(range, &last, self.reverse)?),
         };
         Ok(true)
+    }
+
+    /// Reads a page of several key groups; `false` if there is none.
+    async fn load_groups(&mut self, mut left: Stretches) -> Result<bool> {
+        let Some(next) = left.next(self.reverse)? else {
+            (self.state, self.snapshot) = (State::Ended, None);
+            return Ok(false);
+        };
+        let snapshot = match &self.snapshot {
+            Some(snapshot) => snapshot.id(),
+            // All shards see one moment.
+            None => self.snapshot.insert(self.client.snapshot().await?).id(),
+        };
+        let route = self.client.shared.route;
+        let shard = route.shard(next.group);
+        let of_shard = left.within(&route.groups(shard));
+        let request = GroupsRequest {
+            stretches: of_shard.clone(),
+            reverse: self.reverse,
+            entries_max: self.page_entries,
+            snapshot: Some(snapshot),
+        };
+        let page = match self.client.send_groups(shard, request, next.from.len() + next.to.len()).await {
+            Ok(page) => page,
+            Err(error) => {
+                if let (Some(key), Some(group)) = (error.key(), error.key_group()) {
+                    left.skip_to(group, self.reverse);
+                    left.go_behind(key, self.reverse)?;
+                    self.state = State::Groups(left);
+                }
+                return Err(error);
+            }
+        };
+        match &page.next {
+            Some(next) => {
+                left.skip_to(page.group, self.reverse);
+                left.go_behind(next, self.reverse)?;
+            }
+            None => left.leave(page.group, self.reverse),
+        }
+        self.group = Some(page.group);
+        self.entries = page.entries.into();
+        self.state = State::Groups(left);
+        Ok(true)
+    }
+
+    /// The key group of the entry that was given last; `None` before the first one.
+    pub const fn group(&self) -> Option<u16> {
+        self.group
     }
 }
 

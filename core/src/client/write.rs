@@ -5,7 +5,7 @@ use crate::answer::CompareOutcome;
 use crate::error::{Error, Result};
 use crate::key_ref::{Key, KeyRange};
 use crate::request::{Keyed, Reply, Request};
-use crate::write::{Expiry, Write, WriteBatch};
+use crate::write::{Expiry, Write, WriteBatch, check_writes};
 use futures_channel::oneshot;
 
 /// The writes of one shard.
@@ -94,7 +94,8 @@ impl Client {
         }
     }
 
-    /// Deletes every key of a range: one marker, however many they are. [`KeyRange::prefix`] deletes by prefix.
+    /// Deletes every key of a range: one marker, however many they are, in each key group that the range names. [`KeyRange::prefix`] deletes by prefix. Of a
+    /// range of all key groups those of one shard go together, as in a batch.
     ///
     /// # Errors
     /// As [`Self::put`].
@@ -125,13 +126,17 @@ impl Client {
         let shards = self.shared.route.shards();
         let mut by_shard: Vec<Share> = Vec::new();
         by_shard.resize_with(shards, Share::default);
+        let mut count = 0;
         for item in &batch.items {
-            let (group, key, write) = item.resolve(&self.shared)?;
-            let Some(write) = write else { continue };
-            if let Some(share) = by_shard.get_mut(self.shared.route.shard(group)) {
-                share.bytes += key.len() + write.bytes() + REQUEST_OVERHEAD_BYTES;
-                share.writes.push((key, write));
-            }
+            item.resolve(&self.shared, &(0..self.shared.route.key_groups()), |group, key, write| {
+                count += 1;
+                check_writes(count)?;
+                if let Some(share) = by_shard.get_mut(self.shared.route.shard(group)) {
+                    share.bytes += key.len() + write.bytes() + REQUEST_OVERHEAD_BYTES;
+                    share.writes.push((key, write));
+                }
+                Ok(())
+            })?;
         }
         let mut parts = Vec::with_capacity(shards);
         for (shard, Share { writes, bytes }) in by_shard.into_iter().enumerate() {

@@ -10,7 +10,7 @@ use super::job::Job;
 use super::offer::{self, Folder, Offer};
 use super::work::Outcome;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{COMPACTION_CLAIMS_MAX, MANIFEST_BYTES_MAX};
+use crate::limits::{COMPACTION_CLAIMS_MAX, COMPACTION_NAMES_MAX, MANIFEST_BYTES_MAX};
 use crate::name;
 use aquifer_io::Instant;
 use aquifer_remote::{Content, ObjectName, PutOutcome, Remote, RemoteErrorKind};
@@ -59,8 +59,6 @@ const LEASE_LEAST: Duration = Duration::from_millis(100);
 const LOOKS_PER_LEASE: u32 = 8;
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);
 const LIST_PAGE_ENTRIES: usize = 1000;
-/// Names that are held at once. Real folders of jobs have some dozens.
-const NAMES_MAX: usize = 100_000;
 
 /// A job that is offered.
 pub(crate) struct Offered {
@@ -162,24 +160,15 @@ fn passing<T>(outcome: Result<T, aquifer_remote::RemoteError>) -> Result<Option<
     }
 }
 
-/// Every name below `prefix`, in order.
+/// The names below `prefix`, in order: all of them, unless there are so many that something went wrong. Then the first, which are the oldest jobs,
+/// and the owner deletes those.
 async fn names(remote: &Arc<dyn Remote>, prefix: &str) -> Result<Vec<ObjectName>> {
     let mut names: Vec<ObjectName> = Vec::new();
     loop {
         let page = remote.list(prefix, names.last(), LIST_PAGE_ENTRIES).await?;
         let (more, before) = (page.more, names.len());
         names.extend(page.entries.into_iter().map(|entry| entry.name));
-        if names.len() > NAMES_MAX {
-            return Err(Error::new(
-                ErrorKind::Store,
-                format!(
-                    "more than {NAMES_MAX} objects below {prefix}, where jobs of compaction leave some dozens: {} lists what is \
-                     not there, or the folder is another's; remove what does not belong there",
-                    remote.describe()
-                ),
-            ));
-        }
-        if !more || names.len() == before {
+        if !more || names.len() == before || names.len() >= COMPACTION_NAMES_MAX {
             return Ok(names);
         }
     }

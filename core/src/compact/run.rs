@@ -126,7 +126,7 @@ async fn change_or_expiry(core: &ShardCore) {
     let Some(expiry_ms) = next_expiry_ms(&core.version(), now_ms) else { return change.await };
     let pause_ms = match core.shared.ttl_time {
         TtlTime::Processing => {
-            (expiry_ms - now_ms).clamp(COMPACTION_EXPIRY_PAUSE_MS.0, COMPACTION_EXPIRY_PAUSE_MS.1)
+            expiry_ms.saturating_sub(now_ms).clamp(COMPACTION_EXPIRY_PAUSE_MS.0, COMPACTION_EXPIRY_PAUSE_MS.1)
         }
         // Nobody tells the shard that event time has moved.
         TtlTime::Event => COMPACTION_EXPIRY_PAUSE_MS.0,
@@ -187,7 +187,7 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
                 let rest = core.compaction.remote.map_or(Duration::ZERO, |remote| remote.lease);
                 if !was_claimed {
                     // There are no workers: the time for which the job stood idle is not spent again soon.
-                    let until = aquifer_io::now() + rest * COMPACTION_OFFERS_REST_LEASES;
+                    let until = aquifer_io::now() + rest.saturating_mul(COMPACTION_OFFERS_REST_LEASES);
                     core.compaction.offers_rest_until.set(Some(until));
                 }
                 core.compaction.returned.borrow_mut().push_back(job);

@@ -12,7 +12,7 @@ use crate::key::{group_of, group_prefix};
 use crate::limits::{COMPACTION_WINDOW_BYTES, PARTITION_RAW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
 use crate::options::BlockFormat;
-use crate::resolve::fold;
+use crate::resolve::{fold, of_key};
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::ranges::RangeDeletes;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
@@ -203,9 +203,11 @@ impl Work<'_> {
         self.outcome.merged.keys += 1;
         let is_last = self.mandate.job.reaches_bottom || writes.is_deleted_below;
         let operators = &self.core.shared.operators;
-        let Some(folded) = fold(writes.entries, is_last, self.mandate.now_ms, operators) else {
-            return Ok(false);
-        };
+        let folded = fold(writes.entries, is_last, self.mandate.now_ms, operators);
+        let Some(folded) = folded.map_err(|error| of_key(error, writes.key))? else { return Ok(false) };
+        if folded.is_too_large() {
+            self.core.growing.suspect(writes.key);
+        }
         let cut = self.must_cut(writes.key);
         if cut {
             self.cut(writes.key, false)?;

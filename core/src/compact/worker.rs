@@ -11,10 +11,10 @@ use super::work::{self, Mandate};
 use crate::descriptor;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::merge_operator::MergeOperator;
 use crate::name;
-use crate::options::{Options, ShardBudget};
+use crate::options::{Options, ShardBudget, check_most};
 use crate::shard::{self, ShardCore, ShardStart};
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
@@ -96,6 +96,7 @@ impl WorkerOptions {
                 self.memory_bytes
             ));
         }
+        check_most("memory_bytes", self.memory_bytes, MEMORY_BYTES_MAX)?;
         if self.poll.is_zero() || self.beat.is_zero() {
             return too_small("poll and beat must be above zero");
         }

@@ -173,6 +173,7 @@ pub fn manifest(bytes: &[u8]) -> bool {
     else {
         return false;
     };
+    let _ = (manifest.number_after(), manifest.epoch_after(), manifest.hot_list());
     let _ = invariants::check(&manifest, None);
     let version = Version::restored(manifest.segments.clone());
     let _ = version.depth(&manifest.groups);

@@ -48,11 +48,10 @@
 
 use super::hot::{self, HotSegments};
 use crate::codec::{Reader, stored_u32};
-use crate::error::{Error, Result};
-use crate::key::GROUP_BYTES;
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
-    CHECKPOINT_METADATA_BYTES_MAX, HOT_LIST_BYTES_MAX, KEY_BYTES_MAX, MANIFEST_LEVELS_MAX,
-    MANIFEST_SEGMENTS_MAX,
+    BORDER_BYTES_MAX, CHECKPOINT_METADATA_BYTES_MAX, EPOCHS_MAX, HOT_LIST_BYTES_MAX, MANIFEST_BYTES_MAX,
+    MANIFEST_COUNTERS_MAX, MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
 };
 use crate::segment::counts::{COUNTS_BYTES, Counts};
 use crate::segment::footer::FOOTER_BYTES;
@@ -129,12 +128,61 @@ impl Manifest {
         }
     }
 
+    /// The number that the next manifest gets.
+    ///
+    /// # Errors
+    /// `Corrupt` at the last one possible: no store comes to it by itself.
+    pub(crate) fn number_after(&self) -> Result<u64> {
+        self.after("number", self.number, MANIFEST_COUNTERS_MAX)
+    }
+
+    /// The epoch of whoever opens next. Errors as [`Self::number_after`].
+    pub(crate) fn epoch_after(&self) -> Result<u64> {
+        self.after("epoch", self.epoch, EPOCHS_MAX)
+    }
+
+    fn after(&self, what: &str, counter: u64, end: u64) -> Result<u64> {
+        counter.checked_add(1).filter(|&next| next < end).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "manifest {} has {what} {counter}, after which none is possible: it is damaged or made up, restore a copy of the store",
+                    self.number
+                ),
+            )
+        })
+    }
+
+    /// What is wrong with a counter: where it lies, what is expected and what is found.
+    fn impossible_counter(&self) -> Option<(usize, String, String)> {
+        let counters = [
+            (16, "a number", self.number, MANIFEST_COUNTERS_MAX),
+            (24, "an epoch", self.epoch, EPOCHS_MAX),
+            (40, "a checkpoint", self.checkpoint, MANIFEST_COUNTERS_MAX),
+            (48, "a next sequence", self.sequence_next, MANIFEST_COUNTERS_MAX),
+        ];
+        if let Some((offset, what, found, end)) =
+            counters.into_iter().find(|&(_, _, found, end)| found >= end)
+        {
+            return Some((offset, format!("{what} below {end}"), found.to_string()));
+        }
+        (self.checkpoint > self.number).then(|| {
+            (40, format!("a checkpoint up to manifest {}", self.number), self.checkpoint.to_string())
+        })
+    }
+
     /// The hot list, or what is wrong with it.
     pub(crate) fn hot_list(&self) -> std::result::Result<HotSegments<u32>, String> {
         hot::decode(&self.hot, self.segments.len())
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        if let Some((_, expected, found)) = self.impossible_counter() {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("manifest {} was not written: expected {expected}, found {found}", self.number),
+            ));
+        }
         if self.segments.len() > MANIFEST_SEGMENTS_MAX {
             return Err(Error::invalid(format!(
                 "{} segments; a manifest names {MANIFEST_SEGMENTS_MAX}",
@@ -151,6 +199,12 @@ impl Manifest {
             return Err(Error::invalid(format!(
                 "a hot list of {} bytes; a manifest takes {HOT_LIST_BYTES_MAX}",
                 self.hot.len()
+            )));
+        }
+        let borders = self.segments.iter().map(|segment| segment.smallest.len().max(segment.largest.len()));
+        if let Some(bytes) = borders.max().filter(|&bytes| bytes > BORDER_BYTES_MAX) {
+            return Err(Error::invalid(format!(
+                "a segment's border of {bytes} bytes; a manifest takes {BORDER_BYTES_MAX}"
             )));
         }
         let version = if self.hot.is_empty() { VERSION } else { VERSION_HOT };
@@ -173,6 +227,13 @@ impl Manifest {
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&body);
+        if out.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "a manifest of {} bytes for {} segments; its readers take {MANIFEST_BYTES_MAX}: let compaction make fewer of them",
+                out.len(),
+                self.segments.len()
+            )));
+        }
         Ok(out)
     }
 
@@ -238,6 +299,9 @@ impl Manifest {
                 &format!("a manifest of version {VERSION} or {VERSION_HOT}"),
                 format!("{:02x?}, version {}", tail.magic, tail.version),
             ));
+        }
+        if let Some((offset, expected, found)) = manifest.impossible_counter() {
+            return Err(corrupt(offset, &expected, found));
         }
         if body.len() != tail.body_bytes as usize {
             return Err(corrupt(
@@ -353,7 +417,7 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
     let range_deletes = fields.u32()?;
     fields.bytes(4)?;
     let (smallest, largest) = (fields.u32()? as usize, fields.u32()? as usize);
-    let keys_fit = smallest.max(largest) <= KEY_BYTES_MAX + GROUP_BYTES;
+    let keys_fit = smallest.max(largest) <= BORDER_BYTES_MAX;
     let (smallest, largest) = (Box::from(fields.bytes(smallest)?), Box::from(fields.bytes(largest)?));
     let sound = tail_bytes as usize >= FOOTER_BYTES && tail_bytes <= bytes && smallest <= largest && keys_fit;
     offset.checked_add(u64::from(bytes)).filter(|_| sound && level < MANIFEST_LEVELS_MAX)?;

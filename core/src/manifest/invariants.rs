@@ -24,7 +24,7 @@ fn violated(what: &str) -> Error {
 }
 
 fn numbers_follow(next: &Manifest, current: &Manifest) -> Result<()> {
-    if next.number == current.number + 1 {
+    if current.number.checked_add(1) == Some(next.number) {
         return Ok(());
     }
     Err(violated(&format!("number {} after {}", next.number, current.number)))

@@ -3,9 +3,10 @@
 
 use super::{Memtable, is_free, overwrite};
 use crate::entry::{Entry, Op, encode_chain};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::merge_operator::MergeOperators;
+use crate::resolve::{of_key, would_be_too_large};
 
 /// One merge.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +38,10 @@ enum Base {
 
 impl Memtable {
     /// Takes a merge. `sequence` and `held` as in [`Self::write`]. An operand that the operator cannot combine with what is there is
-    /// chained in front of it: the key's next read hears of it, and a put repairs the key.
+    /// chained in front of it: the key's next read hears of it, and a put repairs the key. Gives the bytes that the key's newest version has, about.
     ///
     /// # Errors
-    /// `Invalid`, and nothing is changed: the operator is not known, or the value may become too long.
+    /// Nothing is changed: `Invalid`, the operator is not known; `TooLarge`, the value would become too long.
     pub(crate) fn merge(
         &mut self,
         key: &[u8],
@@ -48,7 +49,33 @@ impl Memtable {
         sequence: u64,
         held: Option<u64>,
         operators: &MergeOperators,
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        self.take_merge(key, write, (sequence, held, false), operators)
+    }
+
+    /// The same of a part of a batch, which was let pass as a whole: what an operator of the caller makes too long stays in its parts, and the key's
+    /// reader hears of it.
+    ///
+    /// # Errors
+    /// As [`Self::merge`], if the parts do not fit together either.
+    pub(crate) fn merge_settled(
+        &mut self,
+        key: &[u8],
+        write: &MergeWrite<'_>,
+        sequence: u64,
+        held: Option<u64>,
+        operators: &MergeOperators,
+    ) -> Result<usize> {
+        self.take_merge(key, write, (sequence, held, true), operators)
+    }
+
+    fn take_merge(
+        &mut self,
+        key: &[u8],
+        write: &MergeWrite<'_>,
+        (sequence, held, is_settled): (u64, Option<u64>, bool),
+        operators: &MergeOperators,
+    ) -> Result<usize> {
         let hash = super::hash_of(key);
         let operator = operators.get(write.operator)?;
         // Said too often rather than too seldom: some become values at once.
@@ -56,18 +83,23 @@ impl Memtable {
         let Some(found) = self.index.find(&self.arena, hash, key) else {
             let base = self.ranges.covering(key, u64::MAX).map_or(Base::Unknown, |_| Base::Nothing);
             self.add(hash, key, &entry(&base, write, write.operand), sequence);
-            return Ok(());
+            return Ok(write.operand.len());
         };
         let newest = self.arena.version(self.arena.newest(found));
         let hidden = self.ranges.covering(key, u64::MAX).is_some_and(|deleted| deleted > newest.sequence);
         let base = if hidden { Base::Nothing } else { base(&newest.entry, write) };
         if matches!(base, Base::Nothing | Base::Unknown) {
             overwrite(&mut self.arena, found, &entry(&base, write, write.operand), sequence, held);
-            return Ok(());
+            return Ok(write.operand.len());
         }
         let older = newest.entry.payload();
-        check_length(operator.name(), older.len() + write.operand.len())?;
         let combines = !matches!(base, Base::Other);
+        // Of other operators the result decides.
+        let bytes = older.len() + write.operand.len();
+        let is_known = if combines { operator.is_append() } else { !is_settled };
+        if is_known && bytes > VALUE_BYTES_MAX {
+            return Err(of_key(would_be_too_large(operator.name(), bytes), key));
+        }
         // After a clock that stepped back the operand's moment changes, which appending in place does not do.
         let keeps_moment = !matches!(base, Base::Operand { written_ms } if write.now_ms < written_ms);
         if combines
@@ -80,12 +112,16 @@ impl Memtable {
             if held.is_none() {
                 self.arena.drop_older(found);
             }
-            return Ok(());
+            return Ok(bytes);
         }
         let merged =
             combines && operators.merge(write.operator, older, write.operand, &mut self.scratch).is_ok();
-        if merged && self.scratch.len() <= VALUE_BYTES_MAX {
+        let made = self.scratch.len();
+        if merged && made <= VALUE_BYTES_MAX {
             overwrite(&mut self.arena, found, &entry(&base, write, &self.scratch), sequence, held);
+        } else if !is_settled && (merged || bytes > VALUE_BYTES_MAX) {
+            self.scratch = Vec::new();
+            return Err(of_key(would_be_too_large(operator.name(), made.max(bytes)), key));
         } else {
             let chain = encode_chain([entry(&Base::Unknown, write, write.operand), newest.entry]);
             let chain = Entry { op: Op::Chain(&chain), expires_ms: write.expires_ms };
@@ -94,7 +130,7 @@ impl Memtable {
         if self.scratch.capacity() > super::SCRATCH_BYTES_MAX {
             self.scratch = Vec::new();
         }
-        Ok(())
+        Ok(made.max(bytes))
     }
 
     /// Bytes of the newest value or operand of `key`: what a merge would add to.
@@ -123,14 +159,4 @@ fn entry<'a>(base: &Base, write: &MergeWrite<'_>, payload: &'a [u8]) -> Entry<'a
         Base::Operand { written_ms } => merge(write.now_ms.min(*written_ms)),
     };
     Entry { op, expires_ms: write.expires_ms }
-}
-
-fn check_length(operator: &str, bytes: usize) -> Result<()> {
-    if bytes > VALUE_BYTES_MAX {
-        return Err(Error::invalid(format!(
-            "merge operator {operator:?} could make a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are possible: \
-             put the key anew or spread it over several keys"
-        )));
-    }
-    Ok(())
 }

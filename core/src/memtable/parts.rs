@@ -139,8 +139,23 @@ impl Memtables {
         sequence: u64,
         held: Option<u64>,
         operators: &MergeOperators,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         self.change(key, |table| table.merge(key, write, sequence, held, operators))
+    }
+
+    /// See [`Memtable::merge_settled`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn merge_settled(
+        &mut self,
+        key: &[u8],
+        write: &MergeWrite<'_>,
+        sequence: u64,
+        held: Option<u64>,
+        operators: &MergeOperators,
+    ) -> Result<usize> {
+        self.change(key, |table| table.merge_settled(key, write, sequence, held, operators))
     }
 
     /// See [`Memtable::delete_range`]: a marker in each part that the range reaches into.

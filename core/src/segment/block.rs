@@ -4,7 +4,7 @@
 //! offset  bytes  field
 //!      0      4  magic, the letters "AqBk"
 //!      4      1  kind: 1 data, 2 partition meta, 3 head, 4 dictionary
-//!      5      1  format version: 2
+//!      5      1  format version: 2, or 3 of a data block of more than 80 MiB: one key's chain that is longer than a value may be
 //!      6      1  compression of the payload: 0 none, 1 zstd, 2 zstd with the segment's dictionary
 //!      7      1  zero
 //!      8      4  payload bytes as stored
@@ -20,7 +20,7 @@
 use super::Place;
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
-use crate::limits::BLOCK_BYTES_MAX;
+use crate::limits::{BLOCK_BYTES_MAX, LONG_BLOCK_BYTES_MAX};
 use crate::options::Compression;
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -28,6 +28,8 @@ use std::cell::RefCell;
 pub(crate) const HEADER_BYTES: usize = 24;
 const MAGIC: [u8; 4] = *b"AqBk";
 const VERSION: u8 = 2;
+/// Of a data block with more raw bytes than [`BLOCK_BYTES_MAX`].
+const VERSION_LONG: u8 = 3;
 const HEADER_CRC_AT: usize = 20;
 
 const _: () = assert!(4 + 1 + 1 + 1 + 1 + 4 + 4 + 4 == HEADER_CRC_AT);
@@ -112,7 +114,11 @@ impl Encoder {
     }
 
     /// Appends the block to `out`. A payload that zstd does not shrink by an eighth is stored as it is; only data blocks are compressed.
-    pub(crate) fn encode(&mut self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) -> Written {
+    ///
+    /// # Errors
+    /// `Invalid` for more bytes than its readers take; nothing is appended then.
+    pub(crate) fn encode(&mut self, kind: Kind, raw: &[u8], out: &mut Vec<u8>) -> Result<Written> {
+        let version = version_of(kind, raw.len())?;
         let packed = match (&mut self.zstd, kind) {
             (Some(zstd), Kind::Data) => {
                 zstd.compress(raw).ok().filter(|packed| packed.len() <= raw.len() - raw.len() / 8)
@@ -124,15 +130,29 @@ impl Encoder {
         let start = out.len();
         out.reserve(HEADER_BYTES + payload.len());
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[kind as u8, VERSION, packing as u8, 0]);
+        out.extend_from_slice(&[kind as u8, version, packing as u8, 0]);
         out.extend_from_slice(&stored_u32(payload.len()).to_le_bytes());
         out.extend_from_slice(&stored_u32(raw.len()).to_le_bytes());
         out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
         let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(payload);
-        Written { bytes: stored_u32(HEADER_BYTES + payload.len()), crc }
+        Ok(Written { bytes: stored_u32(HEADER_BYTES + payload.len()), crc })
     }
+}
+
+/// The format version of a block, by what it holds.
+fn version_of(kind: Kind, raw_bytes: usize) -> Result<u8> {
+    if raw_bytes <= BLOCK_BYTES_MAX as usize {
+        return Ok(VERSION);
+    }
+    if kind == Kind::Data && raw_bytes <= LONG_BLOCK_BYTES_MAX as usize {
+        return Ok(VERSION_LONG);
+    }
+    let most = if kind == Kind::Data { LONG_BLOCK_BYTES_MAX } else { BLOCK_BYTES_MAX };
+    Err(Error::invalid(format!(
+        "a {kind:?} block of {raw_bytes} bytes, of which its readers take {most}: nothing was written"
+    )))
 }
 
 fn impossible(level: i32, error: &std::io::Error) -> Error {
@@ -194,9 +214,9 @@ fn verified(stored: &[u8], expected: Expected<'_>, place: &Place) -> Result<Head
         ));
     }
     let [m0, m1, m2, m3, kind, version, packing, _] = fixed;
-    if [m0, m1, m2, m3] != MAGIC || version != VERSION {
+    if [m0, m1, m2, m3] != MAGIC || !(VERSION..=VERSION_LONG).contains(&version) {
         return Err(place.corrupt(
-            format!("a block of version {VERSION}"),
+            format!("a block of version {VERSION} or {VERSION_LONG}"),
             format!("{:02x?}, version {version}", [m0, m1, m2, m3]),
         ));
     }
@@ -208,8 +228,11 @@ fn verified(stored: &[u8], expected: Expected<'_>, place: &Place) -> Result<Head
             place.corrupt(format!("{payload_bytes} payload bytes"), format!("{} bytes", payload.len()))
         );
     }
-    if raw_bytes > BLOCK_BYTES_MAX {
-        return Err(place.corrupt(format!("at most {BLOCK_BYTES_MAX} raw bytes"), raw_bytes));
+    if version_of(expected.kind, raw_bytes as usize).ok() != Some(version) {
+        let most = if version == VERSION { BLOCK_BYTES_MAX } else { LONG_BLOCK_BYTES_MAX };
+        return Err(
+            place.corrupt(format!("at most {most} raw bytes in a block of version {version}"), raw_bytes)
+        );
     }
     let computed = crc32fast::hash(payload);
     if computed != payload_crc {
@@ -268,7 +291,7 @@ mod tests {
 
     fn encoded(compression: Compression, raw: &[u8]) -> (Bytes, Expected<'static>) {
         let mut out = Vec::new();
-        let written = Encoder::new(compression).unwrap().encode(Kind::Data, raw, &mut out);
+        let written = Encoder::new(compression).unwrap().encode(Kind::Data, raw, &mut out).unwrap();
         assert_eq!(written.bytes as usize, out.len());
         (Bytes::from(out), Expected { kind: Kind::Data, crc: written.crc, dictionary: None })
     }
@@ -305,6 +328,36 @@ mod tests {
         }
     }
 
+    /// Merged values of 96 MiB were written as blocks that no reader took: what is written is read, to the last byte.
+    #[test]
+    fn no_block_is_written_that_is_not_read() {
+        let mut encoder = Encoder::new(Compression::Zstd { level: 1 }).unwrap();
+        let usual = BLOCK_BYTES_MAX as usize;
+        let raw = vec![7; usual + 1];
+        for (kind, bytes, version) in
+            [(Kind::Data, usual, 2), (Kind::Data, usual + 1, 3), (Kind::Head, usual, 2)]
+        {
+            let mut out = Vec::new();
+            let written = encoder.encode(kind, &raw[..bytes], &mut out).unwrap();
+            assert_eq!(out[5], version);
+            let expected = Expected { kind, crc: written.crc, dictionary: None };
+            assert!(
+                decode(&Bytes::from(out), expected, &place()).unwrap().len() == bytes,
+                "{kind:?} of {bytes}"
+            );
+        }
+        let mut out = Vec::new();
+        let error = encoder.encode(Kind::Partition, &raw, &mut out).unwrap_err();
+        assert!(out.is_empty() && error.to_string().contains("nothing was written"), "{error}");
+        // The same function says for writer and reader which lengths there are.
+        let long = LONG_BLOCK_BYTES_MAX as usize;
+        assert_eq!(version_of(Kind::Data, long).ok(), Some(3));
+        for (kind, bytes) in [(Kind::Data, long + 1), (Kind::Head, usual + 1), (Kind::Dictionary, usual + 1)]
+        {
+            assert!(version_of(kind, bytes).is_err(), "{kind:?} of {bytes}");
+        }
+    }
+
     #[test]
     fn a_sound_block_of_another_place_is_refused() {
         let (stored, expected) = encoded(Compression::None, b"payload");
@@ -323,10 +376,10 @@ mod tests {
         let raw = row(77);
         let mut encoder = Encoder::new(Compression::Zstd { level: 3 }).unwrap();
         let mut plain = Vec::new();
-        encoder.encode(Kind::Data, raw.as_bytes(), &mut plain);
+        encoder.encode(Kind::Data, raw.as_bytes(), &mut plain).unwrap();
         encoder.use_dictionary(&dictionary).unwrap();
         let mut out = Vec::new();
-        let written = encoder.encode(Kind::Data, raw.as_bytes(), &mut out);
+        let written = encoder.encode(Kind::Data, raw.as_bytes(), &mut out).unwrap();
         assert!(out.len() < plain.len() * 3 / 4, "{} of {}", out.len(), plain.len());
         let stored = Bytes::from(out);
         let with = Expected { kind: Kind::Data, crc: written.crc, dictionary: Some(&dictionary) };

@@ -13,6 +13,7 @@
 
 use crate::codec::Reader;
 use crate::entry::{Entry, NEVER, Op};
+use crate::limits::SEGMENT_COUNTS_MAX;
 
 pub(crate) const COUNTS_BYTES: usize = 56;
 const _: () = assert!(7 * 8 == COUNTS_BYTES);
@@ -105,6 +106,9 @@ impl Counts {
     }
 
     fn is_sound(&self) -> bool {
+        if self.entries.max(self.raw_bytes) > SEGMENT_COUNTS_MAX {
+            return false;
+        }
         let values =
             self.tombstones.checked_add(self.merges).and_then(|other| self.entries.checked_sub(other));
         let Some(live) = values.and_then(|values| values.checked_add(self.merges)) else { return false };

@@ -3,6 +3,7 @@
 //! A segment's own entries are newer than its range deletions: whoever writes the segment leaves out what they cover.
 
 use crate::codec::Reader;
+use crate::limits::BORDER_BYTES_MAX;
 use std::ops::Range;
 
 /// Engine keys from `start` to `end`, exclusive.
@@ -71,6 +72,11 @@ impl RangeDeletes {
         self.ranges.iter().map(|range| (&*range.start, &*range.end))
     }
 
+    /// Bytes of the longest border; `None` without ranges.
+    pub(crate) fn border_bytes(&self) -> Option<usize> {
+        self.ranges.iter().map(|range| range.start.len().max(range.end.len())).max()
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.ranges.len()
     }
@@ -80,7 +86,11 @@ impl RangeDeletes {
         let mut ranges: Vec<KeyRange> = Vec::new();
         for _ in 0..count {
             let (start, end) = (lengths.u32()? as usize, lengths.u32()? as usize);
-            let (start, end) = (Box::from(keys.bytes(start)?), Box::from(keys.bytes(end)?));
+            let (start, end): (Box<[u8]>, Box<[u8]>) =
+                (Box::from(keys.bytes(start)?), Box::from(keys.bytes(end)?));
+            if start.len().max(end.len()) > BORDER_BYTES_MAX {
+                return None;
+            }
             if start >= end || ranges.last().is_some_and(|last| last.end >= start) {
                 return None;
             }

@@ -17,8 +17,11 @@ use super::{Place, dictionary, filter, separators};
 use crate::codec::stored_u32;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
-use crate::key::group_of;
-use crate::limits::{BLOCK_RAW_BYTES, BLOCK_RAW_BYTES_RANGE, PARTITION_RAW_BYTES, SEGMENT_BYTES_MAX};
+use crate::key::{GROUP_BYTES, group_of, user_key};
+use crate::limits::{
+    BLOCK_RAW_BYTES, BLOCK_RAW_BYTES_RANGE, BORDER_BYTES_MAX, CHAIN_BYTES_MAX, KEY_BYTES_MAX,
+    PARTITION_RAW_BYTES, SEGMENT_BYTES_MAX,
+};
 use crate::options::Compression;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -145,9 +148,19 @@ impl SegmentWriter {
     }
 
     /// Appends one entry.
+    ///
+    /// # Errors
+    /// `Invalid` for a key or payload that no reader of segments takes.
     pub(crate) fn push(&mut self, key: &[u8], entry: &Entry<'_>) -> Result<()> {
         debug_assert!(self.has_no_entries() || key > self.last_key.as_slice(), "keys ascend");
         let entry_bytes = key.len() + entry.payload().len();
+        if key.len() > GROUP_BYTES + KEY_BYTES_MAX || entry.payload().len() > CHAIN_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "an entry with a key of {} bytes and {} more; a segment takes {KEY_BYTES_MAX} and {CHAIN_BYTES_MAX}",
+                user_key(key).len(),
+                entry.payload().len()
+            )));
+        }
         // A large entry gets a block of its own, so that a small neighbour does not drag it along.
         if !self.data.is_empty() && self.data.payload_bytes() + entry_bytes > self.options.block_raw_bytes {
             self.close_block()?;
@@ -296,7 +309,7 @@ impl SegmentWriter {
 
     fn encode_block(&mut self, block: RawBlock) -> Result<()> {
         self.before_block(&block.notes)?;
-        let written = self.encoder.encode(Kind::Data, &block.payload, &mut self.open);
+        let written = self.encoder.encode(Kind::Data, &block.payload, &mut self.open)?;
         self.place_block(written, block.notes)
     }
 
@@ -329,7 +342,7 @@ impl SegmentWriter {
         self.partitions_last_key.clear();
         self.partitions_last_key.extend_from_slice(partition.last_key());
         let payload = partition.finish();
-        let written = self.encoder.encode(Kind::Partition, &payload, &mut self.open);
+        let written = self.encoder.encode(Kind::Partition, &payload, &mut self.open)?;
         let handle = PartitionHandle {
             offset: self.offset - data_bytes,
             data_bytes,
@@ -370,14 +383,20 @@ impl SegmentWriter {
         self.close_partition()?;
         self.cut_chunk();
         let ranges = RangeDeletes::new(std::mem::take(&mut self.ranges));
+        if let Some(bytes) = ranges.border_bytes().filter(|&bytes| bytes > BORDER_BYTES_MAX) {
+            return Err(Error::invalid(format!(
+                "a range deletion's border of {bytes} bytes; at most {BORDER_BYTES_MAX} are possible"
+            )));
+        }
         let (smallest, largest) = self.borders(&ranges);
         let payload = std::mem::take(&mut self.head).finish(&ranges, &smallest, &largest);
         let mut tail = Vec::with_capacity(payload.len() + 4096);
         let dictionary = self
             .dictionary
             .as_ref()
-            .map(|kept| self.encoder.encode(Kind::Dictionary, kept.bytes(), &mut tail));
-        let head = self.encoder.encode(Kind::Head, &payload, &mut tail);
+            .map(|kept| self.encoder.encode(Kind::Dictionary, kept.bytes(), &mut tail))
+            .transpose()?;
+        let head = self.encoder.encode(Kind::Head, &payload, &mut tail)?;
         let footer = Footer { tag: self.tag, partitions_bytes: self.offset, dictionary, head };
         let (footer_bytes, footer_crc) = footer.encode();
         tail.extend_from_slice(&footer_bytes);

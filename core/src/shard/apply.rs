@@ -1,5 +1,6 @@
 //! Operations on keys taking effect: at once when they can, else in their turn (see [`super::order`]).
 
+use super::growing::Length;
 use super::lookup::Now;
 use super::multi_get;
 use super::pressure::{self, Debt, Term};
@@ -7,14 +8,19 @@ use super::{Freeze, ShardCore, add};
 use crate::answer::CompareOutcome;
 use crate::compact;
 use crate::entry::{Entry, Op};
-use crate::error::{Error, Result};
-use crate::limits::{COMPACTION_DEBT_UNITS, READS_IN_FLIGHT_MAX, RUNS_DEBT, VALUE_BYTES_MAX};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{
+    COMPACTION_DEBT_UNITS, MERGE_LOOK_WAIT, READS_IN_FLIGHT_MAX, RUNS_DEBT, VALUE_BYTES_MAX,
+};
 use crate::memtable::{Memtables, MergeWrite};
+use crate::merge_operator::MergeOperator;
 use crate::request::{Keyed, ReplyTo};
+use crate::resolve::{Base, of_key, would_be_too_large};
 use crate::segment::filter;
 use crate::write::Write;
 use aquifer_io::Instant;
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 impl ShardCore {
@@ -22,7 +28,9 @@ impl ShardCore {
     pub(crate) async fn effect_now(self: &Rc<Self>, key: &[u8], keyed: Keyed) -> Option<Keyed> {
         match keyed {
             Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
-            Keyed::Write { write, reply } if self.goes_on() => drop(reply.send(self.apply(key, &write))),
+            Keyed::Write { write, reply } if self.goes_on() && !self.must_look(key, &write) => {
+                drop(reply.send(self.apply(key, &write)));
+            }
             Keyed::Compare { expected, write, reply } if self.goes_on() => match self.get_now(key, None) {
                 Ok(Now::Known(found)) => {
                     drop(reply.send(self.apply_if(key, expected.as_deref(), found.value, &write)));
@@ -98,8 +106,60 @@ impl ShardCore {
 
     /// Takes a write, after waiting for room if memtables and uploads take all of theirs.
     pub(crate) async fn write(&self, key: &[u8], write: &Write) -> Result<()> {
+        self.look(key, write).await?;
         self.room(key.len() + write.bytes()).await;
         self.apply(key, write)
+    }
+
+    /// Whether a merge is so large that what it stands on counts before it is taken.
+    fn must_look(&self, key: &[u8], write: &Write) -> bool {
+        let Write::Merge { operator, operand, .. } = write else { return false };
+        let operator = self.shared.operators.get(*operator);
+        operator.is_ok_and(|operator| self.growing.must_look(key, operator, operand.len()))
+    }
+
+    /// Finds out how long the value is that a large merge adds to. If the DFS does not say, the merge is taken all the same: writes go on without it.
+    ///
+    /// # Errors
+    /// `TooLarge`: it is too long already.
+    async fn look(&self, key: &[u8], write: &Write) -> Result<()> {
+        while self.must_look(key, write) {
+            let before = self.write_sequence.get();
+            let pending = match self.look_in_memory(key)? {
+                Some(Now::Waits(pending)) => pending,
+                Some(Now::Known(())) | None => break,
+            };
+            let found = aquifer_io::timeout(MERGE_LOOK_WAIT, self.found_waiting(key, pending)).await;
+            match found {
+                // What was read still stands unless the key was written to meanwhile.
+                Ok(Ok((answer, expires_ms))) if !self.written_since(key, before) => {
+                    let bytes = answer.value.map_or(0, |value| value.len());
+                    self.growing.note(key, Length::Known { bytes, expires_ms });
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) if error.kind() == ErrorKind::TooLarge => return Err(error),
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a key's length if memory knows it. `None`: what is there cannot be combined, which its reader hears of.
+    fn look_in_memory(&self, key: &[u8]) -> Result<Option<Now<()>>> {
+        let known = self.look_now(key, None, |core, resolver, base, _| {
+            let expires_ms = resolver.expires_ms();
+            let bytes = match base {
+                Base::Value(value) if !resolver.is_waiting() => value.len(),
+                base => resolver.finish(base, &core.shared.operators)?.map_or(0, |value| value.len()),
+            };
+            core.growing.note(key, Length::Known { bytes, expires_ms });
+            Ok(())
+        });
+        match known {
+            Ok(now) => Ok(Some(now)),
+            Err(error) if error.kind() == ErrorKind::TooLarge => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Writes if the key has the value `expected`, with no other write between the comparison and the write.
@@ -152,7 +212,7 @@ impl ShardCore {
             write.check_expiry(now_ms)?;
             bytes += self.check_size(key, write)?;
         }
-        self.check_merges(writes, bytes)?;
+        self.check_merges(writes, now_ms)?;
         if bytes > self.budget().memtable_bytes_max {
             return Err(Error::invalid(format!(
                 "the writes of a batch for one shard take {bytes} bytes, more than its memtable of {}: make smaller batches, or raise \
@@ -161,32 +221,65 @@ impl ShardCore {
             )));
         }
         for (key, write) in writes {
-            self.put_down(key, write, || now_ms)?;
+            self.put_down(key, write, || now_ms, true)?;
         }
         self.freeze_if_full();
         Ok(())
     }
 
-    /// Refuses a batch of whose merges one could make a too long value: it must not fail half way.
-    fn check_merges(&self, writes: &[(Box<[u8]>, Write)], batch_bytes: usize) -> Result<()> {
-        let memtable = self.memtable.borrow();
-        let merges = writes.iter().filter(|(_, write)| matches!(write, Write::Merge { .. }));
-        for (key, _) in merges {
-            let bytes = memtable.payload_bytes(key) + batch_bytes;
-            if bytes > VALUE_BYTES_MAX {
-                return Err(Error::invalid(format!(
-                    "a merge of this batch could make a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are possible: make smaller batches"
-                )));
+    /// Refuses a batch of whose merges one could make a too long value, as far as memory knows: it must not fail half way.
+    fn check_merges(&self, writes: &[(Box<[u8]>, Write)], now_ms: u64) -> Result<()> {
+        // Of each key what it has, as far as that is known, and what the batch adds.
+        let mut keys: HashMap<&[u8], usize> = HashMap::new();
+        let mut deleted: Vec<(&[u8], &[u8])> = Vec::new();
+        for (key, write) in writes {
+            match write {
+                Write::Put { value, .. } => drop(keys.insert(key, value.len())),
+                Write::Delete => drop(keys.insert(key, 0)),
+                Write::DeleteRange { to } => {
+                    let inside = |other: &[u8]| **key <= *other && *other < **to;
+                    keys.iter_mut().filter(|(other, _)| inside(other)).for_each(|(_, bytes)| *bytes = 0);
+                    deleted.push((key, to));
+                }
+                Write::Merge { operator, operand, .. } => {
+                    let operator = self.shared.operators.get(*operator)?;
+                    if !keys.contains_key(&**key) {
+                        let is_deleted = deleted.iter().any(|(from, to)| **from <= **key && **key < **to);
+                        let held =
+                            if is_deleted { 0 } else { self.held_bytes(key, operator, operand, now_ms)? };
+                        keys.insert(key, held);
+                    }
+                    let bytes = keys.entry(key).or_default();
+                    *bytes += operand.len();
+                    if *bytes > VALUE_BYTES_MAX {
+                        return Err(of_key(would_be_too_large(operator.name(), *bytes), key));
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Bytes that a batch's first merge of a key adds to, as far as memory knows.
+    fn held_bytes(
+        &self,
+        key: &[u8],
+        operator: &dyn MergeOperator,
+        operand: &[u8],
+        now_ms: u64,
+    ) -> Result<usize> {
+        if self.growing.must_look(key, operator, operand.len()) {
+            self.look_in_memory(key)?;
+        }
+        let held = self.memtable.borrow().payload_bytes(key);
+        Ok(held.max(self.growing.bytes(key, operator, now_ms)))
     }
 
     /// A write taking effect.
     pub(crate) fn apply(&self, key: &[u8], write: &Write) -> Result<()> {
         self.check_size(key, write)?;
         self.shared.check_writable()?;
-        self.put_down(key, write, || self.shared.now_ms())?;
+        self.put_down(key, write, || self.shared.now_ms(), false)?;
         self.freeze_if_full();
         Ok(())
     }
@@ -202,8 +295,8 @@ impl ShardCore {
         Ok(bytes)
     }
 
-    /// Into the memtable.
-    fn put_down(&self, key: &[u8], write: &Write, now_ms: impl Fn() -> u64) -> Result<()> {
+    /// Into the memtable. `in_batch`: as a part of a batch whose merges were checked.
+    fn put_down(&self, key: &[u8], write: &Write, now_ms: impl Fn() -> u64, in_batch: bool) -> Result<()> {
         let sequence = self.write_sequence.get() + 1;
         let held = self.snapshots.newest();
         let mut memtable = self.memtable.borrow_mut();
@@ -212,15 +305,30 @@ impl ShardCore {
             Write::Put { value, expiry } => {
                 let entry = Entry { op: Op::Put(value), expires_ms: expiry.at_ms(now_ms)? };
                 memtable.write(key, entry, sequence, held);
+                self.growing.forget(key);
             }
-            Write::Delete => memtable.write(key, Entry::delete(), sequence, held),
+            Write::Delete => {
+                memtable.write(key, Entry::delete(), sequence, held);
+                self.growing.forget(key);
+            }
             Write::Merge { operator, operand, expiry } => {
                 let now_ms = now_ms();
                 let expires_ms = expiry.at_ms(|| now_ms)?;
                 let merge = MergeWrite { operator: *operator, operand, expires_ms, now_ms };
-                memtable.merge(key, &merge, sequence, held, &self.shared.operators)?;
+                let operators = &self.shared.operators;
+                let combines = operators.get(*operator)?;
+                let held_bytes = if in_batch {
+                    memtable.merge_settled(key, &merge, sequence, held, operators)?
+                } else {
+                    self.growing.check(key, combines, operand.len(), now_ms)?;
+                    memtable.merge(key, &merge, sequence, held, operators)?
+                };
+                self.growing.merged(key, combines, (operand.len(), held_bytes), (now_ms, expires_ms));
             }
-            Write::DeleteRange { to } => memtable.delete_range(key, to, sequence, held),
+            Write::DeleteRange { to } => {
+                memtable.delete_range(key, to, sequence, held);
+                self.growing.forget_range(key, to);
+            }
         }
         if memtable.keys() > keys {
             self.points.borrow_mut().forget(filter::hash(key));

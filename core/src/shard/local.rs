@@ -4,13 +4,13 @@ use super::ShardCore;
 use super::lookup::Now;
 use crate::answer::{Answer, CompareOutcome};
 use crate::error::{Error, Result};
-use crate::key_ref::{EngineRange, Key, KeyRange};
+use crate::key_ref::{Key, KeyRange};
 use crate::limits::{MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX};
 use crate::resolve::Base;
 use crate::scan_options::ScanOptions;
-use crate::shard::scan::{ScanPage, ScanRequest};
+use crate::shard::scan::{GroupsRequest, ScanPage};
 use crate::snapshot::Snapshot;
-use crate::write::{Expiry, Write, WriteBatch};
+use crate::write::{Expiry, Write, WriteBatch, check_writes};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -153,16 +153,14 @@ impl Shard {
         self.core.write(&key, &write).await
     }
 
-    /// Deletes every key of a range: one marker, however many they are.
+    /// Deletes every key of a range: one marker a key group, however many they are. Of a range of all key groups those of this shard.
     ///
     /// # Errors
     /// As [`Self::put`].
     pub async fn delete_range(&self, range: &KeyRange) -> Result<()> {
-        let EngineRange { from, to, .. } = self.own_range(range)?;
-        if from >= to {
-            return Ok(());
-        }
-        self.core.write(&from, &Write::DeleteRange { to }).await
+        let mut batch = WriteBatch::new();
+        batch.delete_range(range.clone());
+        self.write(&batch).await
     }
 
     /// Writes that take effect together.
@@ -173,9 +171,11 @@ impl Shard {
         batch.check()?;
         let mut writes = Vec::with_capacity(batch.len());
         for item in &batch.items {
-            let (group, key, write) = item.resolve(&self.core.shared)?;
-            self.check_group(group)?;
-            writes.extend(write.map(|write| (key, write)));
+            item.resolve(&self.core.shared, &self.core.groups, |group, key, write| {
+                self.check_group(group)?;
+                writes.push((key, write));
+                check_writes(writes.len())
+            })?;
         }
         self.core.apply_batch(&writes).await
     }
@@ -195,27 +195,27 @@ impl Shard {
         self.core.compare(&key, expected, &write).await
     }
 
-    /// One page of a range; at most `options.page_entries` entries, about 1 MiB. For the next page, begin after [`ScanPage::next`]. Without a
-    /// snapshot every page sees the present; [`crate::Client::scan`] pages through one state.
+    /// One page of a range; at most `options.page_entries` entries, about 1 MiB, all of one key group. For the next page ask for [`ScanPage::rest`]. Of a range
+    /// of all key groups those of this shard are visited. Without a snapshot every page sees the present; [`crate::Client::scan`] pages through one
+    /// state.
     ///
     /// # Errors
-    /// As [`Self::get`].
+    /// As [`Self::get`]. Where [`crate::Error::key`] names a key, a range that begins behind it goes on.
     pub async fn scan_page(&self, range: &KeyRange, options: &ScanOptions<'_>) -> Result<ScanPage> {
         options.check()?;
-        let request = ScanRequest {
-            range: self.own_range(range)?,
+        let mut stretches = range.stretches(self.core.shared.route)?;
+        if range.is_of_all() {
+            stretches = stretches.within(&self.core.groups);
+        } else {
+            self.check_group(stretches.groups().start)?;
+        }
+        let request = GroupsRequest {
+            stretches,
             reverse: options.reverse,
             entries_max: options.page_entries.min(SCAN_ENTRIES_MAX),
             snapshot: options.snapshot.map(Snapshot::id),
-            pin: None,
         };
-        let scan = self.core.begin_scan(request)?;
-        self.core.scan(scan).await
-    }
-
-    fn own_range(&self, range: &KeyRange) -> Result<EngineRange> {
-        let range = range.engine_range(self.core.shared.route)?;
-        self.check_group(range.group).map(|()| range)
+        self.core.scan_groups(request).await
     }
 
     fn own_key(&self, key: Key<'_>) -> Result<Box<[u8]>> {

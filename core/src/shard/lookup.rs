@@ -9,7 +9,7 @@ use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_of;
 use crate::memtable::{Found, Memtables};
-use crate::resolve::{Base, Resolver};
+use crate::resolve::{Base, Resolver, of_key};
 use crate::segment::data::DataBlock;
 use crate::segment::filter;
 use crate::segment::head::SegmentHead;
@@ -85,6 +85,16 @@ pub(crate) struct Pending {
 impl ShardCore {
     /// The value of `key` from memory, handed to `take`, or where to go on.
     pub(crate) fn look_now<T>(
+        &self,
+        key: &[u8],
+        view: Option<&View>,
+        take: impl FnOnce(&Self, Resolver, Base<'_>, Source) -> Result<T>,
+    ) -> Result<Now<T>> {
+        self.look_unnamed(key, view, take).map_err(|error| of_key(error, key))
+    }
+
+    #[inline]
+    fn look_unnamed<T>(
         &self,
         key: &[u8],
         view: Option<&View>,

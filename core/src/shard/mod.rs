@@ -13,6 +13,7 @@ mod apply;
 pub(crate) mod blocks;
 mod budget;
 mod flush;
+mod growing;
 mod heat;
 mod hot;
 pub(crate) mod keeper;
@@ -57,6 +58,7 @@ use budget::Resizes;
 use flush::FlushQueue;
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
+use growing::Growing;
 use heat::Heat;
 use hot::Gathered;
 use keeper::Keeper;
@@ -90,6 +92,8 @@ pub(crate) struct ShardCore {
     /// Of the last write.
     pub(crate) write_sequence: Cell<u64>,
     pub(crate) snapshots: Snapshots,
+    /// Lengths of large values that merges add to.
+    pub(crate) growing: Growing,
     pub(crate) waiting: Waiting,
     version: RefCell<Rc<Version>>,
     /// Memory of its frozen memtables.
@@ -193,6 +197,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
         snapshots: Snapshots::default(),
+        growing: Growing::default(),
         waiting: Waiting::default(),
         heat: Heat::new(if options.warm_up { budget.cache_bytes } else { 0 }),
         gathered: RefCell::default(),
@@ -288,6 +293,11 @@ impl ShardCore {
             Request::Batch { writes, reply } => {
                 self.after_all().await;
                 drop(reply.send(self.apply_batch(&writes).await));
+            }
+            Request::ScanGroups { request, reply } => {
+                self.after_all().await;
+                let core = Rc::clone(self);
+                self.spawn_read(1, async move { drop(reply.send(core.scan_groups(request).await)) }).await;
             }
             Request::Scan { request, reply } => {
                 self.after_all().await;

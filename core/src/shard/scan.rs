@@ -8,10 +8,10 @@ use super::run_cursor::RunCursor;
 use super::source::BlockSource;
 use crate::error::{Error, Result};
 use crate::key::user_key;
-use crate::key_ref::EngineRange;
+use crate::key_ref::{EngineRange, KeyRange, Stretches};
 use crate::limits::SCAN_PAGE_BYTES;
 use crate::memtable::{Memtable, Memtables};
-use crate::resolve::{Base, Folded, Resolver};
+use crate::resolve::{Base, Folded, Resolver, of_key};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::cell::Cell;
@@ -28,7 +28,24 @@ pub struct ScanPage {
     pub entries: Vec<(Bytes, Bytes)>,
     /// There may be more: the next page begins after this key. It may lie beyond the last entry (deleted keys), even on an empty page.
     pub next: Option<Bytes>,
+    /// The key group of its entries.
+    pub group: u16,
+    /// What is left of the range: ask for it to get the next page. `None`: nothing.
+    pub rest: Option<KeyRange>,
 }
+
+/// What a scan of several key groups asks one shard for.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupsRequest {
+    pub(crate) stretches: Stretches,
+    pub(crate) reverse: bool,
+    pub(crate) entries_max: usize,
+    /// A snapshot to read; the present state, of each key group when it is its turn, if `None`.
+    pub(crate) snapshot: Option<u64>,
+}
+
+/// Key groups without an entry that a scan of several passes before other tasks run.
+const EMPTY_GROUPS_A_TURN: usize = 16;
 
 /// What a scan asks for.
 #[derive(Clone, Debug)]
@@ -86,6 +103,29 @@ impl ShardCore {
         page
     }
 
+    /// Reads the first page that has an entry, of one key group; an empty one at the end.
+    pub(crate) async fn scan_groups(&self, request: GroupsRequest) -> Result<ScanPage> {
+        let GroupsRequest { stretches, reverse, entries_max, snapshot } = request;
+        let mut left = stretches.clone();
+        let mut visited = 0;
+        let mut page = ScanPage::default();
+        while let Some(range) = left.next(reverse)? {
+            let group = range.group;
+            let scan = self.begin_scan(ScanRequest { range, reverse, entries_max, snapshot, pin: None })?;
+            page = self.scan(scan).await?;
+            (page.group, page.rest) = (group, stretches.after_page(group, page.next.as_deref(), reverse));
+            if !page.entries.is_empty() || page.next.is_some() {
+                break;
+            }
+            left.leave(group, reverse);
+            visited += 1;
+            if visited % EMPTY_GROUPS_A_TURN == 0 {
+                aquifer_io::yield_now().await;
+            }
+        }
+        Ok(page)
+    }
+
     async fn read_page(&self, scan: Scan) -> Result<ScanPage> {
         let Scan { request: ScanRequest { range, reverse, entries_max, .. }, view, copied, last } = scan;
         let mut page = ScanPage::default();
@@ -120,7 +160,15 @@ impl ShardCore {
                     return Ok::<_, Error>(ControlFlow::Break(None));
                 }
                 let user = Bytes::copy_from_slice(user_key(writes.key));
-                if let Some(value) = self.value_of(&writes)? {
+                let value = match self.value_of(&writes) {
+                    // What was read before it is given first; the next page begins with the error, which names the key.
+                    Err(error) if error.key().is_some() && !page.entries.is_empty() => {
+                        let last = page.entries.last().map(|(key, _)| key.clone());
+                        return Ok(ControlFlow::Break(last));
+                    }
+                    value => value?,
+                };
+                if let Some(value) = value {
                     page_bytes += user.len() + value.len();
                     page.entries.push((user.clone(), value));
                     need.entries.set(entries_max.saturating_sub(page.entries.len()));
@@ -143,6 +191,10 @@ impl ShardCore {
 
     /// The value that a key's writes come to, nothing older being left.
     fn value_of(&self, writes: &super::merge::Writes<'_>) -> Result<Option<Bytes>> {
+        self.resolved(writes).map_err(|error| of_key(error, writes.key))
+    }
+
+    fn resolved(&self, writes: &super::merge::Writes<'_>) -> Result<Option<Bytes>> {
         let mut resolver = Resolver::new();
         for entry in writes.entries {
             if let ControlFlow::Break(base) = self.feed(&mut resolver, *entry)? {

@@ -19,8 +19,9 @@ use super::blocks::{Along, Asking, CachedBlock, loaded, not_loaded, take_data, t
 use super::lookup::{Pending, candidate, holder, partition_of};
 use super::{ShardCore, add};
 use crate::answer::{Answer, Source};
+use crate::entry::NEVER;
 use crate::error::Result;
-use crate::resolve::{Base, Resolver};
+use crate::resolve::{Base, Resolver, of_key};
 use crate::segment::data::DataBlock;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
@@ -41,6 +42,8 @@ pub(super) struct Search {
     current: InHand,
     /// Of later ones.
     later: BTreeMap<usize, InHand>,
+    /// When what was found expires, once it is found.
+    expires_ms: u64,
 }
 
 /// What a lookup has of one run: memory may forget it, or never have had room for it.
@@ -102,7 +105,7 @@ impl<T: Clone> Part<T> {
 
 impl Search {
     pub(super) fn new(pending: Box<Pending>) -> Self {
-        Self { pending, current: InHand::default(), later: BTreeMap::new() }
+        Self { pending, current: InHand::default(), later: BTreeMap::new(), expires_ms: NEVER }
     }
 
     fn of_run(&mut self, run: usize) -> &mut InHand {
@@ -128,6 +131,11 @@ impl Search {
 impl ShardCore {
     /// Goes on where [`Self::look_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
     pub(crate) async fn get_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<Answer> {
+        self.found_waiting(key, pending).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, and when what was found expires.
+    pub(super) async fn found_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<(Answer, u64)> {
         self.count_waited(1);
         let mut search = Search::new(pending);
         let mut needs = Vec::new();
@@ -135,7 +143,7 @@ impl ShardCore {
         let mut owners = Vec::new();
         loop {
             if let Some(answer) = self.step(key, &mut search, &mut needs)? {
-                return Ok(answer);
+                return Ok((answer, search.expires_ms));
             }
             if gather.is_empty() && needs.len() == 1 {
                 if let Some(need) = needs.pop() {
@@ -170,6 +178,10 @@ impl ShardCore {
         search: &mut Search,
         needs: &mut Vec<Need>,
     ) -> Result<Option<Answer>> {
+        self.step_unnamed(key, search, needs).map_err(|error| of_key(error, key))
+    }
+
+    fn step_unnamed(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) -> Result<Option<Answer>> {
         loop {
             let version = Rc::clone(&search.pending.version);
             let Some(run) = version.runs.get(search.pending.next) else {
@@ -239,6 +251,7 @@ impl ShardCore {
     fn end(&self, search: &mut Search, base: Base<'_>) -> Result<Answer> {
         self.pay(search.pending.next as u64);
         let resolver = std::mem::replace(&mut search.pending.resolver, Resolver::new());
+        search.expires_ms = resolver.expires_ms();
         self.answer(resolver, base, search.pending.source)
     }
 

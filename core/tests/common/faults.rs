@@ -24,6 +24,8 @@ pub enum Fault {
     DeadAfter,
     /// Its answer comes when [`Faulty::release`] is called.
     Held,
+    /// The store says that there is no such object, whatever there is.
+    Absent,
 }
 
 type Decide = Box<dyn FnMut(&'static str, &str) -> Fault + Send>;
@@ -71,6 +73,9 @@ impl Faulty {
             Fault::None => request(&self.inner),
             Fault::Away => {
                 Box::pin(async move { Err(RemoteError::new(RemoteErrorKind::Unavailable, operation)) })
+            }
+            Fault::Absent => {
+                Box::pin(async move { Err(RemoteError::new(RemoteErrorKind::NotFound, operation)) })
             }
             Fault::Dead => Box::pin(std::future::pending()),
             Fault::DeadAfter => {

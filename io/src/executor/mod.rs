@@ -17,6 +17,9 @@ pub(crate) mod descriptor;
 mod gate;
 #[cfg(feature = "glommio")]
 pub(crate) mod glommio;
+mod handshake;
+#[cfg(test)]
+mod handshake_test;
 pub(crate) mod simulated;
 pub(crate) mod task;
 pub(crate) mod threads;
@@ -34,7 +37,7 @@ use tokio::task::LocalSet;
 
 use crate::backend::Backend;
 use crate::error::{IoError, IoErrorKind};
-use crate::pin::{Affinity, pin_thread};
+use crate::pin::{Affinity, Core, Tie, pin_thread};
 use crate::random::seed_thread;
 use context::Executor;
 use simulated::SimulatedEnd;
@@ -51,8 +54,8 @@ pub struct ExecutorOptions {
     pub name: String,
     /// How its files reach the kernel. [`select_backend`](crate::select_backend) knows what works here.
     pub backend: Backend,
-    /// The CPU it is tied to; `None` leaves it to the scheduler.
-    pub core: Option<usize>,
+    /// The CPU it is tied to.
+    pub core: Core,
     /// Size of its ring, rounded up to a power of two: one less than this many file operations are in flight at
     /// most, the next ones wait their turn. 8 to 4096. The default of 512 takes 48 KiB, which fits the usual limit
     /// on locked memory of kernels before 5.12.
@@ -70,7 +73,7 @@ impl Default for ExecutorOptions {
         Self {
             name: "aquifer".to_owned(),
             backend: Backend::Threads,
-            core: None,
+            core: Core::Any,
             ring_entries: 512,
             file_threads_max: 8,
             buffer_bytes_max: 32 << 20,
@@ -155,11 +158,14 @@ where
     }
     options.backend.check_built_in(START)?;
     let (report, started) = sync_channel(1);
+    // Chosen here, so that of executors that start together each sees the ones before it.
+    let tie = Tie::new(options.core);
     let thread = std::thread::Builder::new()
         .name(options.name.clone())
         .spawn(move || {
             let affinity = Affinity::of_thread();
-            let report = Report { report, pin_note: options.core.and_then(|core| pin_thread(core).err()) };
+            let pin_note = tie.as_ref().and_then(|tie| pin_thread(tie.core()).err());
+            let report = Report { report, pin_note };
             seed_thread(options.seed);
             match options.backend {
                 Backend::Uring => uring::run(&options, affinity, report, main),
@@ -170,6 +176,7 @@ where
                 // Threads; the simulated one has its own way, above, and what is not built in has none.
                 _ => threads::run(&options, affinity, report, main),
             }
+            // `tie` ends here, with the thread's use of its CPU.
         })
         .map_err(|source| IoError::from_os(START, source))?;
     match started.recv() {

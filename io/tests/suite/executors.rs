@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aquifer_io::{
-    Backend, CpuShare, ExecutorOptions, File, IoErrorKind, Task, TaskLost, cores_available, metrics, now,
-    random_u64, sleep, spawn_background, spawn_executor, spawn_local, timeout, yield_now,
+    Backend, Core, CpuShare, ExecutorOptions, File, IoErrorKind, Task, TaskLost, cores_available, metrics,
+    now, random_u64, sleep, spawn_background, spawn_executor, spawn_local, timeout, yield_now,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -247,14 +247,16 @@ pub(crate) fn a_seed_gives_the_same_numbers_and_a_pin_holds(backend: Backend) {
     assert_ne!(numbers(1), numbers(2));
 
     let core = *cores_available().last().unwrap();
-    let pinned =
-        spawn_executor(ExecutorOptions { core: Some(core), ..options(backend) }, move || async move {
+    let pinned = spawn_executor(
+        ExecutorOptions { core: Core::Number(core), ..options(backend) },
+        move || async move {
             assert_eq!(cores_available(), [core]);
-        })
-        .unwrap();
+        },
+    )
+    .unwrap();
     assert_eq!(pinned.pin_note(), None);
     pinned.join().unwrap();
-    let nowhere = ExecutorOptions { core: Some(1000), ..options(backend) };
+    let nowhere = ExecutorOptions { core: Core::Number(1000), ..options(backend) };
     let nowhere = spawn_executor(nowhere, || async {}).unwrap();
     assert!(nowhere.pin_note().unwrap().starts_with("not pinned to CPU 1000"));
     nowhere.join().unwrap();

@@ -19,7 +19,8 @@
 //!   and leaks the executor when draining fails.
 //! * It panics, or ends the process, on kernels without its operations: the kernel's version and a ring are tried
 //!   before it is touched. It wants a limit of 512 KiB on locked memory, needed or not: checked before as well.
-//! * It leaks the header of each of its tasks, and so one eventfd for each executor: left to it, a few for each process.
+//! * It leaks the header of each of its tasks, and so one eventfd for each executor: said when it is chosen (`backend.rs`), and probed once
+//!   in a process.
 //! * It looks at its rings rarely while it is busy, and its wakers are not for other threads: see `turn.rs`.
 
 mod kernel;
@@ -55,6 +56,9 @@ const RING_ENTRIES_MIN: u32 = 64;
 /// What glommio wants to be allowed to lock, in bytes, whether it needs it or not.
 const LOCKED_MEMORY_BYTES_MIN: u64 = 512 << 10;
 
+/// Longest sleep: a hundred years.
+const SLEEP_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// First kernel with all operations that glommio asks for.
 const KERNEL_MIN: (u32, u32) = (5, 8);
 
@@ -71,8 +75,7 @@ where
 {
     let failed = |source| IoError::from_os(START, source);
     let ring_entries = options.ring_entries_clamped().max(RING_ENTRIES_MIN);
-    try_kernel()?;
-    try_locked_memory()?;
+    check()?;
     let ring_entries = try_ring(ring_entries).map_err(failed)?;
     let pool = threads::pool(options, affinity).map_err(failed)?;
     // The thread is tied to its core by then, and stays so.
@@ -99,6 +102,12 @@ where
         pool.shutdown_background();
     }
     outcome
+}
+
+/// What can be known before a ring is tried.
+pub(crate) fn check() -> Result<(), IoError> {
+    try_kernel()?;
+    try_locked_memory()
 }
 
 /// glommio panics on a kernel without its operations, and ends the process on one with a part of them.
@@ -148,7 +157,8 @@ fn os_error(error: GlommioError<()>) -> io::Error {
 
 /// Resolves after this time.
 pub(crate) async fn sleep(duration: Duration) {
-    Timer::new(duration).await;
+    // It adds this to the time it is now, unchecked.
+    Timer::new(duration.min(SLEEP_MAX)).await;
 }
 
 /// An open file, once for the rings and once for the pool.

@@ -20,7 +20,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -28,6 +27,7 @@ use std::time::Duration;
 use glommio::timer::Timer;
 
 use crate::executor::context::Executor;
+use crate::executor::handshake::Handshake;
 
 /// Most turns in a row (61 polls of tasks each) without a look at the rings.
 const TURNS_MAX: u32 = 4;
@@ -42,41 +42,18 @@ const COMPLETIONS_MIN: usize = 4;
 struct Wakes {
     /// glommio's waker, as long as its executor runs. Its last reference on this side is dropped on its own thread.
     root: Mutex<Option<Waker>>,
-    /// Somebody was woken since the flag was cleared.
-    woken: AtomicBool,
-    /// The turn looks at `woken` itself; glommio is not to be woken.
-    held: AtomicBool,
+    /// The loop is away while no turn is under way that will look for itself.
+    handshake: Handshake,
 }
 
 impl Wakes {
-    /// `held` and `woken` are written by one side and read by the other in opposite order; with both sequentially
-    /// consistent, either the waker sees the hold end or the turn sees the wake. One that finds `woken` set leaves the
-    /// rest to the one that set it; `forget` reads what it wrote before it clears it.
     fn remember(&self) {
-        if !self.woken.swap(true, Ordering::SeqCst) && !self.held.load(Ordering::SeqCst) {
+        if self.handshake.wake() {
             let root = self.root.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(waker) = &*root {
                 waker.wake_by_ref();
             }
         }
-    }
-
-    fn hold(&self) {
-        self.held.store(true, Ordering::SeqCst);
-    }
-
-    /// All that is polled right after this need not be remembered.
-    fn forget(&self) {
-        self.woken.swap(false, Ordering::SeqCst);
-    }
-
-    fn release(&self) -> bool {
-        self.held.store(false, Ordering::SeqCst);
-        self.is_woken()
-    }
-
-    fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::SeqCst)
     }
 
     /// No wake reaches glommio after this.
@@ -153,31 +130,31 @@ impl<T> Future for Turns<T> {
         let (wakes, waker) = this.wakes.get_or_insert_with(|| {
             let wakes = Arc::new(Wakes {
                 root: Mutex::new(Some(context.waker().clone())),
-                woken: AtomicBool::new(false),
-                held: AtomicBool::new(false),
+                handshake: Handshake::new(false),
             });
             let waker = Waker::from(Arc::clone(&wakes));
             (wakes, waker)
         });
-        wakes.hold();
+        wakes.handshake.come_back();
         this.executor.gate.open(this.executor.operations_in_flight(), COMPLETIONS_MIN);
-        wakes.forget();
+        // All that is polled right after this need not be remembered.
+        wakes.handshake.take();
         match this.root.as_mut().poll(&mut Context::from_waker(waker)) {
             Poll::Ready(output) => {
                 wakes.retire();
                 this.output = Some(output);
             }
-            Poll::Pending if wakes.is_woken() || this.executor.gate.has_waiting() => {
+            Poll::Pending if wakes.handshake.is_woken() || this.executor.gate.has_waiting() => {
                 this.turns += 1;
                 if !this.executor.unsubmitted.get() && this.turns < TURNS_MAX {
                     // One wake at most is under way: of this thread, or already in the queue.
-                    wakes.release();
+                    wakes.handshake.go_away();
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
             }
             Poll::Pending => {
-                if wakes.release() {
+                if !wakes.handshake.go_away() {
                     context.waker().wake_by_ref();
                 }
                 return Poll::Pending;

@@ -17,49 +17,25 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::executor::context::Executor;
+use crate::executor::handshake::Handshake;
 
 /// Fewest completions of a turn, if there are more: an extra submission costs a round through epoll.
 const COMPLETIONS_MIN: usize = 2;
 
-/// Wakes the runtime, unless a turn is under way that will look for itself.
+/// Wakes the runtime, unless a turn is under way that will look for itself: the loop is away between turns.
 struct Wakes {
     runtime: Waker,
-    /// Somebody was woken since the flag was cleared.
-    woken: AtomicBool,
-    /// The turn looks at `woken` itself; the runtime is not to be woken.
-    held: AtomicBool,
+    handshake: Handshake,
 }
 
 impl Wakes {
-    /// `held` and `woken` are written by one side and read by the other in opposite order; with both sequentially
-    /// consistent, either the waker sees the hold end or the turn sees the wake.
     fn remember(&self) {
-        self.woken.store(true, Ordering::SeqCst);
-        if !self.held.load(Ordering::SeqCst) {
+        if self.handshake.wake() {
             self.runtime.wake_by_ref();
         }
-    }
-
-    fn hold(&self) {
-        self.held.store(true, Ordering::SeqCst);
-    }
-
-    /// All that is polled right after this need not be remembered.
-    fn forget(&self) {
-        self.woken.store(false, Ordering::SeqCst);
-    }
-
-    fn release(&self) -> bool {
-        self.held.store(false, Ordering::SeqCst);
-        self.woken.load(Ordering::SeqCst)
-    }
-
-    fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::SeqCst)
     }
 }
 
@@ -103,18 +79,19 @@ impl<T> Future for Turns<T> {
         }
         let (wakes, waker) = this.wakes.get_or_insert_with(|| {
             let runtime = context.waker().clone();
-            let wakes =
-                Arc::new(Wakes { runtime, woken: AtomicBool::new(false), held: AtomicBool::new(false) });
+            let wakes = Arc::new(Wakes { runtime, handshake: Handshake::new(false) });
             let waker = Waker::from(Arc::clone(&wakes));
             (wakes, waker)
         });
-        wakes.hold();
+        let handshake = &wakes.handshake;
+        handshake.come_back();
         this.executor.gate.open(this.executor.operations_in_flight(), COMPLETIONS_MIN);
-        wakes.forget();
+        // All that is polled right after this need not be remembered.
+        handshake.take();
         if let Poll::Ready(output) = this.root.as_mut().poll(&mut Context::from_waker(waker)) {
             return Poll::Ready(output);
         }
-        let goes_on = wakes.is_woken() || this.executor.gate.has_waiting();
+        let goes_on = handshake.is_woken() || this.executor.gate.has_waiting();
         if goes_on && this.executor.unsubmitted.get() {
             let mut submission = Box::pin(tokio_uring::no_op());
             // Puts it on the ring, which has one entry free for it. Wakes stay held until it is done.
@@ -123,7 +100,7 @@ impl<T> Future for Turns<T> {
                 return Poll::Pending;
             }
         }
-        if wakes.release() || goes_on {
+        if !handshake.go_away() || goes_on {
             context.waker().wake_by_ref();
         }
         Poll::Pending

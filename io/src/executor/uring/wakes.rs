@@ -5,23 +5,20 @@
 //! loop: asleep := true ─ woken? ─ no ──> io_uring_enter, waits ──────────────────────────────────────┘
 //! ```
 //!
-//! Invariant: both flags are sequentially consistent and each side writes its own before it reads the other's, so
-//! either the waker sees the sleep or the loop sees the wake.
+//! No wake is lost: `handshake.rs` says why.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::executor::handshake::Handshake;
+
 #[derive(Debug)]
 pub(super) struct Wakes {
-    /// Somebody was woken since the flag was cleared.
-    woken: AtomicBool,
-    /// The thread sleeps in the kernel, or is about to: who wakes it writes to the eventfd.
-    asleep: AtomicBool,
+    handshake: Handshake,
     eventfd: OwnedFd,
 }
 
@@ -29,26 +26,25 @@ impl Wakes {
     /// As if woken already: the root's first poll.
     pub(super) fn new() -> io::Result<Self> {
         let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { woken: AtomicBool::new(true), asleep: AtomicBool::new(false), eventfd })
+        Ok(Self { handshake: Handshake::new(true), eventfd })
     }
 
     /// Whether the root is to be polled, which clears it.
     pub(super) fn take(&self) -> bool {
-        self.woken.swap(false, Ordering::SeqCst)
+        self.handshake.take()
     }
 
     pub(super) fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::SeqCst)
+        self.handshake.is_woken()
     }
 
     /// The thread is about to sleep, unless this says that it was woken.
     pub(super) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        !self.is_woken()
+        self.handshake.go_away()
     }
 
     pub(super) fn awake(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.handshake.come_back();
     }
 
     /// Readable after a wake that found the thread asleep. Never read: the ring sees each write as an edge.
@@ -57,7 +53,7 @@ impl Wakes {
     }
 
     fn remember(&self) {
-        if !self.woken.swap(true, Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
+        if self.handshake.wake() {
             // Any number but zero will do, and it fails only after 2^56 writes.
             let _ = rustix::io::write(&self.eventfd, &1_u64.to_le_bytes());
         }
