@@ -13,7 +13,7 @@ pub(crate) fn file<V: Cached>(inner: &Rc<Inner<V>>, want: Want<V>) {
     if plan.is_running.replace(true) {
         plan.wake();
     } else {
-        drop(aquifer_io::spawn_local(run(Rc::clone(inner))));
+        drop(aquifer_io::spawn_vital(run(Rc::clone(inner))));
     }
 }
 

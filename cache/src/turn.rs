@@ -446,5 +446,5 @@ impl<V: Cached> Landing<V> {
 
 /// Raises a panic of a caller's code where the executor hears of it, and the plan goes on.
 fn report(payload: Box<dyn Any + Send>) {
-    drop(aquifer_io::spawn_local(async move { std::panic::resume_unwind(payload) }));
+    drop(aquifer_io::spawn_vital(async move { std::panic::resume_unwind(payload) }));
 }

@@ -1,13 +1,13 @@
 //! The budgets of a running engine: what it may take of memory and disk, and how that is changed.
 
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits::{DISK_BYTES_MAX, MEMORY_BYTES_MAX};
 use crate::mailbox::Mailbox;
 use crate::options::{Options, ShardBudget, check_local_dir, check_most};
-use crate::request::{ReplyTo, Request};
+use crate::reply::{Answered, ReplyTo, reply};
+use crate::request::Request;
 use aquifer_io::DirLock;
-use futures_channel::oneshot;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,12 +81,9 @@ impl Engine {
         all_of(waiting).await
     }
 
-    fn tell_all(
-        &self,
-        request: impl Fn(ReplyTo<()>) -> Request,
-    ) -> Result<Vec<oneshot::Receiver<Result<()>>>> {
+    fn tell_all(&self, request: impl Fn(ReplyTo<()>) -> Request) -> Result<Vec<Answered<()>>> {
         let tell = |mailbox: &Arc<Mailbox<Request>>| {
-            let (reply, outcome) = oneshot::channel();
+            let (reply, outcome) = reply();
             mailbox.push_control(request(reply)).map(|()| outcome)
         };
         self.shared.mailboxes.iter().map(tell).collect()
@@ -94,11 +91,10 @@ impl Engine {
 }
 
 /// Waits for all shards, also if one of them reports an error; the first one.
-async fn all_of(waiting: Vec<oneshot::Receiver<Result<()>>>) -> Result<()> {
+async fn all_of(waiting: Vec<Answered<()>>) -> Result<()> {
     let mut outcome = Ok(());
     for shard in waiting {
-        let shard = shard.await.unwrap_or_else(|_| Err(Error::closed()));
-        outcome = outcome.and(shard);
+        outcome = outcome.and(shard.await);
     }
     outcome
 }

@@ -12,10 +12,12 @@
 use crate::engine::{Shared, hot_extents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_PAUSE_MS};
+use crate::manifest::agreed::Agreed;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::hot::{self, HotPartition, HotSegment, HotSegments};
 use crate::manifest::store::Swap;
 use crate::name;
+use crate::reply::{Answered, ReplyTo};
 use crate::version::{SegmentId, id_of};
 use aquifer_io::Instant;
 use aquifer_remote::Content;
@@ -36,6 +38,8 @@ pub struct CheckpointInfo {
     pub epoch: u64,
     /// What the caller gave along.
     pub metadata: Vec<u8>,
+    /// Event time when it began, in milliseconds, if the store's times to live follow it: a restore goes on from there.
+    pub event_time_ms: Option<u64>,
     /// Segments that it names.
     pub segments: usize,
     /// Extents that it lists as in use, for the warm-up of a restore: [`crate::Options::warm_up`].
@@ -70,23 +74,35 @@ pub(crate) struct FreshSegment {
 /// A checkpoint whose barriers are in the mailboxes.
 pub(crate) struct CheckpointRequest {
     pub(crate) metadata: Vec<u8>,
-    pub(crate) parts: Vec<oneshot::Receiver<BarrierPart>>,
+    /// Event time when it began; 0 in another time domain.
+    pub(crate) event_time_ms: u64,
+    pub(crate) parts: Vec<Answered<BarrierPart>>,
     pub(crate) begun: Instant,
-    pub(crate) reply: oneshot::Sender<Result<CheckpointInfo>>,
+    pub(crate) reply: ReplyTo<CheckpointInfo>,
 }
 
 /// Runs a checkpoint to its end, on shard 0's thread, whether or not its caller still waits.
 pub(crate) async fn commit(shared: Arc<Shared>, request: CheckpointRequest) {
-    let CheckpointRequest { metadata, parts, begun, reply } = request;
-    let outcome = attempt(&shared, metadata, parts, begun).await;
-    shared.checkpoint_running.store(false, Ordering::Release);
-    drop(reply.send(outcome));
+    let CheckpointRequest { metadata, event_time_ms, parts, begun, reply } = request;
+    let running = CheckpointRunning(&shared);
+    let outcome = attempt(&shared, (metadata, event_time_ms), parts, begun).await;
+    drop(running);
+    reply.send(outcome);
+}
+
+/// A checkpoint is under way until this is dropped, however it ends.
+struct CheckpointRunning<'a>(&'a Shared);
+
+impl Drop for CheckpointRunning<'_> {
+    fn drop(&mut self) {
+        self.0.checkpoint_running.store(false, Ordering::Release);
+    }
 }
 
 async fn attempt(
     shared: &Arc<Shared>,
-    metadata: Vec<u8>,
-    parts: Vec<oneshot::Receiver<BarrierPart>>,
+    said: (Vec<u8>, u64),
+    parts: Vec<Answered<BarrierPart>>,
     begun: Instant,
 ) -> Result<CheckpointInfo> {
     let mut barrier = Duration::ZERO;
@@ -95,7 +111,7 @@ async fn attempt(
     let mut hot = Vec::new();
     for part in parts {
         // A part is lost when its shard cannot flush any more, or ends.
-        let part = part.await.map_err(|_| shared.failure().unwrap_or_else(Error::closed))?;
+        let part = part.await.map_err(|error| shared.failure().unwrap_or(error))?;
         barrier = barrier.max(part.freeze);
         segments.extend(part.segments);
         fresh.extend(part.fresh);
@@ -104,12 +120,13 @@ async fn attempt(
     let mut uploaded_bytes = upload_pack(shared, fresh, &mut segments).await?;
     let segments = joined(segments);
     let hot = hot_list(hot, &segments).await;
-    let manifest = swap(shared, metadata, (segments, hot), &mut uploaded_bytes).await?;
+    let manifest = swap(shared, said, (segments, hot), &mut uploaded_bytes).await?;
     Ok(CheckpointInfo {
         hot_extents: hot_extents(&manifest),
         id: manifest.number,
         epoch: manifest.epoch,
         segments: manifest.segments.len(),
+        event_time_ms: manifest.agreed.event_time_ms(),
         metadata: manifest.metadata,
         uploaded_bytes,
         duration: begun.elapsed(),
@@ -195,7 +212,7 @@ async fn retried<T>(mut put: impl FnMut() -> aquifer_remote::RemoteFuture<T>) ->
 /// Makes the checkpoint the newest manifest.
 async fn swap(
     shared: &Shared,
-    metadata: Vec<u8>,
+    (metadata, event_time_ms): (Vec<u8>, u64),
     (segments, hot): (Vec<SegmentEntry>, Vec<u8>),
     uploaded_bytes: &mut u64,
 ) -> Result<Manifest> {
@@ -205,6 +222,7 @@ async fn swap(
         shared.check_writable()?;
         let current = shared.manifest();
         let number = current.number_after()?;
+        let event_time_ms = event_time_ms.max(current.agreed.event_time_ms);
         let next = Manifest {
             number,
             attempt: aquifer_io::random_u64(),
@@ -213,6 +231,7 @@ async fn swap(
             segments: segments.clone(),
             metadata: metadata.clone(),
             hot: hot.clone(),
+            agreed: Agreed { event_time_ms, ..current.agreed.clone() },
             ..current.clone()
         };
         tries += 1;

@@ -3,17 +3,19 @@
 use crate::budgets::Budgets;
 use crate::checkpoint::CheckpointInfo;
 use crate::client::Client;
+use crate::clock::Clock;
 use crate::descriptor;
-use crate::entry::NEVER;
+use crate::embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
+use crate::manifest::agreed::Agreed;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::hot::{self, HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
-use crate::options::{LevelFormats, Options, Pinning, ShardBudget, TtlTime, check_local_dir};
+use crate::options::{LevelFormats, Options, Pinning, ShardBudget, check_local_dir};
 use crate::request::Request;
 use crate::shard::{self, ShardStart};
 use crate::version::{self, SegmentId};
@@ -41,11 +43,12 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_running: AtomicBool,
     pub(crate) operators: MergeOperators,
     pub(crate) snapshot_next: AtomicU64,
-    pub(crate) ttl_time: TtlTime,
-    event_time_ms: AtomicU64,
+    pub(crate) clock: Clock,
     manifest: Mutex<Manifest>,
     closed: AtomicBool,
     failure: OnceLock<Error>,
+    /// How the first shard ended that panicked.
+    panicked: OnceLock<Error>,
 }
 
 impl Shared {
@@ -64,37 +67,18 @@ impl Shared {
             checkpoint_running: AtomicBool::new(false),
             operators: MergeOperators::new(&options.merge_operators)?,
             snapshot_next: AtomicU64::new(0),
-            ttl_time: options.ttl_time,
-            event_time_ms: AtomicU64::new(0),
+            // The moment by which entries expire comes with each job.
+            clock: Clock::of(&Agreed::default()),
             manifest: Mutex::new(Manifest::empty(key_groups)),
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),
+            panicked: OnceLock::new(),
         })
     }
 
     /// A sequence number for a segment: higher is newer.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence_next.fetch_add(1, Ordering::AcqRel)
-    }
-
-    /// The present in the store's time domain, in milliseconds.
-    pub(crate) fn now_ms(&self) -> u64 {
-        match self.ttl_time {
-            TtlTime::Processing => aquifer_io::unix_time_ms(),
-            TtlTime::Event => self.event_time_ms.load(Ordering::Acquire),
-        }
-    }
-
-    /// Moves the event time on; it never goes back.
-    pub(crate) fn advance_event_time(&self, to_ms: u64) -> Result<()> {
-        if self.ttl_time != TtlTime::Event {
-            return Err(Error::invalid(
-                "this engine's times to live follow the machine's clock: open it with ttl_time Event to set the time",
-            ));
-        }
-        // What never expires outlives every moment that can be told.
-        self.event_time_ms.fetch_max(to_ms.min(NEVER - 1), Ordering::AcqRel);
-        Ok(())
     }
 
     pub(crate) fn manifest(&self) -> Manifest {
@@ -110,14 +94,28 @@ impl Shared {
         drop(self.failure.set(error));
     }
 
+    /// Notes that a shard has ended by a panic: what everybody hears from now on who needs it, or any write to last.
+    pub(crate) fn shard_panicked(&self, shard: usize, message: &str) -> Error {
+        let error = Error::new(
+            ErrorKind::Closed,
+            format!(
+                "shard {shard} has ended by a panic, which is a bug: {message}; what was written since the last checkpoint is lost: close the \
+                 engine and open it again"
+            ),
+        );
+        drop(self.panicked.set(error.clone()));
+        error
+    }
+
+    /// Why nothing that is written lasts any more.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.get().cloned()
+        self.panicked.get().or_else(|| self.failure.get()).cloned()
     }
 
     /// Whether writes may go on.
     pub(crate) fn check_writable(&self) -> Result<()> {
-        match self.failure.get() {
-            Some(error) => Err(error.clone()),
+        match self.failure() {
+            Some(error) => Err(error),
             None if self.is_closed() => Err(Error::closed()),
             None => Ok(()),
         }
@@ -129,17 +127,19 @@ impl Shared {
 
     /// Closed, or refusing writes.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.is_closed() || self.failure.get().is_some()
+        self.is_closed() || self.failure.get().is_some() || self.panicked.get().is_some()
     }
 
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.mailboxes.iter().for_each(|mailbox| mailbox.close());
+        let closed = Error::closed();
+        self.mailboxes.iter().for_each(|mailbox| mailbox.close(&closed));
     }
 }
 
 /// What an engine stands on before its shards start.
 struct Ground {
+    clock: Clock,
     /// Identity of the store, by which its cache files are known.
     store: u64,
     operators: MergeOperators,
@@ -151,12 +151,14 @@ struct Ground {
 
 /// One process's hold on a store: its shards, each on a thread of its own ([`Pinning`] says on which CPU).
 ///
-/// Dropping the engine ends it at once, as [`Engine::close`] does. To the store both look like a crash after the last checkpoint:
+/// Dropping the engine ends it as [`Engine::close`] does, and blocks as long as that takes. To the store both look like a crash after the last checkpoint:
 /// writes since then are gone.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     threads: Vec<ExecutorThread>,
+    /// Dropped by each shard when it has ended.
+    lives: Vec<oneshot::Receiver<()>>,
     restored: Option<CheckpointInfo>,
     backend: Backend,
     io_note: Option<String>,
@@ -167,14 +169,16 @@ impl Engine {
     /// Opens the store at `remote` for writing: creates it if there is none, takes the next epoch, so that any earlier writer
     /// is fenced, and starts the shards on the state of the newest checkpoint. Nothing of the state is read before it is asked for.
     ///
-    /// Can be awaited on any runtime or none. Dropping the future may leave an epoch claimed, which does no harm.
+    /// Can be awaited on any runtime or none. Dropping the future ends what was started of the engine; it may leave an epoch claimed, which does
+    /// no harm.
     ///
     /// # Errors
-    /// `Invalid`: options, or another number of key groups than the store's. `Unavailable`: the DFS did not answer. `Store`: it refuses, or
+    /// `Invalid`: options, or another number of key groups, time domain or version of a merge operator than the store's. `Unavailable`: the DFS did not answer. `Store`: it refuses, or
     /// has no atomic put-if-absent. `Corrupt`: the descriptor or the newest manifest is damaged. `Local`: the local folder is in use
     /// by another engine or cannot be used.
     pub async fn open(remote: Arc<dyn Remote>, options: Options) -> Result<Self> {
         options.validate()?;
+        let remote = embedder::guard(remote);
         let operators = MergeOperators::new(&options.merge_operators)?;
         let selection = aquifer_io::select_backend(options.io)?;
         let local_dir = match check_local_dir(options.disk_bytes, options.local_dir.as_deref())? {
@@ -186,14 +190,15 @@ impl Engine {
         };
         let descriptor = descriptor::open(&remote, options.key_groups).await?;
         let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
-        let manifest = manifests.claim(descriptor.key_groups).await?;
-        Self::on(
-            remote,
-            manifest,
-            &options,
-            Ground { store: descriptor.identity, operators, selection, local_dir, refusal: None },
-        )
-        .await
+        let agree = |current: Option<&Manifest>| {
+            let found = current.map(|current| current.agreed.clone()).unwrap_or_default();
+            found.with(options.ttl_time, current.is_some_and(Manifest::has_expiring), operators.own())
+        };
+        let manifest = manifests.claim(descriptor.key_groups, agree).await?;
+        let clock = Clock::of(&manifest.agreed);
+        let ground =
+            Ground { clock, store: descriptor.identity, operators, selection, local_dir, refusal: None };
+        Self::on(remote, manifest, &options, ground).await
     }
 
     /// Opens what `manifest` names for reading: nothing is claimed or written, and every write is refused with `refusal`.
@@ -201,10 +206,12 @@ impl Engine {
         remote: Arc<dyn Remote>,
         manifest: Manifest,
         options: &Options,
+        clock: Clock,
         refusal: Error,
     ) -> Result<Self> {
         options.validate()?;
         let ground = Ground {
+            clock,
             // Nothing of it is kept on a local disk.
             store: 0,
             operators: MergeOperators::new(&options.merge_operators)?,
@@ -243,11 +250,11 @@ impl Engine {
             checkpoint_running: AtomicBool::new(false),
             operators: ground.operators,
             snapshot_next: AtomicU64::new(0),
-            ttl_time: options.ttl_time,
-            event_time_ms: AtomicU64::new(0),
+            clock: ground.clock,
             manifest: Mutex::new(manifest),
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),
+            panicked: OnceLock::new(),
         });
         if let Some(refusal) = ground.refusal {
             shared.poison(refusal);
@@ -255,6 +262,7 @@ impl Engine {
         let mut engine = Self {
             shared,
             threads: Vec::new(),
+            lives: Vec::new(),
             restored,
             backend: ground.selection.backend,
             io_note: ground.selection.note,
@@ -295,9 +303,14 @@ impl Engine {
             let mailbox = Arc::clone(mailbox);
             let (ready, is_ready) = oneshot::channel();
             let part = opening.as_mut().map(Opening::shard);
-            let life = move || shard::live(start, mailbox, part, ready);
+            let (alive, has_ended) = oneshot::channel::<()>();
+            let life = move || async move {
+                let _alive = alive;
+                shard::live(start, mailbox, part, ready).await;
+            };
             let thread = aquifer_io::spawn_executor(executor, life)?;
             let refused = thread.pin_note().map(str::to_owned);
+            self.lives.push(has_ended);
             self.threads.push(thread);
             if let (Some(why), Pinning::Cores(_)) = (refused, &options.pinning) {
                 return Err(Error::new(
@@ -353,9 +366,20 @@ impl Engine {
 
     /// Ends the shards and waits for their threads. Takes no checkpoint: take one first if writes since the last one count.
     ///
+    /// Everything that waits is answered with `Closed` at once, and nothing waits for the DFS: uploads, merges and reads under way are given
+    /// up. What is waited for is the slice of work that a shard's thread is in (milliseconds), operations of the local disk that the kernel has,
+    /// and writing down what the SSD tier holds. A job of [`Client::run_on_shard`] that computes without awaiting is waited for too.
+    ///
+    /// Dropping the future ends the engine as dropping the engine does: the drop waits for the threads.
+    ///
     /// # Errors
-    /// `Closed` if a shard's thread had ended by a panic before.
+    /// `Closed`, with the panic's message, if a shard has ended by a panic before: it is a bug.
     pub async fn close(mut self) -> Result<()> {
+        self.shared.close();
+        for life in self.lives.drain(..) {
+            // Dropped unsent, when the shard has ended.
+            let _ = life.await;
+        }
         self.end()
     }
 
@@ -366,7 +390,7 @@ impl Engine {
             outcome =
                 outcome.and(thread.join().map_err(|error| Error::new(ErrorKind::Closed, error.to_string())));
         }
-        outcome
+        self.shared.panicked.get().map_or(outcome, |error| Err(error.clone()))
     }
 }
 
@@ -383,6 +407,7 @@ pub(crate) fn restored(manifest: &Manifest) -> Option<CheckpointInfo> {
         id: manifest.checkpoint,
         epoch: manifest.epoch,
         metadata: manifest.metadata.clone(),
+        event_time_ms: manifest.agreed.event_time_ms(),
         segments: manifest.segments.len(),
         hot_extents: hot_extents(manifest),
         uploaded_bytes: 0,

@@ -23,11 +23,17 @@ pub enum ErrorKind {
     Local,
     /// The DFS refuses for good (rights, missing bucket, no atomic put-if-absent). Correct the store's setting.
     Store,
-    /// The engine is closed, or its shard ended. Open it again.
+    /// The engine is closed, or its shard ended; the message says why. Open it again.
     Closed,
     /// What was written to one key comes to more than a value may have; [`Error::key`] names it. Nothing is lost and other keys are not concerned:
     /// put or delete the key. Of a merge: it would make such a value, and was not taken.
     TooLarge,
+    /// This key of a multi-get was not read: the values of others take as much as one call gives ([`crate::MultiGetOptions::bytes_max`]). Take those,
+    /// then ask for the keys that have this error again.
+    Remaining,
+    /// Code of the embedder panicked: a merge operator, a job of [`crate::Client::run_on_shard`], a callback. The message says which, and for
+    /// what key; the operation has changed nothing and the engine goes on. Correct that code.
+    Panicked,
 }
 
 /// Bytes of the DFS that are not what was written.
@@ -72,7 +78,7 @@ impl Error {
     }
 
     /// The one key that the error is about, as its caller names it, if others are not concerned: its value is too long, or a merge operator does not
-    /// fit it. A scan goes on behind it.
+    /// fit it or panicked over it. A scan goes on behind it.
     pub fn key(&self) -> Option<&[u8]> {
         self.key.as_ref().map(|(_, key)| &**key)
     }
@@ -88,7 +94,8 @@ impl Error {
 
     /// Names the key in an error that is about its value alone.
     pub(crate) fn of_key(self, group: u16, key: &[u8]) -> Self {
-        if self.key.is_some() || !matches!(self.kind, ErrorKind::TooLarge | ErrorKind::Invalid) {
+        let is_of_value = matches!(self.kind, ErrorKind::TooLarge | ErrorKind::Panicked | ErrorKind::Invalid);
+        if self.key.is_some() || !is_of_value {
             return self;
         }
         let shown = key.get(..KEY_SHOWN_BYTES).unwrap_or(key);

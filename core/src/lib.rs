@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 mod codec;
+mod embedder;
 mod error;
 mod limits;
 mod options;
@@ -53,6 +54,7 @@ mod resolve;
 
 /// What [`mailbox`] stands on: the model of its test has others.
 mod sync {
+    pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
     pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 }
 
@@ -60,6 +62,9 @@ mod mailbox;
 #[cfg(test)]
 mod mailbox_test;
 mod notify;
+mod untaken;
+
+mod reply;
 
 mod descriptor;
 mod manifest;
@@ -70,6 +75,7 @@ mod write;
 
 mod answer;
 mod checkpoint;
+mod clock;
 mod compact;
 mod opening;
 mod request;
@@ -106,7 +112,7 @@ pub use key::key_group;
 pub use key_ref::{Key, KeyRange};
 pub use limits::{
     BATCH_BYTES_MAX, BATCH_WRITES_MAX, CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT,
-    KEY_GROUPS_MAX, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
+    KEY_GROUPS_MAX, MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
 pub use opening::{OnOpen, OpenProgress};

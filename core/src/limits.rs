@@ -19,6 +19,8 @@ pub const BATCH_WRITES_MAX: usize = 64 * 1024;
 pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Keys of one multi-get.
 pub const MULTI_GET_KEYS_MAX: usize = 64 * 1024;
+/// Bytes of values that one multi-get gives at most, unless it says otherwise; a small memory budget may give less at once.
+pub const MULTI_GET_BYTES: usize = 16 * 1024 * 1024;
 /// Snapshots of one shard that may be held at once, scans of several pages included.
 pub const SNAPSHOTS_MAX: usize = 1024;
 
@@ -26,6 +28,14 @@ pub const SNAPSHOTS_MAX: usize = 1024;
 pub(crate) const WAITING_KEYS_MAX: usize = 1024;
 /// Operations that may wait behind each other on all such keys of one shard; the mailbox rests at more.
 pub(crate) const WAITING_REQUESTS_MAX: usize = 16 * 1024;
+/// What an answer counts beside its keys and values.
+pub(crate) const ANSWER_OVERHEAD_BYTES: usize = 64;
+/// Time in which nobody takes any of a shard's answers, and they are more than its share, before one more read is let through.
+pub(crate) const ANSWERS_PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
+/// So many times their share answers may be left where they are; reads are refused then.
+pub(crate) const ANSWERS_LEFT_FACTOR: usize = 4;
+/// Reads of blocks that take at least so much are counted while they are under way.
+pub(crate) const LARGE_READ_BYTES: usize = 32 * 1024;
 /// A page of a scan ends once its keys and values take this many bytes.
 pub(crate) const SCAN_PAGE_BYTES: usize = 1024 * 1024;
 /// Operations that may wait in one shard's mailbox; the next one is answered with `Busy`.
@@ -79,6 +89,10 @@ pub(crate) const HOT_LIST_WAIT_MS: u64 = 50;
 pub(crate) const WARM_UP_BYTES_IN_HAND: (u64, u64) = (256 * 1024, 4 * 1024 * 1024);
 /// Extents or heads that could not be read before a warm-up is given up.
 pub(crate) const WARM_UP_FAILURES_MAX: u32 = 8;
+/// Merge operators of the embedder that a store may have been written with.
+pub(crate) const MERGE_OPERATORS_MAX: usize = 240;
+/// What a manifest says of time domain and merge operators, in bytes.
+pub(crate) const AGREED_BYTES_MAX: usize = 64 * 1024;
 /// Levels that segments of a manifest may be on: 0 is the newest.
 pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.
@@ -146,6 +160,7 @@ const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 4096 < BLOCK_BYTES_MAX a
 const _: () = assert!(CHAIN_BYTES_MAX + KEY_BYTES_MAX + 4096 < LONG_BLOCK_BYTES_MAX as usize);
 const _: () =
     assert!(LONG_BLOCK_BYTES_MAX > BLOCK_BYTES_MAX && (LONG_BLOCK_BYTES_MAX as u64) < SEGMENT_BYTES_MAX);
+const _: () = assert!(12 + MERGE_OPERATORS_MAX * (1 + 255 + 4) <= AGREED_BYTES_MAX);
 const _: () = assert!(MERGE_LOOK_BYTES < VALUE_BYTES_MAX / 8);
 const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as u64 <= SEGMENT_BYTES_MAX);
 const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);

@@ -5,9 +5,10 @@
 //! No wake is lost: the consumer leaves its waker under the same lock under which it found nothing, and whoever puts something in takes it
 //! there. `mailbox_test.rs` has each interleaving tried, on this very file.
 
-use super::sync::{Mutex, MutexGuard, PoisonError};
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MAILBOX_ENTRIES_MAX;
+use crate::reply::because;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -16,6 +17,8 @@ use std::task::{Poll, Waker};
 /// A bounded queue of `M`, many producers, one consumer.
 pub(crate) struct Mailbox<M> {
     state: Mutex<State<M>>,
+    /// Set with the state's `closed`, so that the consumer can look without the lock.
+    is_closed: AtomicBool,
 }
 
 struct State<M> {
@@ -23,7 +26,10 @@ struct State<M> {
     bytes: usize,
     bytes_max: usize,
     consumer: Option<Waker>,
-    closed: bool,
+    /// Who waits until it is closed.
+    watcher: Option<Waker>,
+    /// Why it takes nothing any more.
+    closed: Option<Error>,
 }
 
 impl<M> fmt::Debug for Mailbox<M> {
@@ -39,8 +45,15 @@ impl<M> fmt::Debug for Mailbox<M> {
 impl<M> Mailbox<M> {
     /// A mailbox that holds at most `bytes_max` bytes of keys and values, and always at least one operation.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let state = State { queue: VecDeque::new(), bytes: 0, bytes_max, consumer: None, closed: false };
-        Self { state: Mutex::new(state) }
+        let state = State {
+            queue: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+            consumer: None,
+            watcher: None,
+            closed: None,
+        };
+        Self { state: Mutex::new(state), is_closed: AtomicBool::new(false) }
     }
 
     /// Changes how many bytes it holds at most; what waits in it stays.
@@ -56,12 +69,12 @@ impl<M> Mailbox<M> {
     /// Puts an operation of `bytes` in.
     ///
     /// # Errors
-    /// `Busy` when it is full: await some operations first. `Closed` after [`Self::close`].
+    /// `Busy` when it is full: await some operations first. After [`Self::close`] what that said.
     pub(crate) fn push(&self, message: M, bytes: usize) -> Result<()> {
         let state = self.lock();
         let full =
             state.queue.len() >= MAILBOX_ENTRIES_MAX || state.bytes.saturating_add(bytes) > state.bytes_max;
-        if full && !state.queue.is_empty() && !state.closed {
+        if full && !state.queue.is_empty() && state.closed.is_none() {
             return Err(Error::new(
                 ErrorKind::Busy,
                 format!(
@@ -80,8 +93,8 @@ impl<M> Mailbox<M> {
     }
 
     fn enqueue(mut state: MutexGuard<'_, State<M>>, message: M, bytes: usize) -> Result<()> {
-        if state.closed {
-            return Err(Error::closed());
+        if let Some(error) = &state.closed {
+            return Err(error.clone());
         }
         state.queue.push_back(message);
         state.bytes += bytes;
@@ -97,7 +110,7 @@ impl<M> Mailbox<M> {
     pub(crate) async fn take_all(&self, batch: &mut VecDeque<M>) -> bool {
         poll_fn(|context| {
             let mut state = self.lock();
-            if state.closed {
+            if state.closed.is_some() {
                 return Poll::Ready(false);
             }
             if state.queue.is_empty() {
@@ -111,16 +124,34 @@ impl<M> Mailbox<M> {
         .await
     }
 
-    /// Refuses everything from now on and drops what waits: its callers learn that the engine is closed.
-    pub(crate) fn close(&self) {
+    /// Waits until it is closed, whatever is in it: for the consumer while it does something else. Why it is closed.
+    pub(crate) async fn closed(&self) -> Error {
+        let mut known: Option<Waker> = None;
+        poll_fn(|context| {
+            let is_known = known.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+            if is_known && !self.is_closed.load(Ordering::Acquire) {
+                return Poll::Pending;
+            }
+            let mut state = self.lock();
+            if let Some(error) = &state.closed {
+                return Poll::Ready(error.clone());
+            }
+            state.watcher = Some(context.waker().clone());
+            known = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Refuses everything from now on with `error`, and drops what waits: its callers hear the same. The first call counts.
+    pub(crate) fn close(&self, error: &Error) {
         let mut state = self.lock();
-        state.closed = true;
+        let error = state.closed.get_or_insert_with(|| error.clone()).clone();
+        self.is_closed.store(true, Ordering::Release);
         let dropped = std::mem::take(&mut state.queue);
-        let consumer = state.consumer.take();
+        let woken = [state.consumer.take(), state.watcher.take()];
         drop(state);
-        drop(dropped);
-        if let Some(consumer) = consumer {
-            consumer.wake();
-        }
+        because(&error, || drop(dropped));
+        woken.into_iter().flatten().for_each(Waker::wake);
     }
 }

@@ -7,11 +7,12 @@ mod interleaved;
 
 /// What that file uses in place of the standard library's.
 mod sync {
+    pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
     pub(super) use loom::sync::{Mutex, MutexGuard};
     pub(super) use std::sync::PoisonError;
 }
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::mailbox::Mailbox;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,9 +51,11 @@ fn a_full_mailbox_says_busy_and_a_closed_one_closed() {
     mailbox.push('a', 500).unwrap();
     assert_eq!(mailbox.push('b', 1).unwrap_err().kind(), ErrorKind::Busy);
     mailbox.push_control('c').unwrap();
-    mailbox.close();
+    mailbox.close(&Error::closed());
+    mailbox.close(&Error::invalid("too late to count"));
     assert_eq!(mailbox.push('d', 1).unwrap_err().kind(), ErrorKind::Closed);
     assert!(!aquifer_io::block_on(mailbox.take_all(&mut VecDeque::new())));
+    assert_eq!(aquifer_io::block_on(mailbox.closed()).kind(), ErrorKind::Closed);
 }
 
 /// Wakes the model's thread. (Of the standard library: the model's own cannot be dropped once it has found a deadlock.)
@@ -100,7 +103,7 @@ fn no_interleaving_loses_a_request_or_the_end() {
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         taken.sort_unstable();
         assert_eq!(taken, [0, 1]);
-        let closer = spawn(interleaved::Mailbox::close);
+        let closer = spawn(|mailbox| mailbox.close(&Error::closed()));
         assert!(!block_on(mailbox.take_all(&mut batch)));
         closer.join().unwrap();
     });

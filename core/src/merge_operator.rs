@@ -7,18 +7,27 @@
 //! Stored operands carry the operator's identity, 32 bits of its name's hash; opening a store with an operator missing is only
 //! noticed by whoever reads a key that needs it, and is a clear error then.
 
+use crate::embedder;
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// An associative way to combine values.
 ///
-/// `merge` must be a pure function, the same in every process that opens the store, for ever: results are stored.
+/// `merge` must be a pure function, the same in every process that opens the store, for ever: results are stored. One that panics fails the
+/// operation that needed it, with [`crate::ErrorKind::Panicked`]: a write is refused, a read has no answer, and a compaction keeps the operands as
+/// they are and counts an error.
 pub trait MergeOperator: Send + Sync + 'static {
     /// Its name, at most 255 bytes. Stored data refers to it.
     fn name(&self) -> &str;
+
+    /// Version of what it does. One that combines the same operands to something else than before, or reads other bytes, needs another: a store that was
+    /// written with the one before refuses to be opened with it.
+    fn version(&self) -> u32 {
+        1
+    }
 
     /// Whether `operand` is one that [`Self::merge`] can take. Asked when it is written, so that a bad one is refused there.
     ///
@@ -49,6 +58,40 @@ pub(crate) fn operator_id(name: &str) -> u32 {
 #[derive(Clone, Default)]
 pub(crate) struct MergeOperators {
     by_id: Arc<BTreeMap<u32, Arc<dyn MergeOperator>>>,
+    /// The identities of those that are the embedder's.
+    embedders: Arc<BTreeSet<u32>>,
+    /// Their names and versions.
+    own: Arc<[(String, u32)]>,
+}
+
+/// An operator of the embedder with what it said of itself once: it is not asked again.
+struct Known {
+    operator: Arc<dyn MergeOperator>,
+    name: String,
+    version: u32,
+    is_append: bool,
+}
+
+impl MergeOperator for Known {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+
+    fn check(&self, operand: &[u8]) -> std::result::Result<(), String> {
+        self.operator.check(operand)
+    }
+
+    fn merge(&self, older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> std::result::Result<(), String> {
+        self.operator.merge(older, newer, out)
+    }
+
+    fn is_append(&self) -> bool {
+        self.is_append
+    }
 }
 
 impl MergeOperators {
@@ -57,7 +100,13 @@ impl MergeOperators {
         let mut by_id: BTreeMap<u32, Arc<dyn MergeOperator>> = BTreeMap::new();
         let built_in: [Arc<dyn MergeOperator>; 5] =
             [Arc::new(Append), Arc::new(Add), Arc::new(Max), Arc::new(Min), Arc::new(SetUnion)];
-        for operator in built_in.iter().chain(more) {
+        let mut known: Vec<Arc<dyn MergeOperator>> = Vec::with_capacity(more.len());
+        for operator in more {
+            let about = || (operator.name().to_owned(), operator.version(), operator.is_append());
+            let (name, version, is_append) = embedder::call(|| "a merge operator's name".to_owned(), about)?;
+            known.push(Arc::new(Known { operator: Arc::clone(operator), name, version, is_append }));
+        }
+        for operator in built_in.iter().chain(&known) {
             let name = operator.name();
             if name.is_empty() || name.len() > 255 {
                 return Err(Error::invalid(format!(
@@ -72,7 +121,15 @@ impl MergeOperators {
                 )));
             }
         }
-        Ok(Self { by_id: Arc::new(by_id) })
+        let own = |operator: &Arc<dyn MergeOperator>| (operator.name().to_owned(), operator.version());
+        let embedders = known.iter().map(|operator| operator_id(operator.name())).collect();
+        let own = known.iter().map(own).collect();
+        Ok(Self { by_id: Arc::new(by_id), embedders: Arc::new(embedders), own })
+    }
+
+    /// Names and versions of those that are not built in: what a store records of them.
+    pub(crate) fn own(&self) -> &[(String, u32)] {
+        &self.own
     }
 
     /// The operator with this name.
@@ -100,11 +157,32 @@ impl MergeOperators {
         })
     }
 
+    /// Whether the operator is the embedder's: it may do what ours do not.
+    pub(crate) fn is_embedders(&self, id: u32) -> bool {
+        self.embedders.contains(&id)
+    }
+
+    /// Whether the operator takes this operand.
+    ///
+    /// # Errors
+    /// `Invalid` if it does not; `Panicked`.
+    pub(crate) fn check(&self, id: u32, operand: &[u8]) -> Result<()> {
+        let operator = self.get(id)?;
+        let name = || format!("the check of merge operator {:?}", operator.name());
+        embedder::call(name, || operator.check(operand))?.map_err(|why| {
+            Error::invalid(format!("merge operator {:?} cannot take this operand: {why}", operator.name()))
+        })
+    }
+
     /// `older + newer`, in place of what `out` held.
+    ///
+    /// # Errors
+    /// `Invalid` if the operator refuses; `Panicked`. What `out` holds is of no use then.
     pub(crate) fn merge(&self, id: u32, older: &[u8], newer: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let operator = self.get(id)?;
         out.clear();
-        operator.merge(older, newer, out).map_err(|why| {
+        let name = || format!("merge operator {:?}", operator.name());
+        embedder::call(name, || operator.merge(older, newer, &mut *out))?.map_err(|why| {
             Error::invalid(format!(
                 "merge operator {:?} cannot combine: {why}; put the key anew",
                 operator.name()

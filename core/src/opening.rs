@@ -5,6 +5,7 @@
 //! engine                                      └─ enough? ─┘      progress, summed over shards
 //! ```
 
+use crate::embedder;
 use crate::error::{Error, Result};
 use crate::options::{Options, ShardBudget};
 use aquifer_cache::{CacheOptions, PinSize};
@@ -22,7 +23,7 @@ pub struct OpenProgress {
     pub total_bytes: u64,
 }
 
-/// Hears how far an opening is: see [`Options::on_open`].
+/// Hears how far an opening is: see [`Options::on_open`]. If it panics, the opening fails with [`crate::ErrorKind::Panicked`].
 pub type OnOpen = Arc<dyn Fn(OpenProgress) + Send + Sync>;
 
 /// The sum over all shards, told to whoever listens: it never falls.
@@ -42,20 +43,23 @@ impl Progress {
         Self { sum: Mutex::new(OpenProgress::default()), on_open }
     }
 
-    fn begin(&self, total_bytes: u64) {
-        self.change(|sum| sum.total_bytes = total_bytes);
+    fn begin(&self, total_bytes: u64) -> Result<()> {
+        self.change(|sum| sum.total_bytes = total_bytes)
     }
 
-    pub(crate) fn add(&self, bytes: u64) {
-        self.change(|sum| sum.done_bytes += bytes);
+    /// # Errors
+    /// `Panicked`: whoever listens did.
+    pub(crate) fn add(&self, bytes: u64) -> Result<()> {
+        self.change(|sum| sum.done_bytes += bytes)
     }
 
     /// Told under the lock, so that nobody hears of two changes in the wrong order.
-    fn change(&self, change: impl FnOnce(&mut OpenProgress)) {
+    fn change(&self, change: impl FnOnce(&mut OpenProgress)) -> Result<()> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut sum);
-        if let Some(on_open) = &self.on_open {
-            on_open(*sum);
+        match &self.on_open {
+            Some(on_open) => embedder::call(|| "Options::on_open".to_owned(), || on_open(*sum)),
+            None => Ok(()),
         }
     }
 }
@@ -126,7 +130,7 @@ impl Opening {
                 options.disk_bytes, all.bytes
             )));
         }
-        self.progress.begin(all.bytes);
+        self.progress.begin(all.bytes)?;
         for go in waiting {
             // A shard that has ended meanwhile says so itself.
             let _ = go.send(());

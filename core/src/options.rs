@@ -48,14 +48,44 @@ impl LevelFormats {
     }
 }
 
-/// Whose time decides what has expired. Give one store the same one every time: moments of the two cannot be compared.
+/// Whose time decides what has expired. A store keeps to one, as moments of the two cannot be compared: the first opening that names it decides, and
+/// another one is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TtlTime {
-    /// The machine's clock, in milliseconds of the Unix epoch.
+    /// That of the store; a new one takes the machine's clock. Of a store that is older than the record and holds entries that expire nobody knows it:
+    /// then nothing expires, and writes with a time to live are refused until an opening names it.
     #[default]
+    AsStored,
+    /// The machine's clock, in milliseconds of the Unix epoch.
     Processing,
-    /// What the caller says: [`crate::Client::advance_event_time`]. It starts at 0 with every opening.
+    /// What the caller says: [`crate::Client::advance_event_time`]. Each checkpoint keeps it, and a restore goes on from there.
     Event,
+}
+
+/// A time domain that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Domain {
+    Processing,
+    Event,
+}
+
+impl Domain {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Event => "event",
+        }
+    }
+}
+
+impl TtlTime {
+    pub(crate) const fn domain(self) -> Option<Domain> {
+        match self {
+            Self::AsStored => None,
+            Self::Processing => Some(Domain::Processing),
+            Self::Event => Some(Domain::Event),
+        }
+    }
 }
 
 /// Which CPUs the shards' threads are tied to.
@@ -152,9 +182,10 @@ pub struct Options {
     pub compaction: CompactionBudget,
     /// Compaction by other processes: `None` offers them nothing.
     pub remote_compaction: Option<RemoteCompaction>,
-    /// Merge operators beside the built-in `append`, `add`, `max`, `min` and `set-union`.
+    /// Merge operators beside the built-in `append`, `add`, `max`, `min` and `set-union`. The store remembers their names and versions: opening it with another
+    /// version is refused.
     pub merge_operators: Vec<Arc<dyn MergeOperator>>,
-    /// Whose time decides what has expired.
+    /// Whose time decides what has expired: by default the store's.
     pub ttl_time: TtlTime,
     /// Seed of everything random: shards, names, jitter. `None` seeds from the operating system.
     pub seed: Option<u64>,
@@ -182,7 +213,7 @@ impl Default for Options {
             compaction: CompactionBudget::default(),
             remote_compaction: None,
             merge_operators: Vec::new(),
-            ttl_time: TtlTime::Processing,
+            ttl_time: TtlTime::AsStored,
             seed: None,
         }
     }
@@ -351,6 +382,8 @@ pub(crate) struct ShardBudget {
     pub(crate) cache_bytes: usize,
     pub(crate) meta_bytes_max: usize,
     pub(crate) mailbox_bytes_max: usize,
+    /// Of answers that nobody has taken, and of large reads under way, each: lent by the cache.
+    pub(crate) answers_bytes: usize,
     pub(crate) disk_bytes: u64,
     pub(crate) disk_write_bytes_per_day: u64,
     pub(crate) disk_write_bytes_per_s: u64,
@@ -359,6 +392,8 @@ pub(crate) struct ShardBudget {
 /// Most parts of a memtable, and the least memory for each: smaller ones would make too small uploads.
 const MEMTABLE_PARTS_MAX: u64 = 8;
 const MEMTABLE_PART_BYTES_MIN: u64 = 64 * 1024;
+/// The cache lends this part of its budget to answers, at most, but for a single larger one.
+const ANSWERS_DIVISOR: u64 = 8;
 /// The cache has this part of its opening budget in flight from the DFS, at most.
 const IN_FLIGHT_DIVISOR: usize = 16;
 
@@ -421,6 +456,7 @@ impl ShardBudget {
             cache_bytes: bytes(cache),
             meta_bytes_max: bytes(cache / 2),
             mailbox_bytes_max: bytes(mailbox),
+            answers_bytes: bytes(cache / ANSWERS_DIVISOR),
             ..*self
         }
     }

@@ -6,15 +6,18 @@
 use crate::answer::Answer;
 use crate::checkpoint::CheckpointInfo;
 use crate::client::{Client, MultiGetOptions, Scan};
+use crate::clock::Clock;
 use crate::descriptor;
+use crate::embedder;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::key_ref::{Key, KeyRange};
+use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
-use crate::merge_operator::MergeOperator;
+use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::name;
-use crate::options::{Options, TtlTime};
+use crate::options::Options;
 use crate::request::Reply;
 use crate::scan_options::ScanOptions;
 use crate::stats::EngineStats;
@@ -38,8 +41,8 @@ pub struct ReaderOptions {
     pub io: BackendChoice,
     /// Merge operators beside the built-in ones: those of the store's engine.
     pub merge_operators: Vec<Arc<dyn MergeOperator>>,
-    /// The moment that decides what has expired, in milliseconds: for stores whose times to live follow event time ([`TtlTime::Event`]), or to
-    /// read as of another moment. `None`: the machine's clock.
+    /// The moment that decides what has expired, in milliseconds, to read as of another one. `None`: the store's own present, which is the machine's clock, or
+    /// the checkpoint's event time where times to live follow that ([`crate::TtlTime::Event`]). Where nobody recorded whose time they follow, nothing expires.
     pub now_ms: Option<u64>,
 }
 
@@ -104,12 +107,13 @@ pub struct Reader {
 impl Reader {
     /// Opens a checkpoint of the store at `remote`. Nothing of its state is read before it is asked for.
     ///
-    /// Can be awaited on any runtime or none.
+    /// Can be awaited on any runtime or none. Dropping the future ends what was started of the reader.
     ///
     /// # Errors
     /// `Invalid`: options, no store at `remote`, or no checkpoint of that number. `Unavailable`, `Store` and `Corrupt` when descriptor
     /// or manifest cannot be read.
     pub async fn open(remote: Arc<dyn Remote>, options: ReaderOptions) -> Result<Self> {
+        let remote = embedder::guard(remote);
         let Some(descriptor) = descriptor::read(&remote, &name::store()?).await? else {
             return Err(Error::invalid(format!("there is no store at {}: check the URL", remote.describe())));
         };
@@ -134,7 +138,9 @@ impl Reader {
         manifest: Manifest,
         options: ReaderOptions,
     ) -> Result<Self> {
-        let now_ms = options.now_ms;
+        let agreed = Self::agreed(&remote, &manifest).await?;
+        agreed.check_operators(MergeOperators::new(&options.merge_operators)?.own())?;
+        let clock = options.now_ms.map_or_else(|| Clock::of(&agreed), Clock::at);
         let options = Options {
             shards: options.shards,
             memory_bytes: options.memory_bytes,
@@ -142,16 +148,21 @@ impl Reader {
             merge_operators: options.merge_operators,
             // It reads what it is asked for.
             warm_up: false,
-            ttl_time: if now_ms.is_some() { TtlTime::Event } else { TtlTime::Processing },
             ..Options::default()
         };
         let refusal = Error::invalid("this is a reader of the store, which writes nothing: open an engine");
-        let engine = Engine::reading(remote, manifest, &options, refusal).await?;
+        let engine = Engine::reading(remote, manifest, &options, clock, refusal).await?;
         let client = engine.client();
-        if let Some(now_ms) = now_ms {
-            client.advance_event_time(now_ms)?;
-        }
         Ok(Self { engine, client })
+    }
+
+    /// What the store's openings agree on: as its manifest says; of one that is older than this record, as the newest does.
+    async fn agreed(remote: &Arc<dyn Remote>, manifest: &Manifest) -> Result<Agreed> {
+        if manifest.agreed.time.is_some() || !manifest.has_expiring() {
+            return Ok(manifest.agreed.clone());
+        }
+        let newest = ManifestStore::new(Arc::clone(remote), manifest.groups.clone()).newest().await?;
+        Ok(newest.map_or_else(|| manifest.agreed.clone(), |newest| newest.agreed))
     }
 
     /// The checkpoint that it reads; `None` for a store that has none yet.
@@ -194,7 +205,7 @@ impl Reader {
         self.client.scan(range, options)
     }
 
-    /// Numbers of its shards.
+    /// Numbers of its shards. Dropping the future changes nothing.
     ///
     /// # Errors
     /// `Closed`.
@@ -202,7 +213,7 @@ impl Reader {
         self.client.stats().await
     }
 
-    /// Ends its shards and waits for their threads. Dropping it does the same.
+    /// Ends its shards and waits for their threads. Dropping the reader, or this future, does the same.
     ///
     /// # Errors
     /// As [`Engine::close`].

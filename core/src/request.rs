@@ -4,22 +4,19 @@ use crate::answer::{Answer, CompareOutcome};
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
 use crate::options::ShardBudget;
+use crate::reply::{Answered, ReplyTo};
 use crate::shard::Shard;
 use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
 use crate::stats::ShardStats;
 use crate::write::Write;
 use aquifer_io::Instant;
 use bytes::Bytes;
-use futures_channel::oneshot;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// A closure that starts a task on the shard's thread.
 pub(crate) type Job = Box<dyn FnOnce(Shard) + Send>;
-
-/// Where an answer goes.
-pub(crate) type ReplyTo<T> = oneshot::Sender<Result<T>>;
 
 /// An operation in a shard's mailbox. Keys are engine keys.
 pub(crate) enum Request {
@@ -27,10 +24,7 @@ pub(crate) enum Request {
     Keyed(Box<[u8]>, Keyed),
     MultiGet {
         keys: Vec<Box<[u8]>>,
-        /// A snapshot to read; the present state if `None`.
-        snapshot: Option<u64>,
-        /// Keys that have no answer by then are answered with [`crate::Source::TimedOut`].
-        deadline: Option<Instant>,
+        ask: MultiGetAsk,
         reply: ReplyTo<Vec<Result<Answer>>>,
     },
     /// Writes that take effect together.
@@ -57,16 +51,16 @@ pub(crate) enum Request {
     },
     /// Everything before it in the mailbox belongs to the checkpoint, nothing after it.
     Barrier {
-        reply: oneshot::Sender<BarrierPart>,
+        reply: ReplyTo<BarrierPart>,
     },
     /// Goes to shard 0, which commits the checkpoint once every shard has met its barrier.
     Checkpoint(Box<CheckpointRequest>),
     Stats {
-        reply: oneshot::Sender<ShardStats>,
+        reply: ReplyTo<ShardStats>,
     },
     /// Empties the memory tier of the cache.
     ForgetMemory {
-        reply: oneshot::Sender<()>,
+        reply: ReplyTo<()>,
     },
     /// Goes on with its share of another memory budget, which is known to be enough.
     SetMemory {
@@ -79,6 +73,17 @@ pub(crate) enum Request {
         reply: ReplyTo<()>,
     },
     Run(Job),
+}
+
+/// How a multi-get reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MultiGetAsk {
+    /// A snapshot to read; the present state if `None`.
+    pub(crate) snapshot: Option<u64>,
+    /// Keys that have no answer by then are answered with [`crate::Source::TimedOut`].
+    pub(crate) deadline: Option<Instant>,
+    /// Once values take so much, the other keys are left for another call.
+    pub(crate) bytes_max: usize,
 }
 
 /// An operation on one key.
@@ -101,8 +106,8 @@ pub(crate) enum Keyed {
 
 /// The answer to an operation that is already in its shard's mailbox.
 ///
-/// Await it on any runtime or none ([`aquifer_io::block_on`]). Dropping it does not take the operation back: a write is still
-/// applied, only its answer is lost.
+/// Await it on any runtime or none ([`aquifer_io::block_on`]). Dropping it, also between two polls, does not take the operation back: a write
+/// is still applied, only its answer is lost.
 #[must_use = "the operation is under way; its outcome is only known by awaiting it"]
 #[derive(Debug)]
 pub struct Reply<T> {
@@ -111,13 +116,13 @@ pub struct Reply<T> {
 
 #[derive(Debug)]
 enum State<T> {
-    Waiting(oneshot::Receiver<Result<T>>),
+    Waiting(Answered<T>),
     Refused(Option<Error>),
 }
 
 impl<T> Reply<T> {
-    pub(crate) fn waiting(receiver: oneshot::Receiver<Result<T>>) -> Self {
-        Self { state: State::Waiting(receiver) }
+    pub(crate) fn waiting(answer: Answered<T>) -> Self {
+        Self { state: State::Waiting(answer) }
     }
 
     pub(crate) fn refused(error: Error) -> Self {
@@ -132,10 +137,7 @@ impl<T> Future for Reply<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
-            // A lost sender means that the shard ended with the operation still in its mailbox.
-            State::Waiting(receiver) => {
-                Poll::Ready(ready!(Pin::new(receiver).poll(context)).unwrap_or_else(|_| Err(Error::closed())))
-            }
+            State::Waiting(answer) => Pin::new(answer).poll(context),
             State::Refused(error) => Poll::Ready(Err(error.take().unwrap_or_else(Error::closed))),
         }
     }

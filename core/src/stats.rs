@@ -46,8 +46,11 @@ pub struct ShardStats {
     pub compacted_bytes: u64,
     /// Bytes that these copied as they were stored, because no other input reached into them.
     pub copied_bytes: u64,
-    /// Merges that failed, for example because the DFS was away; each is tried again.
+    /// Merges that failed, for example because the DFS was away; each is tried again. Also merges in which an operator of the embedder
+    /// panicked: they went through, with its operands as they were.
     pub compaction_errors: u64,
+    /// What the last of these said.
+    pub last_compaction_error: Option<String>,
     /// What was fetched because it was in use before the restore.
     pub warm_up: WarmUpStats,
     /// With a pinned disk tier ([`crate::SsdMode::Pinned`]): stored bytes that are to be local.

@@ -77,10 +77,8 @@ impl Write {
         expiry: Expiry,
     ) -> Result<Self> {
         check_value(operand)?;
-        let (id, found) = operators.named(operator)?;
-        found.check(operand).map_err(|why| {
-            Error::invalid(format!("merge operator {operator:?} cannot take this operand: {why}"))
-        })?;
+        let (id, _) = operators.named(operator)?;
+        operators.check(id, operand)?;
         Ok(Self::Merge { operator: id, operand: Box::from(operand), expiry })
     }
 
@@ -91,6 +89,14 @@ impl Write {
             Self::Delete => 0,
             Self::Merge { operand, .. } => operand.len(),
             Self::DeleteRange { to } => to.len(),
+        }
+    }
+
+    /// Whether it has a time to live.
+    pub(crate) fn expires(&self) -> bool {
+        match self {
+            Self::Put { expiry, .. } | Self::Merge { expiry, .. } => *expiry != Expiry::Never,
+            Self::Delete | Self::DeleteRange { .. } => false,
         }
     }
 

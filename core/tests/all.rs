@@ -2,8 +2,10 @@
 
 #![cfg(test)]
 
+mod answers;
 mod budgets;
 mod cli;
+mod closing;
 mod cold_reads;
 mod common;
 mod compaction;
@@ -12,6 +14,7 @@ mod compaction_faults;
 mod copied_partitions;
 mod corruption;
 mod dead_segments;
+mod dropped;
 mod every_operation;
 mod faults;
 mod fencing;
@@ -22,6 +25,7 @@ mod model;
 mod numbers;
 mod opening;
 mod operations;
+mod panics;
 mod pinned;
 mod pinning;
 mod private_files;
@@ -30,4 +34,5 @@ mod read_plan;
 mod refill;
 mod simulated;
 mod ssd;
+mod time_domain;
 mod warm_up;

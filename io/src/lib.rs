@@ -49,7 +49,7 @@ pub use buffer::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
 pub use buffer_pool::{acquire_buffer, try_acquire_buffer};
 pub use clock::{Instant, now, unix_time_ms};
 pub use error::{IoError, IoErrorKind};
-pub use executor::task::{Task, TaskLost, spawn_local};
+pub use executor::task::{Task, TaskLost, spawn_local, spawn_vital, vital_panic};
 pub use executor::{ExecutorOptions, ExecutorThread, spawn_executor};
 pub use file::{EXTENTS_MAX, File, OpenOptions};
 pub use lock::DirLock;

@@ -36,6 +36,7 @@
 
 mod adapter;
 mod beneath;
+mod bounded_body;
 mod bounds;
 #[cfg(any(feature = "gcp", feature = "azure"))]
 mod cloud;
@@ -53,6 +54,7 @@ mod name;
 mod open;
 mod options;
 mod probe;
+mod refusal;
 mod resolver;
 mod runtime;
 #[cfg(feature = "aws")]

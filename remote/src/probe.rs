@@ -9,6 +9,7 @@
 //! races. An answer that was lost is settled by reading back, as everywhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -22,6 +23,8 @@ use crate::store::{PutOutcome, Remote, RemoteFuture};
 const RACERS: u64 = 8;
 /// How often an answer in doubt is asked for again.
 const DOUBTS_MAX: usize = 5;
+/// Nor any more after so long: each answer in doubt may have taken its whole deadline, and a person waits.
+const DOUBT_TIME_MAX: Duration = Duration::from_secs(4);
 /// Longest content that is read back.
 const CONTENT_BYTES_MAX: u64 = 64;
 
@@ -63,7 +66,7 @@ impl Probe<'_> {
     /// repeated below us, was a success. That another's content stands there shows a refusal only when the server said so: the request
     /// may have been lost on its way. Who needs such a proof asks again.
     async fn claim(&self, name: &ObjectName, writer: u64, proof: bool) -> Result<PutOutcome, RemoteError> {
-        let mut doubts_left = DOUBTS_MAX;
+        let (mut doubts_left, began) = (DOUBTS_MAX, aquifer_io::now());
         loop {
             let put = self.remote.put_if_absent(name, Content::from(self.content(writer))).await;
             match put {
@@ -72,7 +75,11 @@ impl Probe<'_> {
                     let is_own = self.kept(name).await?.as_ref() == self.content(writer);
                     return Ok(if is_own { PutOutcome::Created } else { PutOutcome::Exists });
                 }
-                Err(error) if error.kind() != RemoteErrorKind::InDoubt || doubts_left == 0 => {
+                Err(error)
+                    if error.kind() != RemoteErrorKind::InDoubt
+                        || doubts_left == 0
+                        || began.elapsed() >= DOUBT_TIME_MAX =>
+                {
                     return Err(error);
                 }
                 Err(_) => match self.kept(name).await {

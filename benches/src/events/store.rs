@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aquifer_remote::server::{Server, ServerOptions};
-use aquifer_remote::{Remote, RemoteMetrics, RemoteOptions, metered, open_url};
+use aquifer_remote::{OnWait, Remote, RemoteMetrics, RemoteOptions, metered, open_url};
 
 use crate::cli::EventsArgs;
 use crate::contact;
 use crate::failure::Failure;
+use crate::progress::say;
 use crate::scratch::{Scratch, private_folder};
 
 /// Requests to the embedded DFS at once. Both ends of every connection are this process's memory, 60 to 100 KiB, and a
@@ -104,7 +105,11 @@ fn occupied(url: &str) -> Failure {
 fn embedded(dir: PathBuf) -> Result<(Arc<dyn Remote>, Server), Failure> {
     let server = Server::start(ServerOptions::new(dir)).map_err(|error| Failure::Other(error.to_string()))?;
     let url = format!("s3://{}/{PREFIX}", server.bucket());
-    let options = RemoteOptions { requests_in_flight_max: EMBEDDED_REQUESTS_MAX, ..server.remote_options() };
+    let options = RemoteOptions {
+        requests_in_flight_max: EMBEDDED_REQUESTS_MAX,
+        on_wait: OnWait::call(say),
+        ..server.remote_options()
+    };
     let remote = open_url(&url, options)?;
     Ok((remote, server))
 }

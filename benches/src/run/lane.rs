@@ -302,12 +302,16 @@ impl Stream {
     }
 
     async fn multi_get<T: Target>(&self, target: &T, place: &Place) -> Result<(), TargetError> {
-        let found = target.multi_get(&place.keys).await?;
-        if found.len() != place.keys.len() {
+        let mut found = 0;
+        let checked = |at: usize, value: Option<&[u8]>| {
+            if let Some((number, key)) = place.numbers.get(at).zip(place.keys.get(at)) {
+                self.check(*number, key.len(), value);
+                found += 1;
+            }
+        };
+        target.multi_get(&place.keys, checked).await?;
+        if found != place.keys.len() {
             self.recorder.borrow_mut().meter.mismatches += 1;
-        }
-        for ((number, key), value) in place.numbers.iter().zip(&place.keys).zip(&found) {
-            self.check(*number, key.len(), value.as_ref().map(AsRef::as_ref));
         }
         Ok(())
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use aquifer::{Answer, Client, EngineStats, Expiry, Key, KeyRange, MultiGetOptions, ScanOptions, Shard};
+use aquifer::{
+    Answer, Client, EngineStats, ErrorKind, Expiry, Key, KeyRange, MultiGetOptions, ScanOptions, Shard,
+};
 use aquifer_remote::{Cost, Operation};
 use bytes::Bytes;
 
@@ -37,8 +39,12 @@ impl Target for ThroughClient {
         Ok(self.0.delete(key).await?)
     }
 
-    async fn multi_get(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, TargetError> {
-        values(self.0.multi_get(keys, &MultiGetOptions::default()).await?)
+    async fn multi_get(
+        &self,
+        keys: &[Vec<u8>],
+        found: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<(), TargetError> {
+        in_pages(keys, found, async |keys| self.0.multi_get(keys, &MultiGetOptions::default()).await).await
     }
 
     async fn put_beside(&self, anchor: &[u8], key: &[u8], value: &[u8]) -> Result<(), TargetError> {
@@ -89,8 +95,12 @@ impl Target for OnShard {
         Ok(self.shard.delete(key).await?)
     }
 
-    async fn multi_get(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, TargetError> {
-        values(self.shard.multi_get(keys, None).await?)
+    async fn multi_get(
+        &self,
+        keys: &[Vec<u8>],
+        found: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<(), TargetError> {
+        in_pages(keys, found, async |keys| self.shard.multi_get(keys, None).await).await
     }
 
     async fn put_beside(&self, anchor: &[u8], key: &[u8], value: &[u8]) -> Result<(), TargetError> {
@@ -120,8 +130,26 @@ impl Target for OnShard {
     }
 }
 
-fn values(answers: Vec<aquifer::Result<Answer>>) -> Result<Vec<Option<Bytes>>, TargetError> {
-    answers.into_iter().map(|answer| Ok(answer?.value)).collect()
+/// Asks for all keys, once more for those that were left: large values come in several calls.
+async fn in_pages<'k>(
+    keys: &'k [Vec<u8>],
+    mut found: impl FnMut(usize, Option<&[u8]>),
+    ask: impl AsyncFn(Vec<&'k Vec<u8>>) -> aquifer::Result<Vec<aquifer::Result<Answer>>>,
+) -> Result<(), TargetError> {
+    let mut places: Vec<usize> = (0..keys.len()).collect();
+    while !places.is_empty() {
+        let page = ask(places.iter().filter_map(|&place| keys.get(place)).collect()).await?;
+        let mut left = Vec::new();
+        for (place, answer) in places.into_iter().zip(page) {
+            match answer {
+                Ok(answer) => found(place, answer.value.as_deref()),
+                Err(error) if error.kind() == ErrorKind::Remaining => left.push(place),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        places = left;
+    }
+    Ok(())
 }
 
 fn operator(merge: Merge) -> &'static str {

@@ -61,10 +61,17 @@ pub(crate) trait Target: Clone + 'static {
         true
     }
 
-    /// The values of some keys, in their order. Where there is no such call, gets that are issued together.
-    async fn multi_get(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Self::Value>>, TargetError> {
+    /// The values of some keys, each handed to `found` with its key's place. Where there is no such call, gets that are issued together.
+    async fn multi_get(
+        &self,
+        keys: &[Vec<u8>],
+        mut found: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<(), TargetError> {
         let gets = keys.iter().map(|key| self.get(key));
-        join_all(gets).await.into_iter().collect()
+        for (place, value) in join_all(gets).await.into_iter().enumerate() {
+            found(place, value?.as_ref().map(AsRef::as_ref));
+        }
+        Ok(())
     }
 
     /// Writes a value under a key that begins with `anchor`, so that all keys with this beginning lie together: as the entries of a map, or

@@ -65,7 +65,7 @@ impl Shared {
             running.snapshotting = true;
             running.snapshot_begun = running.tier.begun;
             let shared = Rc::clone(self);
-            drop(aquifer_io::spawn_local(async move {
+            drop(aquifer_io::spawn_vital(async move {
                 shared.write_snapshot().await;
                 if let Some(running) = shared.running.borrow_mut().as_mut() {
                     running.snapshotting = false;

@@ -51,7 +51,7 @@ impl Shared {
     pub(super) fn start_emptier(self: &Rc<Self>, running: &mut Running) {
         if !running.emptying && !running.paused && running.tier.wants_clean() && running.tier.has_victim() {
             running.emptying = true;
-            drop(aquifer_io::spawn_local(empty_regions(Rc::clone(self))));
+            drop(aquifer_io::spawn_vital(empty_regions(Rc::clone(self))));
         }
     }
 

@@ -17,7 +17,7 @@ impl Shared {
     pub(super) fn start_writer(self: &Rc<Self>, running: &mut Running) {
         if !running.writing && running.tier.buffer.oldest().is_some() {
             running.writing = true;
-            let task = aquifer_io::spawn_local(write_chunks(Rc::clone(self)));
+            let task = aquifer_io::spawn_vital(write_chunks(Rc::clone(self)));
             *self.writer.borrow_mut() = Some(task);
         }
     }
@@ -34,7 +34,7 @@ impl Shared {
     pub(super) fn start_flush(self: &Rc<Self>, running: &mut Running) {
         if !running.flush_waits {
             running.flush_waits = true;
-            drop(aquifer_io::spawn_local(flush_later(Rc::clone(self))));
+            drop(aquifer_io::spawn_vital(flush_later(Rc::clone(self))));
         }
     }
 

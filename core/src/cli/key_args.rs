@@ -26,8 +26,8 @@ pub(super) struct KeyArgs {
     /// Key whose group it shares (`Key::beside`), in the form of the key itself.
     #[arg(long, value_name = "KEY")]
     pub(super) beside: Option<String>,
-    /// The moment that decides what has expired, in milliseconds. Without it: the clock of this machine. Needed for a store whose times to live
-    /// follow event time.
+    /// The moment that decides what has expired, in milliseconds. Without it: the clock of this machine, or the checkpoint's event time if the store's times
+    /// to live follow that.
     #[arg(long, value_name = "MILLISECONDS")]
     pub(super) now_ms: Option<u64>,
     /// Memory of the reader.

@@ -50,7 +50,7 @@ impl StoreArgs {
     /// A local folder that is not there. To open it as a store would make it, for whoever begins a new one.
     fn is_missing_folder(&self) -> bool {
         let path = self.store.strip_prefix("file://").filter(|path| path.starts_with('/'));
-        path.is_some_and(|path| !path.contains('%') && !Path::new(path).exists())
+        path.is_some_and(|path| !path.contains(['%', '?', '#']) && !Path::new(path).exists())
     }
 
     /// Opens it for reading.

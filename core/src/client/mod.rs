@@ -8,16 +8,17 @@ pub use read::MultiGetOptions;
 pub use scan::Scan;
 
 use crate::checkpoint::{CheckpointInfo, CheckpointRequest};
+use crate::embedder;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key_ref::Key;
 use crate::limits::CHECKPOINT_METADATA_BYTES_MAX;
 use crate::mailbox::Mailbox;
-use crate::request::{Keyed, Reply, ReplyTo, Request};
+use crate::reply::{ReplyTo, reply};
+use crate::request::{Keyed, Reply, Request};
 use crate::shard::Shard;
 use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
-use futures_channel::oneshot;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +30,7 @@ const REQUEST_OVERHEAD_BYTES: usize = 64;
 ///
 /// An operation is in its shard's mailbox when the call returns; the returned [`Reply`] only waits for its outcome. So operations
 /// that one thread issues on one key take effect in the order of its calls, awaited or not, and a get sees every earlier put.
-/// A full mailbox answers `Busy`: await some operations before issuing more.
+/// A full mailbox answers `Busy`: await some operations before issuing more. Dropping a [`Reply`] loses the answer and takes nothing back.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -48,7 +49,7 @@ impl Client {
         operation: impl FnOnce(ReplyTo<T>) -> Keyed,
     ) -> Reply<T> {
         let sent = key.engine_key(self.shared.route).and_then(|(group, key)| {
-            let (reply, outcome) = oneshot::channel();
+            let (reply, outcome) = reply();
             let bytes = key.len() + value_bytes + REQUEST_OVERHEAD_BYTES;
             let mailbox = self.mailbox(self.shared.route.shard(group))?;
             mailbox.push(Request::Keyed(key, operation(reply)), bytes).map(|()| outcome)
@@ -61,6 +62,8 @@ impl Client {
 
     /// The state of this moment, kept readable: it holds all that was called before on this client and nothing that is called after.
     ///
+    /// The moment is when the future is first polled. Dropping it releases whatever was pinned.
+    ///
     /// # Errors
     /// `Busy` with 1,024 snapshots and open scans; `Closed`.
     pub async fn snapshot(&self) -> Result<Snapshot> {
@@ -69,22 +72,28 @@ impl Client {
         let snapshot = Snapshot::new(Arc::clone(&self.shared), id);
         let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
         for mailbox in &self.shared.mailboxes {
-            let (reply, outcome) = oneshot::channel();
+            let (reply, outcome) = reply();
             mailbox.push_control(Request::Snapshot { id, reply })?;
             waiting.push(outcome);
         }
         for outcome in waiting {
-            outcome.await.unwrap_or_else(|_| Err(Error::closed()))?;
+            outcome.await?;
         }
         Ok(snapshot)
     }
 
-    /// Moves event time on to `to_ms`, for example with a watermark: what expires up to then is gone. It never goes back.
+    /// Event time, in milliseconds; `None` for a store whose times to live do not follow it ([`crate::TtlTime`]). An opening goes on from that of the
+    /// checkpoint.
+    pub fn event_time_ms(&self) -> Option<u64> {
+        self.shared.clock.event_time_ms()
+    }
+
+    /// Moves event time on to `to_ms`, for example with a watermark: what expires up to then is gone. It never goes back. Each checkpoint keeps it.
     ///
     /// # Errors
-    /// `Invalid` for an engine whose times to live follow the machine's clock ([`crate::TtlTime`]).
+    /// `Invalid` for a store whose times to live do not follow it ([`crate::TtlTime`]).
     pub fn advance_event_time(&self, to_ms: u64) -> Result<()> {
-        self.shared.advance_event_time(to_ms)
+        self.shared.clock.advance_event_time(to_ms)
     }
 
     /// The key group of `key` in this store.
@@ -108,6 +117,9 @@ impl Client {
                 metadata.len()
             )));
         }
+        if let Err(error) = self.shared.check_writable() {
+            return Reply::refused(error);
+        }
         if self.shared.checkpoint_running.swap(true, Ordering::AcqRel) {
             return Reply::refused(Error::new(
                 ErrorKind::Busy,
@@ -125,15 +137,15 @@ impl Client {
 
     fn begin_checkpoint(&self, metadata: Vec<u8>) -> Result<Reply<CheckpointInfo>> {
         let begun = aquifer_io::now();
-        self.shared.check_writable()?;
+        let event_time_ms = self.shared.clock.begin_barrier();
         let mut parts = Vec::with_capacity(self.shared.mailboxes.len());
         for mailbox in &self.shared.mailboxes {
-            let (reply, part) = oneshot::channel();
+            let (reply, part) = reply();
             mailbox.push_control(Request::Barrier { reply })?;
             parts.push(part);
         }
-        let (reply, outcome) = oneshot::channel();
-        let request = CheckpointRequest { metadata, parts, begun, reply };
+        let (to_caller, outcome) = reply();
+        let request = CheckpointRequest { metadata, event_time_ms, parts, begun, reply: to_caller };
         self.mailbox(0)?.push_control(Request::Checkpoint(Box::new(request)))?;
         Ok(Reply::waiting(outcome))
     }
@@ -145,19 +157,24 @@ impl Client {
     }
 
     /// Runs `job` on a shard's own thread, beside its data, as a task of that thread. It shares the thread with every other
-    /// operation of the shard: await often, compute little.
+    /// operation of the shard: await often, compute little. The job goes on to its end even if the reply is dropped; when the engine is
+    /// closed, it is dropped where it waits.
     ///
     /// # Errors
-    /// `Invalid` for a shard that does not exist; `Busy`; `Closed`, also when the job panicked.
+    /// `Invalid` for a shard that does not exist; `Busy`; `Closed`; `Panicked` when the job panicked: it has ended, and all else goes on.
     pub fn run_on_shard<T, F, Fut>(&self, shard: usize, job: F) -> Reply<T>
     where
         F: FnOnce(Shard) -> Fut + Send + 'static,
         Fut: Future<Output = T> + 'static,
         T: Send + 'static,
     {
-        let (reply, outcome) = oneshot::channel();
+        let (to_caller, outcome) = reply();
         let start = Box::new(move |shard: Shard| {
-            drop(aquifer_io::spawn_local(async move { drop(reply.send(Ok(job(shard).await))) }));
+            let core = shard.core();
+            core.spawn(async move {
+                let done = embedder::run(|| "a job of run_on_shard".to_owned(), || job(shard)).await;
+                to_caller.send(done);
+            });
         });
         match self
             .mailbox(shard)
@@ -168,7 +185,13 @@ impl Client {
         }
     }
 
-    /// Numbers of every shard.
+    /// As [`Self::run_on_shard`], but what it does is taken for the engine's own doing.
+    #[cfg(feature = "internals")]
+    pub(crate) fn run_unguarded(&self, shard: usize, job: crate::request::Job) {
+        drop(self.mailbox(shard).and_then(|mailbox| mailbox.push_control(Request::Run(job))));
+    }
+
+    /// Numbers of every shard. Dropping the future changes nothing.
     ///
     /// # Errors
     /// `Closed`.
@@ -178,7 +201,7 @@ impl Client {
     }
 
     /// Empties the memory tier of every shard's cache, filters and indexes included, so that reads begin at the SSD again. For
-    /// measurements: nothing is lost, the next reads fill it anew.
+    /// measurements: nothing is lost, the next reads fill it anew. Dropping the future after its first poll takes nothing back.
     ///
     /// # Errors
     /// `Closed`.
@@ -187,16 +210,16 @@ impl Client {
     }
 
     /// Asks every shard at once and collects their answers in the order of the shards.
-    async fn ask_all<T>(&self, request: impl Fn(oneshot::Sender<T>) -> Request) -> Result<Vec<T>> {
+    async fn ask_all<T>(&self, request: impl Fn(ReplyTo<T>) -> Request) -> Result<Vec<T>> {
         let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
         for mailbox in &self.shared.mailboxes {
-            let (reply, outcome) = oneshot::channel();
+            let (reply, outcome) = reply();
             mailbox.push_control(request(reply))?;
             waiting.push(outcome);
         }
         let mut answers = Vec::with_capacity(waiting.len());
         for outcome in waiting {
-            answers.push(outcome.await.map_err(|_| Error::closed())?);
+            answers.push(outcome.await?);
         }
         Ok(answers)
     }

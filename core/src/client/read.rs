@@ -4,25 +4,37 @@ use super::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::key_ref::Key;
-use crate::request::{Keyed, Reply, ReplyTo, Request};
+use crate::limits::MULTI_GET_BYTES;
+use crate::reply::{Answered, reply};
+use crate::request::{Keyed, MultiGetAsk, Reply, Request};
 use crate::shard::check_keys;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use futures_channel::oneshot;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 /// Options of [`Client::multi_get`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct MultiGetOptions<'a> {
     /// Keys that have no answer so long after the call are answered with [`crate::Source::TimedOut`]. `None` waits for all.
     pub timeout: Option<Duration>,
     /// What it sees; `None`: the present, of each shard when it meets the request.
     pub snapshot: Option<&'a Snapshot>,
+    /// Bytes of values that one call gives, about: once they take so much, the other keys are left, each with an error of kind
+    /// [`crate::ErrorKind::Remaining`] in its place. At least 1; the memory budget of each shard may give less at once. At least one key is
+    /// always read.
+    pub bytes_max: usize,
+}
+
+impl Default for MultiGetOptions<'_> {
+    /// All keys, however long it takes, of the present state; at most 16 MiB of values.
+    fn default() -> Self {
+        Self { timeout: None, snapshot: None, bytes_max: MULTI_GET_BYTES }
+    }
 }
 
 /// A part of a multi-get: the places of its keys in the whole, and its shard's answer.
-type Part = (Vec<usize>, oneshot::Receiver<Result<Vec<Result<Answer>>>>);
+type Part = (Vec<usize>, Answered<Vec<Result<Answer>>>);
 
 /// The keys of one shard.
 #[derive(Default)]
@@ -55,7 +67,10 @@ impl Client {
     /// The values of many keys in one operation, with where each is known from: one message a shard, what memory knows answered at once,
     /// all blocks that are missing asked for together. Answers stand in the order of the keys; the error of one key stands in its place.
     ///
-    /// The requests are in their shards' mailboxes when the call returns.
+    /// Values that take more than [`MultiGetOptions::bytes_max`] come in several calls: ask again for the keys whose error is of kind
+    /// [`crate::ErrorKind::Remaining`].
+    ///
+    /// The requests are in their shards' mailboxes when the call returns. Dropping the future loses the answers and nothing else.
     ///
     /// # Errors
     /// `Invalid` for a too long key or more than 65,536 keys; `Busy`; `Closed`.
@@ -70,7 +85,7 @@ impl Client {
             let mut answers: Vec<Result<Answer>> = Vec::with_capacity(count);
             answers.resize_with(count, || Err(Error::closed()));
             for (places, part) in parts {
-                let part = part.await.unwrap_or_else(|_| Err(Error::closed()))?;
+                let part = part.await?;
                 for (place, answer) in places.into_iter().zip(part) {
                     if let Some(slot) = answers.get_mut(place) {
                         *slot = answer;
@@ -102,13 +117,20 @@ impl Client {
             count += 1;
             check_keys(count)?;
         }
+        if options.bytes_max == 0 {
+            return Err(Error::invalid("bytes_max of a multi-get is 0; give at least 1"));
+        }
         let mut parts = Vec::with_capacity(shards);
         for (shard, Share { places, keys, bytes }) in by_shard.into_iter().enumerate() {
             if keys.is_empty() {
                 continue;
             }
-            let (reply, part): (ReplyTo<_>, _) = oneshot::channel();
-            self.mailbox(shard)?.push(Request::MultiGet { keys, snapshot, deadline, reply }, bytes)?;
+            let (reply, part) = reply();
+            // Each shard's part of it by its part of the keys.
+            let share = options.bytes_max as u128 * keys.len() as u128 / count.max(1) as u128;
+            let bytes_max = usize::try_from(share).unwrap_or(usize::MAX).max(1);
+            let ask = MultiGetAsk { snapshot, deadline, bytes_max };
+            self.mailbox(shard)?.push(Request::MultiGet { keys, ask, reply }, bytes)?;
             parts.push((places, part));
         }
         Ok((count, parts))

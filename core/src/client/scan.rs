@@ -5,12 +5,12 @@ use crate::error::{Error, Result};
 use crate::key::{engine_key, user_key};
 use crate::key_ref::{EngineRange, KeyRange, Stretches};
 use crate::limits::SCAN_ENTRIES_MAX;
+use crate::reply::reply;
 use crate::request::{Reply, Request};
 use crate::scan_options::ScanOptions;
 use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use futures_channel::oneshot;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +26,17 @@ pub struct Scan {
     /// What it reads: the caller's, or what its first page pinned.
     snapshot: Option<Snapshot>,
     entries: VecDeque<(Bytes, Bytes)>,
-    /// Of the entries.
+    /// The key group of the entries.
     group: Option<u16>,
+    /// The page under way. It stays when the future that waits for it is dropped: the next one goes on waiting.
+    asked: Option<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    page: Reply<ScanPage>,
+    /// Its page pins what the scan sees.
+    pins: bool,
 }
 
 #[derive(Debug)]
@@ -69,6 +78,7 @@ impl Client {
             snapshot,
             entries: VecDeque::new(),
             group: None,
+            asked: None,
         }
     }
 
@@ -97,7 +107,7 @@ impl Client {
     }
 
     fn send_scan(&self, request: ScanRequest) -> Reply<ScanPage> {
-        let (reply, outcome) = oneshot::channel();
+        let (reply, outcome) = reply();
         let shard = self.shared.route.shard(request.range.group);
         let bytes = request.range.from.len() + request.range.to.len() + REQUEST_OVERHEAD_BYTES;
         match self.mailbox(shard).and_then(|mailbox| mailbox.push(Request::Scan { request, reply }, bytes)) {
@@ -105,11 +115,9 @@ impl Client {
             Err(error) => Reply::refused(error),
         }
     }
-}
 
-impl Client {
     fn send_groups(&self, shard: usize, request: GroupsRequest, bytes: usize) -> Reply<ScanPage> {
-        let (reply, outcome) = oneshot::channel();
+        let (reply, outcome) = reply();
         let request = Request::ScanGroups { request, reply };
         match self.mailbox(shard).and_then(|mailbox| mailbox.push(request, bytes + REQUEST_OVERHEAD_BYTES)) {
             Ok(()) => Reply::waiting(outcome),
@@ -119,7 +127,7 @@ impl Client {
 }
 
 impl Scan {
-    /// The next entry; `None` at the end.
+    /// The next entry; `None` at the end. Dropping the future (as `select!` does) loses nothing: the next call goes on with the same page.
     ///
     /// # Errors
     /// As [`Client::get`]; the scan goes on at the same place when it is asked again, or behind the key if the error names one ([`Error::key`]): its value
@@ -135,7 +143,8 @@ impl Scan {
         }
     }
 
-    /// The entries of the next page, or what is left of the present one; `None` at the end. Never empty.
+    /// The entries of the next page, or what is left of the present one; `None` at the end. Never empty. Dropping the future
+    /// loses nothing, as with [`Self::next`].
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -148,22 +157,48 @@ impl Scan {
         Ok(Some(self.entries.drain(..).collect()))
     }
 
-    /// Reads a page; `false` if there is none.
+    /// Reads a page; `false` if there is none. Dropped, it is as if it had not been called, but that the page is on its way.
     async fn load(&mut self) -> Result<bool> {
-        let range = match &mut self.state {
-            State::More(range) => range.clone(),
+        if self.asked.is_none() {
+            let asked = match &mut self.state {
+                State::More(range) => {
+                    let range = range.clone();
+                    Some(self.ask(range))
+                }
+                State::Groups(left) => {
+                    let left = left.clone();
+                    self.ask_groups(&left).await?
+                }
+                State::Refused(error) => return error.take().map_or(Ok(false), Err),
+                State::Ended => None,
+            };
+            let Some(asked) = asked else {
+                (self.state, self.snapshot) = (State::Ended, None);
+                return Ok(false);
+            };
+            self.asked = Some(asked);
+        }
+        let Some(Asked { page, pins }) = &mut self.asked else { return Ok(false) };
+        let (page, pins) = (page.await, *pins);
+        self.asked = None;
+        if page.is_err() && pins {
+            self.snapshot = None;
+        }
+        match &self.state {
+            State::More(range) => {
+                let range = range.clone();
+                self.take_page(range, page)
+            }
             State::Groups(left) => {
                 let left = left.clone();
-                return self.load_groups(left).await;
+                self.take_page_of_groups(left, page)
             }
-            State::Refused(error) => {
-                return match error.take() {
-                    Some(error) => Err(error),
-                    None => Ok(false),
-                };
-            }
-            State::Ended => return Ok(false),
-        };
+            State::Refused(_) | State::Ended => Ok(false),
+        }
+    }
+
+    /// Asks for the page that `range` begins with.
+    fn ask(&mut self, range: EngineRange) -> Asked {
         let seen = self.snapshot.as_ref().map(Snapshot::id);
         // The first page pins what it sees, unless it is the last one as well: its shard lets go then.
         let pin = match seen {
@@ -174,19 +209,15 @@ impl Scan {
                 Some(id)
             }
         };
-        let request = ScanRequest {
-            range: range.clone(),
-            reverse: self.reverse,
-            entries_max: self.page_entries,
-            snapshot: seen,
-            pin,
-        };
-        let page = match self.client.send_scan(request).await {
+        let request =
+            ScanRequest { range, reverse: self.reverse, entries_max: self.page_entries, snapshot: seen, pin };
+        Asked { page: self.client.send_scan(request), pins: pin.is_some() }
+    }
+
+    fn take_page(&mut self, range: EngineRange, page: Result<ScanPage>) -> Result<bool> {
+        let page = match page {
             Ok(page) => page,
             Err(error) => {
-                if pin.is_some() {
-                    self.snapshot = None;
-                }
                 if let Some(key) = error.key() {
                     self.state = State::More(after(range, key, self.reverse)?);
                 }
@@ -205,12 +236,9 @@ impl Scan {
         Ok(true)
     }
 
-    /// Reads a page of several key groups; `false` if there is none.
-    async fn load_groups(&mut self, mut left: Stretches) -> Result<bool> {
-        let Some(next) = left.next(self.reverse)? else {
-            (self.state, self.snapshot) = (State::Ended, None);
-            return Ok(false);
-        };
+    /// Asks for the next page of several key groups; `None` if nothing is left.
+    async fn ask_groups(&mut self, left: &Stretches) -> Result<Option<Asked>> {
+        let Some(next) = left.next(self.reverse)? else { return Ok(None) };
         let snapshot = match &self.snapshot {
             Some(snapshot) => snapshot.id(),
             // All shards see one moment.
@@ -218,14 +246,18 @@ impl Scan {
         };
         let route = self.client.shared.route;
         let shard = route.shard(next.group);
-        let of_shard = left.within(&route.groups(shard));
         let request = GroupsRequest {
-            stretches: of_shard.clone(),
+            stretches: left.within(&route.groups(shard)),
             reverse: self.reverse,
             entries_max: self.page_entries,
             snapshot: Some(snapshot),
         };
-        let page = match self.client.send_groups(shard, request, next.from.len() + next.to.len()).await {
+        let page = self.client.send_groups(shard, request, next.from.len() + next.to.len());
+        Ok(Some(Asked { page, pins: false }))
+    }
+
+    fn take_page_of_groups(&mut self, mut left: Stretches, page: Result<ScanPage>) -> Result<bool> {
+        let page = match page {
             Ok(page) => page,
             Err(error) => {
                 if let (Some(key), Some(group)) = (error.key(), error.key_group()) {

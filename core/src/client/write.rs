@@ -2,11 +2,11 @@
 
 use super::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::answer::CompareOutcome;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key_ref::{Key, KeyRange};
+use crate::reply::{Answered, reply};
 use crate::request::{Keyed, Reply, Request};
 use crate::write::{Expiry, Write, WriteBatch, check_writes};
-use futures_channel::oneshot;
 
 /// The writes of one shard.
 #[derive(Default)]
@@ -96,6 +96,7 @@ impl Client {
 
     /// Deletes every key of a range: one marker, however many they are, in each key group that the range names. [`KeyRange::prefix`] deletes by prefix. Of a
     /// range of all key groups those of one shard go together, as in a batch.
+    /// Dropping the future takes nothing back.
     ///
     /// # Errors
     /// As [`Self::put`].
@@ -105,7 +106,8 @@ impl Client {
         self.write(&batch)
     }
 
-    /// Writes that take effect together: see [`WriteBatch`]. They are in their shards' mailboxes when the call returns.
+    /// Writes that take effect together: see [`WriteBatch`]. They are in their shards' mailboxes when the call returns: dropping
+    /// the future takes nothing back.
     ///
     /// # Errors
     /// As for each of them; a shard that reports an error has taken none of its writes, while those of other shards stand. `Busy` may
@@ -115,13 +117,13 @@ impl Client {
         async move {
             let mut outcome = Ok(());
             for part in sent? {
-                outcome = outcome.and(part.await.unwrap_or_else(|_| Err(Error::closed())));
+                outcome = outcome.and(part.await);
             }
             outcome
         }
     }
 
-    fn send_batch(&self, batch: &WriteBatch) -> Result<Vec<oneshot::Receiver<Result<()>>>> {
+    fn send_batch(&self, batch: &WriteBatch) -> Result<Vec<Answered<()>>> {
         batch.check()?;
         let shards = self.shared.route.shards();
         let mut by_shard: Vec<Share> = Vec::new();
@@ -143,7 +145,7 @@ impl Client {
             if writes.is_empty() {
                 continue;
             }
-            let (reply, part) = oneshot::channel();
+            let (reply, part) = reply();
             self.mailbox(shard)?.push(Request::Batch { writes, reply }, bytes)?;
             parts.push(part);
         }

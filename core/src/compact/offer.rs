@@ -30,6 +30,7 @@ use super::work::Outcome;
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, Result};
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX};
+use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
 use crate::name;
 use crate::options::{BlockFormat, Compression};
@@ -157,6 +158,7 @@ fn frame<'a>(
         segments: segments.map(|segment| segment.entry.clone()).collect(),
         metadata,
         hot: Vec::new(),
+        agreed: Agreed::default(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES, COMPACTION_PAUSE_MS,
 };
-use crate::options::{Options, TtlTime};
+use crate::options::Options;
 use crate::shard::{ShardCore, add};
 use crate::version::{SegmentId, SortedRun, Version, invariants};
 use aquifer_io::Instant;
@@ -45,6 +45,8 @@ pub(crate) struct CompactionState {
     returned: RefCell<VecDeque<Job>>,
     /// Bytes that flushes make of all key groups between two flushes of the same ones.
     unit_bytes: Cell<u64>,
+    /// What the last failure said.
+    last_error: RefCell<Option<String>>,
 }
 
 impl CompactionState {
@@ -63,12 +65,18 @@ impl CompactionState {
             read_cost: ReadCost::default(),
             busy: RefCell::new(HashSet::new()),
             unit_bytes: Cell::new(unit_bytes as u64),
+            last_error: RefCell::new(None),
         }
     }
 
     /// Bytes that flushes make of all key groups between two flushes of the same ones, about: a run of that size is a fresh one.
     pub(crate) fn unit_bytes(&self) -> u64 {
         self.unit_bytes.get()
+    }
+
+    /// What the last failure said.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.last_error.borrow().clone()
     }
 
     /// A full memtable, all of whose parts would have made `bytes`, became a segment. The unit follows slowly, so that size classes do not
@@ -108,8 +116,8 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
         match done {
             Ok(()) => pause_ms = COMPACTION_PAUSE_MS.0,
             // Nothing was changed. Reads go on with the inputs; an input that is corrupt is reported to whoever reads it.
-            Err(_) => {
-                add(&core.counters.compaction_errors, 1);
+            Err(error) => {
+                note_failure(&core, &error);
                 aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
                 pause_ms = (pause_ms * 2).min(COMPACTION_PAUSE_MS.1);
             }
@@ -117,19 +125,27 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
     }
 }
 
+/// Counts a failure, and keeps what it says for whoever asks.
+pub(crate) fn note_failure(core: &ShardCore, error: &Error) {
+    add(&core.counters.compaction_errors, 1);
+    *core.compaction.last_error.borrow_mut() = Some(error.to_string());
+}
+
 /// Waits until runs come or go, or until time alone may have given something to do. Without anything that expires there is no timer.
 async fn change_or_expiry(core: &ShardCore) {
     let mut was_asked = false;
     // Asked at once, then after each change: whoever waits has just looked at what there is.
     let change = core.runs_changed.wait(|| std::mem::replace(&mut was_asked, true).then_some(()));
-    let now_ms = core.shared.now_ms();
+    let now_ms = core.shared.clock.dropping_ms();
     let Some(expiry_ms) = next_expiry_ms(&core.version(), now_ms) else { return change.await };
-    let pause_ms = match core.shared.ttl_time {
-        TtlTime::Processing => {
-            expiry_ms.saturating_sub(now_ms).clamp(COMPACTION_EXPIRY_PAUSE_MS.0, COMPACTION_EXPIRY_PAUSE_MS.1)
-        }
+    let pause_ms = if core.shared.clock.runs() {
+        expiry_ms.saturating_sub(now_ms).clamp(COMPACTION_EXPIRY_PAUSE_MS.0, COMPACTION_EXPIRY_PAUSE_MS.1)
+    } else if core.shared.clock.event_time_ms().is_some() {
         // Nobody tells the shard that event time has moved.
-        TtlTime::Event => COMPACTION_EXPIRY_PAUSE_MS.0,
+        COMPACTION_EXPIRY_PAUSE_MS.0
+    } else {
+        // Nobody knows when anything expires.
+        return change.await;
     };
     let expiry = aquifer_io::sleep(Duration::from_millis(pause_ms));
     futures_util::pin_mut!(change, expiry);
@@ -172,14 +188,16 @@ fn is_offered(core: &ShardCore, job: &Job) -> bool {
 fn offer(core: &Rc<ShardCore>, job: Job) {
     core.compaction.busy.borrow_mut().extend(job.segments().map(|segment| segment.id()));
     core.compaction.offers.set(core.compaction.offers.get() + 1);
-    let core = Rc::clone(core);
-    drop(aquifer_io::spawn_local(async move {
+    let shard = Rc::clone(core);
+    core.spawn(async move {
+        let core = shard;
         let ending = offered(&core, &job).await;
         core.compaction.offers.set(core.compaction.offers.get() - 1);
         match ending {
             Ok(Ending::Done(outcome)) => {
-                let installed = install(&core, &job, outcome);
-                add(&core.counters.compaction_errors, u64::from(installed.is_err()));
+                if let Err(error) = install(&core, &job, outcome) {
+                    note_failure(&core, &error);
+                }
                 release(&core, &job);
             }
             // It stays busy until the shard itself has done it.
@@ -193,13 +211,13 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
                 core.compaction.returned.borrow_mut().push_back(job);
             }
             // The DFS refused, or the result is not what was asked for: the shard does it itself.
-            Err(_) => {
-                add(&core.counters.compaction_errors, 1);
+            Err(error) => {
+                note_failure(&core, &error);
                 core.compaction.returned.borrow_mut().push_back(job);
             }
         }
         core.runs_changed.notify();
-    }));
+    });
 }
 
 async fn offered(core: &ShardCore, job: &Job) -> Result<Ending> {
@@ -229,7 +247,7 @@ pub(crate) fn situation(core: &ShardCore) -> Situation {
     Situation {
         groups: core.groups.clone(),
         unit_bytes: core.compaction.unit_bytes.get(),
-        now_ms: if memtables_merge(core) { 0 } else { core.shared.now_ms() },
+        now_ms: if memtables_merge(core) { 0 } else { core.shared.clock.dropping_ms() },
         busy: core.compaction.busy.borrow().clone(),
         covered: core.compaction.covered.borrow().clone(),
         reads_pay: core.compaction.read_cost.is_due(),
@@ -252,7 +270,7 @@ fn expiry_now_ms(core: &ShardCore, job: &Job) -> u64 {
     if memtables_merge(core) || has_merges(version.runs.iter().filter(is_newer), &job.groups) {
         return 0;
     }
-    core.shared.now_ms()
+    core.shared.clock.dropping_ms()
 }
 
 /// Bytes that compaction is behind by.

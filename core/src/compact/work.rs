@@ -7,6 +7,8 @@
 
 use super::budget::Slices;
 use super::job::Job;
+use super::run::note_failure;
+use crate::embedder::overheard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{group_of, group_prefix};
 use crate::limits::{COMPACTION_WINDOW_BYTES, PARTITION_RAW_BYTES, UPLOAD_PAUSE_MS};
@@ -68,6 +70,8 @@ struct Work<'a> {
     copies: bool,
     output_bytes_max: usize,
     outcome: Outcome,
+    /// An operator of the embedder panicked; its operands were kept as they are.
+    panicked: Option<Error>,
 }
 
 /// Carries `mandate` out on the shard's thread, in slices between which reads run.
@@ -87,6 +91,7 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
         copies: mandate.job.segments().all(|segment| segment.facts.range_deletions == 0),
         output_bytes_max: core.budget().compaction_bytes / 2,
         outcome: Outcome::default(),
+        panicked: None,
     };
     let mut merge = Merge::new(open_inputs(core, mandate.job).await?, false);
     let mut slices = Slices::new();
@@ -114,6 +119,9 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
     }
     work.cut(&group_prefix(mandate.job.groups.end), true)?;
     work.upload_full().await?;
+    if let Some(error) = &work.panicked {
+        note_failure(core, error);
+    }
     Ok(work.outcome)
 }
 
@@ -203,7 +211,10 @@ impl Work<'_> {
         self.outcome.merged.keys += 1;
         let is_last = self.mandate.job.reaches_bottom || writes.is_deleted_below;
         let operators = &self.core.shared.operators;
-        let folded = fold(writes.entries, is_last, self.mandate.now_ms, operators);
+        let (folded, panicked) = overheard(|| fold(writes.entries, is_last, self.mandate.now_ms, operators));
+        if let Some(error) = panicked {
+            self.panicked.get_or_insert_with(|| of_key(error, writes.key));
+        }
         let Some(folded) = folded.map_err(|error| of_key(error, writes.key))? else { return Ok(false) };
         if folded.is_too_large() {
             self.core.growing.suspect(writes.key);

@@ -9,10 +9,12 @@ use super::offer::{self, Folder, Offer};
 use super::remote::{look, look_at_all};
 use super::work::{self, Mandate};
 use crate::descriptor;
+use crate::embedder;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
-use crate::merge_operator::MergeOperator;
+use crate::manifest::store::ManifestStore;
+use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::name;
 use crate::options::{Options, ShardBudget, check_most};
 use crate::shard::{self, ShardCore, ShardStart};
@@ -121,6 +123,8 @@ pub struct WorkerReport {
     pub given_up: u64,
     /// Bytes that it uploaded.
     pub uploaded_bytes: u64,
+    /// Jobs in which a merge operator panicked: its operands were kept as they are.
+    pub operator_panics: u64,
 }
 
 /// Does compaction jobs of the store at `remote`, which another process has open with
@@ -137,7 +141,8 @@ pub async fn compact_store(remote: Arc<dyn Remote>, options: WorkerOptions) -> R
     compact_store_until(remote, options, std::future::pending()).await
 }
 
-/// As [`compact_store`], but ends in order as soon as `until` is there, a signal for example, and reports what it did up to then. A job
+/// As [`compact_store`], but ends in order as soon as `until` is there, a signal for example, and reports what it did up to then. Dropping the
+/// future ends the worker as there. A job
 /// under way is given up: its claim shows no more life, so that the owner gives it to somebody else when the lease is over.
 ///
 /// # Errors
@@ -148,6 +153,7 @@ pub async fn compact_store_until(
     until: impl Future<Output = ()>,
 ) -> Result<WorkerReport> {
     options.validate()?;
+    let remote = embedder::guard(remote);
     let selection = aquifer_io::select_backend(options.io)?;
     let Some(descriptor) = descriptor::read(&remote, &name::store()?).await? else {
         return Err(Error::invalid(format!("there is no store at {}: check the URL", remote.describe())));
@@ -156,10 +162,18 @@ pub async fn compact_store_until(
         shards: 1,
         memory_bytes: options.memory_bytes,
         compaction: options.budget,
+        merge_operators: options.merge_operators.clone(),
         warm_up: false,
         seed: options.seed,
         ..Options::default()
     };
+    let own = MergeOperators::new(&options.merge_operators)?;
+    if !own.own().is_empty() {
+        // They must do what those did that wrote the store.
+        let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
+        let newest = manifests.newest().await?;
+        newest.map_or(Ok(()), |newest| newest.agreed.check_operators(own.own()))?;
+    }
     let budget = ShardBudget::new(&engine_options, 1);
     let shared = Arc::new(Shared::of_worker(remote, descriptor.key_groups, &engine_options)?);
     let executor = ExecutorOptions {
@@ -222,7 +236,10 @@ impl Worker {
         let mut pause_ms = COMPACTION_PAUSE_MS.0;
         loop {
             let done = self.one_job().await;
-            self.note(|report| report.uploaded_bytes = self.core.counters.compacted_bytes.get());
+            self.note(|report| {
+                report.uploaded_bytes = self.core.counters.compacted_bytes.get();
+                report.operator_panics = self.core.counters.compaction_errors.get();
+            });
             if self.options.jobs_max.is_some_and(|most| self.report.get().jobs >= most) {
                 return Ok(());
             }

@@ -9,9 +9,10 @@ use crate::compact::offer::Offer;
 use crate::descriptor::Descriptor;
 use crate::entry::{Entry, Op, encode_chain};
 use crate::key::{engine_key, group_of};
+use crate::manifest::agreed::Agreed;
 use crate::manifest::format::{Manifest, SegmentEntry};
 use crate::manifest::hot::{self, HotPartition, HotSegment};
-use crate::options::{BlockFormat, Compression};
+use crate::options::{BlockFormat, Compression, Domain};
 use crate::segment::Place;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;
@@ -28,6 +29,7 @@ use std::rc::Rc;
 const SEGMENT_V2: &str = "segment-v2.bin";
 const MANIFEST_V2: &str = "manifest-v2.bin";
 const MANIFEST_V3: &str = "manifest-v3.bin";
+const MANIFEST_V4: &str = "manifest-v4.bin";
 const DESCRIPTOR_V1: &str = "descriptor-v1.bin";
 
 fn path(name: &str) -> std::path::PathBuf {
@@ -68,6 +70,12 @@ fn hot_list() -> [HotSegment<u32>; 1] {
     [HotSegment { segment: 0, partitions: vec![partition(0, 3, 0b1), partition(2, 1, 0)] }]
 }
 
+/// What openings agree on in the fixture.
+fn agreed() -> Agreed {
+    let operators = [("sum".to_owned(), 2), ("top".to_owned(), 1)].into_iter().collect();
+    Agreed { time: Some(Domain::Event), event_time_ms: 1_234_567, operators }
+}
+
 #[test]
 fn create_fixtures() {
     if std::env::var_os("AQUIFER_CREATE_FIXTURES").is_none() {
@@ -96,13 +104,16 @@ fn create_fixtures() {
         segments: vec![entry],
         metadata: b"position 17".to_vec(),
         hot: Vec::new(),
+        agreed: Agreed::default(),
     };
     let hot = Manifest { hot: hot::encode(&hot_list()), ..manifest.clone() };
+    let agreed = Manifest { agreed: agreed(), ..hot.clone() };
     let descriptor = Descriptor { key_groups: 16, identity: 0xfeed };
     for (file, content) in [
         (SEGMENT_V2, encoded.chunks.concat()),
         (MANIFEST_V2, manifest.encode().unwrap()),
         (MANIFEST_V3, hot.encode().unwrap()),
+        (MANIFEST_V4, agreed.encode().unwrap()),
         (DESCRIPTOR_V1, descriptor.encode()),
     ] {
         if !path(file).exists() {
@@ -187,6 +198,16 @@ fn a_manifest_of_version_3_is_one_of_version_2_with_a_hot_list() {
 }
 
 #[test]
+fn a_manifest_of_version_4_says_what_openings_agree_on() {
+    let manifest = Manifest::decode(&fixture(MANIFEST_V4), &name()).unwrap();
+    assert_eq!(manifest.agreed, agreed());
+    assert_eq!(manifest.encode().unwrap(), fixture(MANIFEST_V4), "what is written is what was written then");
+    let earlier = Manifest::decode(&fixture(MANIFEST_V3), &name()).unwrap();
+    assert_eq!(Manifest { agreed: Agreed::default(), ..manifest }.hot, earlier.hot);
+    assert!(earlier.agreed.is_empty());
+}
+
+#[test]
 fn a_segment_of_version_2_answers_everything_that_was_written() {
     let opened = open();
     let place = Place { object: name(), offset: 0 };
@@ -248,7 +269,7 @@ fn seeds() -> Vec<(&'static str, Vec<Bytes>)> {
         ("filter", vec![filter]),
         ("head", vec![tail.slice(head_at..tail.len() - 64)]),
         ("tail", vec![tail]),
-        ("manifest", vec![fixture(MANIFEST_V2), fixture(MANIFEST_V3)]),
+        ("manifest", vec![fixture(MANIFEST_V2), fixture(MANIFEST_V3), fixture(MANIFEST_V4)]),
         ("hot_list", vec![Bytes::from(hot::encode(&hot_list()))]),
         ("job", vec![offer(&opened.manifest)]),
         ("descriptor", vec![fixture(DESCRIPTOR_V1)]),

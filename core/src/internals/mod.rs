@@ -5,5 +5,9 @@ pub mod blocks;
 pub mod decoders;
 #[cfg(test)]
 mod fixtures_test;
+#[cfg(test)]
+mod older_store_test;
+#[cfg(feature = "internals")]
+pub mod panics;
 #[cfg(feature = "internals")]
 pub mod speed;

@@ -7,6 +7,7 @@
 //!               └── look for newer ones <── pause, longer each time <── the last two
 //! ```
 
+use super::agreed::Agreed;
 use super::format::Manifest;
 use super::store::{Attempt, ManifestStore, Swap};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,16 +15,22 @@ use crate::limits::{EPOCH_CLAIM_PAUSE_MS, EPOCH_CLAIMS_MAX};
 use std::time::Duration;
 
 impl ManifestStore {
-    /// Takes the partition over: writes a manifest with the next epoch and the state of the newest one.
+    /// Takes the partition over: writes a manifest with the next epoch and the state of the newest one. `agree` says what this opening agrees on
+    /// with the newest one.
     ///
     /// # Errors
     /// `Busy` when others put their manifests first, time after time; `Unavailable` when the store says of one number that it is taken and
-    /// that it is not. `Corrupt` when the newest manifest counts other key groups, or can have no successor.
-    pub(crate) async fn claim(&self, key_groups: u16) -> Result<Manifest> {
+    /// that it is not. `Corrupt` when the newest manifest counts other key groups, or can have no successor; what `agree` refuses.
+    pub(crate) async fn claim(
+        &self,
+        key_groups: u16,
+        agree: impl Fn(Option<&Manifest>) -> Result<Agreed>,
+    ) -> Result<Manifest> {
         let mut current = self.newest().await?;
         let mut race = Race::default();
         loop {
-            let next = self.successor(current.as_ref(), key_groups)?;
+            let agreed = agree(current.as_ref())?;
+            let next = self.successor(current.as_ref(), key_groups, agreed)?;
             match self.attempt(&next, current.as_ref()).await? {
                 Attempt::Swapped(Swap::Done) => return Ok(next),
                 Attempt::Swapped(Swap::Lost(found)) => {
@@ -46,7 +53,7 @@ impl ManifestStore {
     }
 
     /// What is to be put after `current`.
-    fn successor(&self, current: Option<&Manifest>, key_groups: u16) -> Result<Manifest> {
+    fn successor(&self, current: Option<&Manifest>, key_groups: u16, agreed: Agreed) -> Result<Manifest> {
         let empty = Manifest { groups: self.groups().clone(), ..Manifest::empty(key_groups) };
         let current = current.unwrap_or(&empty);
         if current.key_groups != key_groups {
@@ -63,6 +70,7 @@ impl ManifestStore {
             number: current.number_after()?,
             epoch: current.epoch_after()?,
             attempt: aquifer_io::random_u64(),
+            agreed,
             ..current.clone()
         })
     }

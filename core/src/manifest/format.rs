@@ -3,7 +3,7 @@
 //! ```text
 //! offset  bytes  field
 //!      0      8  magic, the letters "AqManift"
-//!      8      4  format version: 2, or 3 with a hot list
+//!      8      4  format version: 2, 3 with a hot list, 4 with what openings agree on as well
 //!     12      4  zero
 //!     16      8  number of this manifest
 //!     24      8  epoch of its writer
@@ -20,9 +20,9 @@
 //!     76      4  bytes of the body
 //!     80      4  CRC-32 of the body
 //!     84      4  bytes of the hot list; 0 in version 2
-//!     88      4  zero
+//!     88      4  bytes of what openings agree on; 0 before version 4
 //!     92      4  CRC-32 of bytes 0 to 92
-//!     96      -  body: objects, segments, metadata, hot list (see hot.rs)
+//!     96      -  body: objects, segments, metadata, hot list (see hot.rs), what openings agree on (see agreed.rs)
 //!
 //! object:   2 bytes length, name
 //! segment:  offset  bytes  field
@@ -46,6 +46,7 @@
 //! Segments stand newest first: tiers by falling sequence, then the bottom level. Segments of level 0 with one sequence are one sorted
 //! run, cut into pieces, and so are all segments of level 1, whatever their sequences: the keys of one run's segments do not overlap.
 
+use super::agreed::{self, Agreed};
 use super::hot::{self, HotSegments};
 use crate::codec::{Reader, stored_u32};
 use crate::error::{Error, ErrorKind, Result};
@@ -64,6 +65,8 @@ const MAGIC: [u8; 8] = *b"AqManift";
 const VERSION: u32 = 2;
 /// Of one with a hot list.
 const VERSION_HOT: u32 = 3;
+/// Of one that says what openings agree on.
+const VERSION_AGREED: u32 = 4;
 const HEADER_CRC_AT: usize = 92;
 pub(crate) const HEADER_BYTES: usize = 96;
 const SEGMENT_BYTES: usize = 120;
@@ -109,6 +112,8 @@ pub(crate) struct Manifest {
     pub(crate) metadata: Vec<u8>,
     /// The hot list as it is stored, of whatever version: advice, that is looked at by who takes it ([`super::hot`]). Empty if there is none.
     pub(crate) hot: Vec<u8>,
+    /// What openings agree on; nothing in manifests of stores that are older than this record.
+    pub(crate) agreed: Agreed,
 }
 
 impl Manifest {
@@ -125,6 +130,7 @@ impl Manifest {
             segments: Vec::new(),
             metadata: Vec::new(),
             hot: Vec::new(),
+            agreed: Agreed::default(),
         }
     }
 
@@ -171,6 +177,11 @@ impl Manifest {
         })
     }
 
+    /// Whether entries with a time to live are in it.
+    pub(crate) fn has_expiring(&self) -> bool {
+        self.segments.iter().any(|segment| segment.counts.expiring > 0)
+    }
+
     /// The hot list, or what is wrong with it.
     pub(crate) fn hot_list(&self) -> std::result::Result<HotSegments<u32>, String> {
         hot::decode(&self.hot, self.segments.len())
@@ -207,8 +218,14 @@ impl Manifest {
                 "a segment's border of {bytes} bytes; a manifest takes {BORDER_BYTES_MAX}"
             )));
         }
-        let version = if self.hot.is_empty() { VERSION } else { VERSION_HOT };
-        let (body, objects) = self.encode_body();
+        let agreed = agreed::encoded(&self.agreed)?;
+        let version = match (agreed.is_empty(), self.hot.is_empty()) {
+            (true, true) => VERSION,
+            (true, false) => VERSION_HOT,
+            (false, _) => VERSION_AGREED,
+        };
+        let (mut body, objects) = self.encode_body();
+        body.extend_from_slice(&agreed);
         let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&version.to_le_bytes());
@@ -223,7 +240,7 @@ impl Manifest {
         counts.into_iter().for_each(|count| out.extend_from_slice(&stored_u32(count).to_le_bytes()));
         out.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
         out.extend_from_slice(&stored_u32(self.hot.len()).to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&stored_u32(agreed.len()).to_le_bytes());
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&body);
@@ -293,10 +310,10 @@ impl Manifest {
                 format!("{computed:08x}"),
             ));
         }
-        if tail.magic != MAGIC || !(VERSION..=VERSION_HOT).contains(&tail.version) {
+        if tail.magic != MAGIC || !(VERSION..=VERSION_AGREED).contains(&tail.version) {
             return Err(corrupt(
                 0,
-                &format!("a manifest of version {VERSION} or {VERSION_HOT}"),
+                &format!("a manifest of version {VERSION} to {VERSION_AGREED}"),
                 format!("{:02x?}, version {}", tail.magic, tail.version),
             ));
         }
@@ -340,6 +357,7 @@ struct HeaderTail {
     body_bytes: u32,
     body_crc: u32,
     hot_bytes: u32,
+    agreed_bytes: u32,
     header_crc: u32,
 }
 
@@ -353,9 +371,9 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Option<(Manifest, HeaderTail)> 
     fields.bytes(2)?;
     let (objects, segments, metadata_bytes) = (fields.u32()?, fields.u32()?, fields.u32()?);
     let (body_bytes, body_crc) = (fields.u32()?, fields.u32()?);
-    // In version 2 these bytes had no meaning yet.
-    let hot_bytes = fields.u32().map(|bytes| if version == VERSION_HOT { bytes } else { 0 })?;
-    fields.bytes(4)?;
+    // In earlier versions these bytes had no meaning yet.
+    let hot_bytes = fields.u32().map(|bytes| if version >= VERSION_HOT { bytes } else { 0 })?;
+    let agreed_bytes = fields.u32().map(|bytes| if version >= VERSION_AGREED { bytes } else { 0 })?;
     let header_crc = fields.u32()?;
     let tail = HeaderTail {
         magic,
@@ -366,6 +384,7 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Option<(Manifest, HeaderTail)> 
         body_bytes,
         body_crc,
         hot_bytes,
+        agreed_bytes,
         header_crc,
     };
     let manifest = Manifest {
@@ -379,6 +398,7 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Option<(Manifest, HeaderTail)> 
         segments: Vec::new(),
         metadata: Vec::new(),
         hot: Vec::new(),
+        agreed: Agreed::default(),
     };
     Some((manifest, tail))
 }
@@ -402,6 +422,9 @@ fn decode_body(fields: &mut Reader<'_>, tail: &HeaderTail, manifest: &mut Manife
     }
     manifest.metadata = fields.bytes(tail.metadata_bytes as usize)?.to_vec();
     manifest.hot = fields.bytes(tail.hot_bytes as usize)?.to_vec();
+    if tail.version >= VERSION_AGREED {
+        manifest.agreed = Agreed::decode(fields.bytes(tail.agreed_bytes as usize)?)?;
+    }
     Some(())
 }
 
@@ -442,6 +465,7 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
 pub(crate) mod tests {
     use super::super::hot::{HotPartition, HotSegment};
     use super::*;
+    use crate::options::Domain;
 
     pub(crate) fn manifest(number: u64) -> Manifest {
         let segment = |n: u64| SegmentEntry {
@@ -470,6 +494,7 @@ pub(crate) mod tests {
             segments: (0..5).map(segment).collect(),
             metadata: b"position 17".to_vec(),
             hot: Vec::new(),
+            agreed: Agreed::default(),
         }
     }
 
@@ -481,6 +506,13 @@ pub(crate) mod tests {
             HotSegment { segment: 4, partitions: Vec::new() },
         ];
         Manifest { hot: hot::encode(&list), ..manifest(number) }
+    }
+
+    /// One that says what openings agree on.
+    pub(crate) fn agreed_manifest(number: u64) -> Manifest {
+        let operators = [("sum".to_owned(), 2), ("top".to_owned(), 1)].into_iter().collect();
+        let agreed = Agreed { time: Some(Domain::Event), event_time_ms: 77, operators };
+        Manifest { agreed, ..hot_manifest(number) }
     }
 
     #[test]
@@ -499,6 +531,31 @@ pub(crate) mod tests {
         let decoded = Manifest::decode(&bytes, &name).unwrap();
         assert_eq!(hot::extents(&decoded.hot_list().unwrap()), 2);
         assert_eq!(decoded, manifest);
+        for hot in [hot_manifest(8).hot, Vec::new()] {
+            let manifest = Manifest { hot, ..agreed_manifest(8) };
+            let bytes = manifest.encode().unwrap();
+            assert_eq!(bytes[8], 4);
+            assert_eq!(Manifest::decode(&bytes, &name).unwrap(), manifest);
+        }
+    }
+
+    /// Metadata, hot list and borders of keys as long as they may be, and one byte more.
+    #[test]
+    fn what_is_written_at_its_bounds_is_read_and_what_is_beyond_them_is_not_written() {
+        let name = ObjectName::new("manifest").unwrap();
+        type Change = fn(&mut Manifest, usize);
+        let bounds: [(usize, Change); 3] = [
+            (CHECKPOINT_METADATA_BYTES_MAX, |m, bytes| m.metadata = vec![1; bytes]),
+            (HOT_LIST_BYTES_MAX, |m, bytes| m.hot = vec![1; bytes]),
+            (BORDER_BYTES_MAX, |m, bytes| m.segments[0].largest = vec![0xff; bytes].into()),
+        ];
+        for (most, change) in bounds {
+            let mut manifest = agreed_manifest(8);
+            change(&mut manifest, most);
+            assert_eq!(Manifest::decode(&manifest.encode().unwrap(), &name).unwrap(), manifest);
+            change(&mut manifest, most + 1);
+            assert!(manifest.encode().is_err(), "{most}");
+        }
     }
 
     /// A list of a later version, or one that makes no sense, is advice that nobody understands: the manifest is sound.
@@ -518,7 +575,7 @@ pub(crate) mod tests {
     #[test]
     fn every_flipped_byte_and_every_truncation_is_an_error_that_names_the_object() {
         let name = ObjectName::new("partition/m").unwrap();
-        let good = hot_manifest(8).encode().unwrap();
+        let good = agreed_manifest(8).encode().unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0x10;

@@ -13,6 +13,7 @@ pub(crate) fn check(next: &Manifest, current: Option<&Manifest>) -> Result<()> {
     if let Some(current) = current {
         numbers_follow(next, current)?;
         identity_stays(next, current)?;
+        agreement_stays(next, current)?;
         counters_never_fall(next, current)?;
         same_segment_same_content(next, current)?;
     }
@@ -38,6 +39,17 @@ fn identity_stays(next: &Manifest, current: &Manifest) -> Result<()> {
         "groups {:?} of {} after {:?} of {}",
         next.groups, next.key_groups, current.groups, current.key_groups
     )))
+}
+
+/// What openings agreed on is only added to, and event time does not go back.
+fn agreement_stays(next: &Manifest, current: &Manifest) -> Result<()> {
+    let (after, before) = (&next.agreed, &current.agreed);
+    let time = before.time.is_none() || after.time == before.time;
+    let operators = before.operators.iter().all(|(name, version)| after.operators.get(name) == Some(version));
+    if time && operators && after.event_time_ms >= before.event_time_ms {
+        return Ok(());
+    }
+    Err(violated(&format!("agreed was {before:?}, now {after:?}")))
 }
 
 /// Epochs, checkpoints and sequences only grow. A new checkpoint is the manifest that commits it.
@@ -109,16 +121,20 @@ fn same_segment_same_content(next: &Manifest, current: &Manifest) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::tests::manifest;
+    use super::super::format::tests::agreed_manifest;
     use super::*;
 
     #[test]
     fn a_proper_successor_passes_and_each_violation_is_named() {
-        let current = manifest(8);
+        let current = agreed_manifest(8);
+        let manifest = agreed_manifest;
         check(&manifest(9), Some(&current)).unwrap();
         check(&current, None).unwrap();
         type Change = fn(&mut Manifest);
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 14] = [
+            ("agreed", |m| m.agreed.time = None),
+            ("agreed", |m| m.agreed.event_time_ms = 76),
+            ("agreed", |m| drop(m.agreed.operators.pop_first())),
             ("number", |m| m.number = 10),
             ("groups", |m| m.key_groups = 64),
             ("epoch", |m| m.epoch = 2),

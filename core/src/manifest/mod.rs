@@ -3,6 +3,7 @@
 //! A swap is one put-if-absent of manifest N+1, last and alone visible. Whoever loses that race, or finds a higher epoch in its
 //! place, is fenced. While a store has one partition, its manifest is its checkpoint too: it carries the caller's metadata.
 
+pub(crate) mod agreed;
 mod claim;
 pub(crate) mod format;
 pub(crate) mod hot;

@@ -3,7 +3,7 @@
 
 use super::{Memtable, is_free, overwrite};
 use crate::entry::{Entry, Op, encode_chain};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::limits::VALUE_BYTES_MAX;
 use crate::merge_operator::MergeOperators;
 use crate::resolve::{of_key, would_be_too_large};
@@ -41,7 +41,7 @@ impl Memtable {
     /// chained in front of it: the key's next read hears of it, and a put repairs the key. Gives the bytes that the key's newest version has, about.
     ///
     /// # Errors
-    /// Nothing is changed: `Invalid`, the operator is not known; `TooLarge`, the value would become too long.
+    /// Nothing is changed: `Invalid`, the operator is not known; `TooLarge`, the value would become too long; `Panicked`, the operator did.
     pub(crate) fn merge(
         &mut self,
         key: &[u8],
@@ -114,8 +114,12 @@ impl Memtable {
             }
             return Ok(bytes);
         }
-        let merged =
-            combines && operators.merge(write.operator, older, write.operand, &mut self.scratch).is_ok();
+        let merged = combines
+            && match operators.merge(write.operator, older, write.operand, &mut self.scratch) {
+                Ok(()) => true,
+                Err(error) if error.kind() == ErrorKind::Panicked => return Err(of_key(error, key)),
+                Err(_) => false,
+            };
         let made = self.scratch.len();
         if merged && made <= VALUE_BYTES_MAX {
             overwrite(&mut self.arena, found, &entry(&base, write, &self.scratch), sequence, held);

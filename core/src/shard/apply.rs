@@ -4,8 +4,9 @@ use super::growing::Length;
 use super::lookup::Now;
 use super::multi_get;
 use super::pressure::{self, Debt, Term};
+use super::scan::{GroupsRequest, ScanPage, ScanRequest};
 use super::{Freeze, ShardCore, add};
-use crate::answer::CompareOutcome;
+use crate::answer::{Answer, CompareOutcome};
 use crate::compact;
 use crate::entry::{Entry, Op};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,14 +15,34 @@ use crate::limits::{
 };
 use crate::memtable::{Memtables, MergeWrite};
 use crate::merge_operator::MergeOperator;
-use crate::request::{Keyed, ReplyTo};
+use crate::reply::ReplyTo;
+use crate::request::{Keyed, MultiGetAsk};
 use crate::resolve::{Base, of_key, would_be_too_large};
 use crate::segment::filter;
 use crate::write::Write;
-use aquifer_io::Instant;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::rc::Rc;
+
+/// Reads that are counted as under way until this is dropped, however they end.
+struct ReadsInFlight {
+    core: Rc<ShardCore>,
+    reads: usize,
+}
+
+impl ReadsInFlight {
+    fn new(core: &Rc<ShardCore>, reads: usize) -> Self {
+        core.reads_in_flight.set(core.reads_in_flight.get() + reads);
+        Self { core: Rc::clone(core), reads }
+    }
+}
+
+impl Drop for ReadsInFlight {
+    fn drop(&mut self) {
+        self.core.reads_in_flight.set(self.core.reads_in_flight.get() - self.reads);
+        self.core.progress.notify();
+    }
+}
 
 impl ShardCore {
     /// Lets an operation take effect if it need not wait; gives it back if it must.
@@ -29,13 +50,13 @@ impl ShardCore {
         match keyed {
             Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
             Keyed::Write { write, reply } if self.goes_on() && !self.must_look(key, &write) => {
-                drop(reply.send(self.apply(key, &write)));
+                reply.send(self.apply(key, &write));
             }
             Keyed::Compare { expected, write, reply } if self.goes_on() => match self.get_now(key, None) {
                 Ok(Now::Known(found)) => {
-                    drop(reply.send(self.apply_if(key, expected.as_deref(), found.value, &write)));
+                    self.answer_compared(reply, self.apply_if(key, expected.as_deref(), found.value, &write));
                 }
-                Err(error) => drop(reply.send(Err(error))),
+                Err(error) => reply.send(Err(error)),
                 Ok(Now::Waits(_)) => return Some(Keyed::Compare { expected, write, reply }),
             },
             keyed => return Some(keyed),
@@ -47,61 +68,111 @@ impl ShardCore {
     pub(crate) async fn effect_waiting(self: &Rc<Self>, key: &[u8], keyed: Keyed) {
         match keyed {
             Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
-            Keyed::Write { write, reply } => drop(reply.send(self.write(key, &write).await)),
+            Keyed::Write { write, reply } => reply.send(self.write(key, &write).await),
             Keyed::Compare { expected, write, reply } => {
-                drop(reply.send(self.compare(key, expected.as_deref(), &write).await));
+                self.answer_compared(reply, self.compare(key, expected.as_deref(), &write).await);
             }
         }
     }
 
     async fn effect_get(self: &Rc<Self>, key: &[u8], snapshot: Option<u64>, reply: ReplyTo<Option<Bytes>>) {
+        if !self.has_room_for_answers()
+            && let Err(error) = self.room_for_answers().await
+        {
+            return reply.send(Err(error));
+        }
         let view = snapshot.map(|snapshot| self.view_of(snapshot)).transpose();
         match view.and_then(|view| self.get_now(key, view.as_ref())) {
-            Ok(Now::Known(answer)) => drop(reply.send(Ok(answer.value))),
-            Err(error) => drop(reply.send(Err(error))),
+            Ok(Now::Known(answer)) => self.answer_to(reply, Ok(answer.value)),
+            Err(error) => reply.send(Err(error)),
             Ok(Now::Waits(pending)) => {
                 let (core, key) = (Rc::clone(self), Box::<[u8]>::from(key));
                 let read = async move {
                     let answer = core.get_waiting(&key, pending).await;
-                    drop(reply.send(answer.map(|answer| answer.value)));
+                    core.answer_to(reply, answer.map(|answer| answer.value));
                 };
                 self.spawn_read(1, read).await;
             }
         }
     }
 
+    fn answer_compared(&self, reply: ReplyTo<CompareOutcome>, outcome: Result<CompareOutcome>) {
+        let bytes = match &outcome {
+            Ok(CompareOutcome::Different(Some(found))) => found.len(),
+            _ => 0,
+        };
+        reply.send_counted(outcome, self.grant(bytes));
+    }
+
     /// Runs so many reads as a task of its own; rests while too many are under way.
     pub(crate) async fn spawn_read(self: &Rc<Self>, reads: usize, read: impl Future<Output = ()> + 'static) {
         self.progress.wait(|| (self.reads_in_flight.get() < READS_IN_FLIGHT_MAX).then_some(())).await;
-        self.reads_in_flight.set(self.reads_in_flight.get() + reads);
-        let core = Rc::clone(self);
-        drop(aquifer_io::spawn_local(async move {
+        let in_flight = ReadsInFlight::new(self, reads);
+        self.spawn(async move {
             read.await;
-            core.reads_in_flight.set(core.reads_in_flight.get() - reads);
-            core.progress.notify();
-        }));
+            drop(in_flight);
+        });
     }
 
     /// A batch of reads: what it sees is fixed now.
     pub(crate) async fn effect_multi_get(
         self: &Rc<Self>,
         keys: Vec<Box<[u8]>>,
-        snapshot: Option<u64>,
-        deadline: Option<Instant>,
-        reply: ReplyTo<Vec<Result<crate::answer::Answer>>>,
+        ask: MultiGetAsk,
+        reply: ReplyTo<Vec<Result<Answer>>>,
     ) {
-        let view = match snapshot.map(|snapshot| self.view_of(snapshot)).transpose() {
+        if let Err(error) = self.room_for_answers().await {
+            return reply.send(Err(error));
+        }
+        let view = match ask.snapshot.map(|snapshot| self.view_of(snapshot)).transpose() {
             Ok(view) => view,
-            Err(error) => return drop(reply.send(Err(error))),
+            Err(error) => return reply.send(Err(error)),
         };
-        let batch = self.multi_get_now(keys, view.as_ref());
+        let batch = self.multi_get_now(keys, view.as_ref(), ask.bytes_max);
         if batch.is_complete() {
-            return drop(reply.send(Ok(multi_get::finish(self, batch))));
+            let grant = self.grant(batch.bytes());
+            return reply.send_counted(Ok(multi_get::finish(self, batch)), grant);
         }
         let core = Rc::clone(self);
         let reads = batch.waits();
-        self.spawn_read(reads, async move { drop(reply.send(Ok(core.multi_get(batch, deadline).await))) })
-            .await;
+        let read = async move {
+            let (answers, bytes) = core.multi_get(batch, ask.deadline).await;
+            reply.send_counted(Ok(answers), core.grant(bytes));
+        };
+        self.spawn_read(reads, read).await;
+    }
+
+    /// A page of a scan: what memtables hold is taken now; blocks are read by a task.
+    pub(crate) async fn effect_scan(self: &Rc<Self>, request: ScanRequest, reply: ReplyTo<ScanPage>) {
+        if let Err(error) = self.room_for_answers().await {
+            return reply.send(Err(error));
+        }
+        match self.begin_scan(request) {
+            Ok(scan) => {
+                let core = Rc::clone(self);
+                let read = async move {
+                    let page = core.scan(scan).await;
+                    let bytes = page.as_ref().map_or(0, ScanPage::bytes);
+                    reply.send_counted(page, core.grant(bytes));
+                };
+                self.spawn_read(1, read).await;
+            }
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
+    /// A page of a scan over several key groups, read by a task.
+    pub(crate) async fn effect_scan_groups(self: &Rc<Self>, request: GroupsRequest, reply: ReplyTo<ScanPage>) {
+        if let Err(error) = self.room_for_answers().await {
+            return reply.send(Err(error));
+        }
+        let core = Rc::clone(self);
+        let read = async move {
+            let page = core.scan_groups(request).await;
+            let bytes = page.as_ref().map_or(0, ScanPage::bytes);
+            reply.send_counted(page, core.grant(bytes));
+        };
+        self.spawn_read(1, read).await;
     }
 
     /// Takes a write, after waiting for room if memtables and uploads take all of theirs.
@@ -206,9 +277,10 @@ impl ShardCore {
     pub(crate) async fn apply_batch(&self, writes: &[(Box<[u8]>, Write)]) -> Result<()> {
         self.room(writes.iter().map(|(key, write)| key.len() + write.bytes()).sum()).await;
         self.shared.check_writable()?;
-        let now_ms = self.shared.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let mut bytes = 0;
         for (key, write) in writes {
+            self.shared.clock.check(write.expires())?;
             write.check_expiry(now_ms)?;
             bytes += self.check_size(key, write)?;
         }
@@ -220,6 +292,7 @@ impl ShardCore {
                 self.budget().memtable_bytes_max
             )));
         }
+        self.try_operators(writes, now_ms)?;
         for (key, write) in writes {
             self.put_down(key, write, || now_ms, true)?;
         }
@@ -279,7 +352,8 @@ impl ShardCore {
     pub(crate) fn apply(&self, key: &[u8], write: &Write) -> Result<()> {
         self.check_size(key, write)?;
         self.shared.check_writable()?;
-        self.put_down(key, write, || self.shared.now_ms(), false)?;
+        self.shared.clock.check(write.expires())?;
+        self.put_down(key, write, || self.shared.clock.now_ms(), false)?;
         self.freeze_if_full();
         Ok(())
     }

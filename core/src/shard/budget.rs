@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memtable::Memtables;
 use crate::notify::LocalNotify;
 use crate::options::ShardBudget;
-use crate::request::ReplyTo;
+use crate::reply::ReplyTo;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -44,13 +44,14 @@ impl ShardCore {
     }
 
     /// What frozen memtables and their segments take beyond their share: that is so while a checkpoint has all of a memtable flushed at once. After
-    /// the budget became smaller, also what was written, and what a merge took, under the larger one.
+    /// the budget became smaller, also what was written, and what a merge took, under the larger one. And what large reads have under way.
     fn lent_bytes(&self) -> usize {
         let budget = self.budget();
         let frozen = self.frozen_bytes.get();
         let written = (self.memtable.borrow().bytes() + frozen).saturating_sub(budget.memtables_bytes_max);
         let merge = self.merge_bytes.get().saturating_sub(budget.compaction_bytes);
-        budget.borrowed_bytes(frozen).saturating_add(written).saturating_add(merge)
+        let lent = budget.borrowed_bytes(frozen).saturating_add(written).saturating_add(merge);
+        lent.saturating_add(self.large_reads_bytes())
     }
 
     /// A merge begins with what the budget allows now.
@@ -82,13 +83,13 @@ impl ShardCore {
         }
         self.balance_memory();
         let core = Rc::clone(self);
-        drop(aquifer_io::spawn_local(async move {
+        self.spawn(async move {
             let fits = || core.lent_bytes() <= core.budget().cache_bytes;
             // Of a shard that stopped writing nothing more leaves memory.
             core.progress.wait(|| (fits() || core.shared.is_stopped()).then_some(())).await;
             let outcome = if fits() { Ok(()) } else { core.shared.check_writable() };
-            drop(reply.send(outcome));
-        }));
+            reply.send(outcome);
+        });
     }
 
     /// Goes on with another budget for the SSD tier, after the changes before it; answers once the file is within it.
@@ -96,7 +97,8 @@ impl ShardCore {
         let turn = self.resizes.begun.get();
         self.resizes.begun.set(turn + 1);
         let core = Rc::clone(self);
-        drop(aquifer_io::spawn_local(async move {
+        // Not ended with the shard but awaited by it: a file that is half resized is nothing to leave.
+        drop(aquifer_io::spawn_vital(async move {
             let resizes = &core.resizes;
             resizes.one_ended.wait(|| (resizes.ended.get() == turn).then_some(())).await;
             let outcome = core.cache.set_disk_bytes(disk_bytes).await;
@@ -110,7 +112,7 @@ impl ShardCore {
             resizes.ended.set(turn + 1);
             resizes.one_ended.notify();
             let outcome = outcome.map_err(|error| Error::new(ErrorKind::Local, error.to_string()));
-            drop(reply.send(outcome));
+            reply.send(outcome);
         }));
     }
 

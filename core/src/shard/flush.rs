@@ -13,6 +13,7 @@ use crate::manifest::format::SegmentEntry;
 use crate::manifest::hot::HotSegments;
 use crate::name;
 use crate::notify::LocalNotify;
+use crate::reply::ReplyTo;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
 use crate::version::{Frozen, Segment, SegmentId};
@@ -33,13 +34,18 @@ pub(crate) struct FlushQueue {
 
 enum Item {
     Full(Rc<Frozen>),
-    Barrier { frozen: Option<Rc<Frozen>>, freeze: Duration, reply: oneshot::Sender<BarrierPart> },
+    Barrier { frozen: Option<Rc<Frozen>>, freeze: Duration, reply: ReplyTo<BarrierPart> },
 }
 
 impl FlushQueue {
     fn push(&self, item: Item) {
         self.items.borrow_mut().push_back(item);
         self.added.notify();
+    }
+
+    /// Lets all go that waits.
+    pub(super) fn clear(&self) {
+        drop(self.items.take());
     }
 }
 
@@ -52,7 +58,7 @@ impl ShardCore {
     }
 
     /// Freezes what belongs to a checkpoint.
-    pub(crate) fn freeze_for_barrier(&self, reply: oneshot::Sender<BarrierPart>) {
+    pub(crate) fn freeze_for_barrier(&self, reply: ReplyTo<BarrierPart>) {
         let begun = aquifer_io::now();
         let frozen = self.freeze(Freeze::All);
         self.flushes.push(Item::Barrier { frozen, freeze: begun.elapsed(), reply });
@@ -71,9 +77,19 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
         };
         if let Err(error) = flushed {
             // Not a passing fault: nothing more can become durable, so writers must know.
-            core.shared.poison(error);
+            core.shared.poison(error.clone());
             core.progress.notify();
-            return;
+            return refuse(&core, &error).await;
+        }
+    }
+}
+
+/// Answers barriers that were on their way when flushing ended: their checkpoints fail.
+async fn refuse(core: &ShardCore, error: &Error) {
+    loop {
+        let item = core.flushes.added.wait(|| core.flushes.items.borrow_mut().pop_front()).await;
+        if let Item::Barrier { reply, .. } = item {
+            reply.send(Err(error.clone()));
         }
     }
 }
@@ -89,21 +105,27 @@ async fn flush_for_checkpoint(
     core: &Rc<ShardCore>,
     frozen: Option<Rc<Frozen>>,
     freeze: Duration,
-    reply: oneshot::Sender<BarrierPart>,
+    reply: ReplyTo<BarrierPart>,
 ) -> Result<()> {
     // All that was frozen before is uploaded by now: the version's segments are the rest of this shard's state.
     let segments = core.version().entries();
     let hot = gather_hot(core);
     let part = |fresh| BarrierPart { segments, freeze, fresh, hot };
     let Some(frozen) = frozen else {
-        drop(reply.send(part(None)));
+        reply.send(Ok(part(None)));
         return Ok(());
     };
-    let encoded = encode(core, &frozen, u64::MAX).await?;
+    let encoded = match encode(core, &frozen, u64::MAX).await {
+        Ok(encoded) => encoded,
+        Err(error) => {
+            reply.send(Err(error.clone()));
+            return Err(error);
+        }
+    };
     let (placed, placement) = oneshot::channel();
     let fresh =
         FreshSegment { chunks: encoded.chunks.clone(), entry: encoded.entry(frozen.sequence)?, placed };
-    drop(reply.send(part(Some(fresh))));
+    reply.send(Ok(part(Some(fresh))));
     let entry = match placement.await {
         Ok(entry) => entry,
         // The checkpoint failed or was given up: the memtable still has to go out.
@@ -116,13 +138,13 @@ async fn flush_for_checkpoint(
 fn gather_hot(core: &Rc<ShardCore>) -> oneshot::Receiver<HotSegments<SegmentId>> {
     let (gathered, hot) = oneshot::channel();
     if core.lists_hot {
-        let core = Rc::clone(core);
-        drop(aquifer_io::spawn_local(async move {
-            let bytes_max = HOT_LIST_BYTES_MAX / core.shared.route.shards();
-            if gathered.send(core.gather_hot(bytes_max).await).is_err() {
-                core.gathered.borrow_mut().is_late = true;
+        let shard = Rc::clone(core);
+        core.spawn(async move {
+            let bytes_max = HOT_LIST_BYTES_MAX / shard.shared.route.shards();
+            if gathered.send(shard.gather_hot(bytes_max).await).is_err() {
+                shard.gathered.borrow_mut().is_late = true;
             }
-        }));
+        });
     }
     hot
 }

@@ -5,7 +5,7 @@ use super::lookup::Now;
 use crate::answer::{Answer, CompareOutcome};
 use crate::error::{Error, Result};
 use crate::key_ref::{Key, KeyRange};
-use crate::limits::{MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX};
+use crate::limits::{MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX};
 use crate::resolve::Base;
 use crate::scan_options::ScanOptions;
 use crate::shard::scan::{GroupsRequest, ScanPage};
@@ -25,6 +25,8 @@ thread_local! {
 /// A shard as code on its own thread sees it. Cheap to clone; cannot leave the thread.
 ///
 /// Operations take effect when they are called (reads) or first polled (writes). Keys are those of this shard's key groups.
+///
+/// Dropping the future of a read changes nothing. A write whose future is dropped before it was ready has not been written: it waited for room.
 #[derive(Clone)]
 pub struct Shard {
     core: Rc<ShardCore>,
@@ -33,6 +35,10 @@ pub struct Shard {
 impl Shard {
     pub(crate) const fn new(core: Rc<ShardCore>) -> Self {
         Self { core }
+    }
+
+    pub(crate) fn core(&self) -> Rc<ShardCore> {
+        Rc::clone(&self.core)
     }
 
     /// Number of this shard.
@@ -95,7 +101,8 @@ impl Shard {
     }
 
     /// The values of many keys: what memory knows is answered at once, the rest is asked for together. Answers stand in the order of the keys.
-    /// Keys that have no answer after `timeout` are answered with [`crate::Source::TimedOut`].
+    /// Keys that have no answer after `timeout` are answered with [`crate::Source::TimedOut`]. Once values take 16 MiB, or as much as the memory
+    /// budget gives at once, the other keys are left, each with an error of kind [`crate::ErrorKind::Remaining`]: ask for them again.
     ///
     /// # Errors
     /// `Invalid` for a key of another shard, or more than 65,536 keys. Errors of single keys stand in their place.
@@ -107,8 +114,8 @@ impl Shard {
         let keys = keys.into_iter().map(|key| self.own_key(key.into())).collect::<Result<Vec<_>>>()?;
         check_keys(keys.len())?;
         let deadline = timeout.map(|timeout| aquifer_io::now() + timeout);
-        let batch = self.core.multi_get_now(keys, None);
-        Ok(self.core.multi_get(batch, deadline).await)
+        let batch = self.core.multi_get_now(keys, None, MULTI_GET_BYTES);
+        Ok(self.core.multi_get(batch, deadline).await.0)
     }
 
     /// Stores `value` under `key`. Waits while memtables and uploads take all of their budget.
@@ -213,9 +220,17 @@ impl Shard {
             stretches,
             reverse: options.reverse,
             entries_max: options.page_entries.min(SCAN_ENTRIES_MAX),
-            snapshot: options.snapshot.map(Snapshot::id),
+            snapshot: options.snapshot.map(|snapshot| self.check_snapshot(snapshot)).transpose()?,
         };
         self.core.scan_groups(request).await
+    }
+
+    fn check_snapshot(&self, snapshot: &Snapshot) -> Result<u64> {
+        if snapshot.is_of(&self.core.shared) {
+            Ok(snapshot.id())
+        } else {
+            Err(Error::invalid("this snapshot is of another engine: take one from a client of this engine"))
+        }
     }
 
     fn own_key(&self, key: Key<'_>) -> Result<Box<[u8]>> {

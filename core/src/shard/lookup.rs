@@ -299,7 +299,7 @@ impl ShardCore {
         resolver: &mut Resolver,
         entry: Entry<'a>,
     ) -> Result<ControlFlow<Base<'a>>> {
-        resolver.feed(entry, || self.shared.now_ms(), &self.shared.operators)
+        resolver.feed(entry, || self.shared.clock.now_ms(), &self.shared.operators)
     }
 
     /// What a memtable says of `key`, if that ends the search.

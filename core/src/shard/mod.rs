@@ -9,11 +9,12 @@
 //! and at the version of that moment even if it waits for blocks later. What must wait before it can take effect lines up by key
 //! ([`order`]), so operations on one key keep the order of the mailbox.
 
+mod answers;
+mod growing;
 mod apply;
 pub(crate) mod blocks;
 mod budget;
 mod flush;
-mod growing;
 mod heat;
 mod hot;
 pub(crate) mod keeper;
@@ -33,11 +34,14 @@ mod search;
 mod segment_cursor;
 mod snapshot;
 pub(crate) mod source;
+mod tasks;
+mod trial;
 pub(crate) mod warm_up;
 mod windows;
 
 use crate::compact;
 use crate::compact::run::CompactionState;
+use crate::embedder;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::limits::MAILBOX_BATCH;
@@ -49,14 +53,17 @@ use crate::name;
 use crate::notify::LocalNotify;
 use crate::opening::ShardOpening;
 use crate::options::{Options, ShardBudget};
+use crate::reply::because;
 use crate::request::Request;
 use crate::stats::ShardStats;
 use crate::version::{Frozen, SegmentId, SortedRun, Version};
+use answers::Answers;
 use aquifer_cache::{Cache, CacheOptions, SsdMode};
 use blocks::CachedBlock;
 use budget::Resizes;
 use flush::FlushQueue;
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use growing::Growing;
 use heat::Heat;
@@ -71,8 +78,10 @@ use snapshot::Snapshots;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
+use tasks::Tasks;
 use warm_up::WarmUp;
 
 /// The point index may take one part in so many of the cache's memory: a slot and a half for every hundred bytes of entry.
@@ -125,6 +134,8 @@ pub(crate) struct ShardCore {
     /// What the merge under way may take; 0 if there is none.
     merge_bytes: Cell<usize>,
     resizes: Resizes,
+    tasks: Tasks,
+    answers: Answers,
 }
 
 /// What only counts.
@@ -218,6 +229,8 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         cache_share: Cell::new(budget.cache_bytes),
         merge_bytes: Cell::new(0),
         resizes: Resizes::default(),
+        tasks: Tasks::default(),
+        answers: Answers::default(),
     }))
 }
 
@@ -253,22 +266,51 @@ pub(crate) async fn live(
     run(core, mailbox).await;
 }
 
-/// Serves the mailbox until it is closed.
+/// Serves the mailbox until it is closed, or something of the shard panics; then ends all that the shard does, at once.
 async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
-    drop(aquifer_io::spawn_local(flush::run(Rc::clone(&core))));
-    drop(aquifer_io::spawn_local(compact::run::run(Rc::clone(&core))));
-    drop(aquifer_io::spawn_local(warm_up::run(Rc::clone(&core))));
+    core.spawn(flush::run(Rc::clone(&core)));
+    core.spawn(compact::run::run(Rc::clone(&core)));
+    core.spawn(warm_up::run(Rc::clone(&core)));
     if core.keeper.is_some() {
-        drop(aquifer_io::spawn_local(keeper::run(Rc::clone(&core))));
+        core.spawn(keeper::run(Rc::clone(&core)));
     }
     core.note_depth();
+    // Unwind safe: after a panic nothing of the shard is asked any more.
+    let mut serving = Box::pin(AssertUnwindSafe(serve(&core, &mailbox)).catch_unwind());
+    let panicked = {
+        let panicked = std::pin::pin!(aquifer_io::vital_panic());
+        let closed = std::pin::pin!(mailbox.closed());
+        let served = async { serving.as_mut().await.err() };
+        let served = std::pin::pin!(served);
+        match select(served, select(closed, panicked)).await {
+            Either::Left((served, _)) => served.map(|payload| embedder::message(payload.as_ref()).to_owned()),
+            Either::Right((Either::Left(_), _)) => None,
+            Either::Right((Either::Right((message, _)), _)) => Some(message),
+        }
+    };
+    let why = match &panicked {
+        None => mailbox.closed().await,
+        Some(message) => core.shared.shard_panicked(core.id, message),
+    };
+    mailbox.close(&why);
+    // What is being handled, and what was taken out of the mailbox with it.
+    because(&why, || drop(serving));
+    because(&why, || core.waiting.clear());
+    core.end_tasks(&why).await;
+    because(&why, || core.flushes.clear());
+    if panicked.is_none() {
+        core.resized().await;
+        // What is on the SSD is there for the next to open the store here.
+        core.cache.close().await;
+    }
+}
+
+/// Handles what is in the mailbox, in order, until it is closed.
+async fn serve(core: &Rc<ShardCore>, mailbox: &Mailbox<Request>) {
     let mut batch = VecDeque::new();
-    'open: while mailbox.take_all(&mut batch).await {
+    while mailbox.take_all(&mut batch).await {
         let mut handled = 0;
         while let Some(request) = batch.pop_front() {
-            if core.shared.is_closed() {
-                break 'open;
-            }
             core.handle(request).await;
             handled += 1;
             if handled % MAILBOX_BATCH == 0 {
@@ -277,42 +319,31 @@ async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
         }
         aquifer_io::yield_now().await;
     }
-    core.resized().await;
-    // What is on the SSD is there for the next to open the store here.
-    core.cache.close().await;
 }
 
 impl ShardCore {
     async fn handle(self: &Rc<Self>, request: Request) {
         match request {
             Request::Keyed(key, keyed) => self.in_turn(key, keyed).await,
-            Request::MultiGet { keys, snapshot, deadline, reply } => {
+            Request::MultiGet { keys, ask, reply } => {
                 self.after_all().await;
-                self.effect_multi_get(keys, snapshot, deadline, reply).await;
+                self.effect_multi_get(keys, ask, reply).await;
             }
             Request::Batch { writes, reply } => {
                 self.after_all().await;
-                drop(reply.send(self.apply_batch(&writes).await));
+                reply.send(self.apply_batch(&writes).await);
             }
             Request::ScanGroups { request, reply } => {
                 self.after_all().await;
-                let core = Rc::clone(self);
-                self.spawn_read(1, async move { drop(reply.send(core.scan_groups(request).await)) }).await;
+                self.effect_scan_groups(request, reply).await;
             }
             Request::Scan { request, reply } => {
                 self.after_all().await;
-                // What memtables hold is taken now; blocks are read by the task.
-                match self.begin_scan(request) {
-                    Ok(scan) => {
-                        let core = Rc::clone(self);
-                        self.spawn_read(1, async move { drop(reply.send(core.scan(scan).await)) }).await;
-                    }
-                    Err(error) => drop(reply.send(Err(error))),
-                }
+                self.effect_scan(request, reply).await;
             }
             Request::Snapshot { id, reply } => {
                 self.after_all().await;
-                drop(reply.send(self.pin_snapshot(id)));
+                reply.send(self.pin_snapshot(id));
             }
             Request::ReleaseSnapshot { id } => self.release_snapshot(id),
             Request::Barrier { reply } => {
@@ -321,14 +352,14 @@ impl ShardCore {
             }
             Request::Checkpoint(request) => {
                 let shared = Arc::clone(&self.shared);
-                drop(aquifer_io::spawn_local(crate::checkpoint::commit(shared, *request)));
+                self.spawn(crate::checkpoint::commit(shared, *request));
             }
-            Request::Stats { reply } => drop(reply.send(self.stats())),
+            Request::Stats { reply } => reply.send(Ok(self.stats())),
             Request::ForgetMemory { reply } => {
                 self.cache.set_memory_bytes(0);
                 self.cache_share.set(0);
                 self.balance_memory();
-                let _ = reply.send(());
+                reply.send(Ok(()));
             }
             Request::SetMemory { budget, reply } => self.set_memory(&budget, reply),
             Request::SetDisk { disk_bytes, reply } => self.set_disk(disk_bytes, reply),
@@ -435,6 +466,7 @@ impl ShardCore {
             compacted_bytes: counters.compacted_bytes.get(),
             copied_bytes: counters.copied_bytes.get(),
             compaction_errors: counters.compaction_errors.get(),
+            last_compaction_error: self.compaction.last_error(),
             warm_up: self.warm_up.stats(),
             pinned_bytes: locality.bytes,
             not_local_bytes: locality.missing_bytes,

@@ -40,6 +40,13 @@ impl Waiting {
         self.keys.borrow().len() < WAITING_KEYS_MAX && self.requests.get() < WAITING_REQUESTS_MAX
     }
 
+    /// Lets all go that waits.
+    pub(super) fn clear(&self) {
+        let keys = self.keys.take();
+        self.requests.set(0);
+        drop(keys);
+    }
+
     /// Lines an operation up. Whether it is the first of its key.
     fn push(&self, key: &[u8], keyed: Keyed) -> bool {
         self.requests.set(self.requests.get() + 1);
@@ -82,12 +89,12 @@ impl ShardCore {
         self.progress.wait(|| self.waiting.has_space().then_some(())).await;
         if self.waiting.push(&key, keyed) {
             let core = Rc::clone(self);
-            drop(aquifer_io::spawn_local(async move {
+            self.spawn(async move {
                 while let Some(keyed) = core.waiting.pop(&key) {
                     core.effect_waiting(&key, keyed).await;
                 }
                 core.progress.notify();
-            }));
+            });
         }
     }
 

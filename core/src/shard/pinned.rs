@@ -79,7 +79,7 @@ impl ShardCore {
                 let mut filling = self.pin_head(&kept.segment).await?;
                 let bytes = local_bytes(&kept.segment, &filling.head, &kept.groups);
                 let to_fetch: u64 = absent.iter().map(|(_, handle)| u64::from(handle.bytes())).sum();
-                progress.add(bytes - to_fetch);
+                progress.add(bytes - to_fetch)?;
                 self.fill(&mut filling, absent, |bytes| progress.add(bytes)).await?;
                 keeper.pinned(kept, bytes, filling.taken.missing_bytes);
                 Ok::<(), crate::Error>(())
@@ -125,7 +125,7 @@ impl ShardCore {
         }
         let mut filling = self.pin_head(&kept.segment).await?;
         let absent = self.absent(&kept.segment, &filling.head, &kept.groups).await?;
-        self.fill(&mut filling, absent, |_| {}).await?;
+        self.fill(&mut filling, absent, |_| Ok(())).await?;
         Ok((local_bytes(&kept.segment, &filling.head, &kept.groups), filling.taken.missing_bytes))
     }
 
@@ -227,7 +227,7 @@ impl ShardCore {
         &self,
         filling: &mut Filling<'_>,
         absent: Vec<(usize, PartitionHandle)>,
-        done: impl Fn(u64),
+        done: impl Fn(u64) -> Result<()>,
     ) -> Result<()> {
         let window_bytes = (self.budget().compaction_bytes / WINDOWS_AT_ONCE).min(WINDOW_BYTES_MAX);
         let mut rest = absent.as_slice();
@@ -249,7 +249,7 @@ impl ShardCore {
             } else {
                 self.fetch(filling, window).await?;
             }
-            done(window.iter().map(|(_, handle)| u64::from(handle.bytes())).sum());
+            done(window.iter().map(|(_, handle)| u64::from(handle.bytes())).sum())?;
         }
         Ok(())
     }

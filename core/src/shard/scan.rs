@@ -34,6 +34,13 @@ pub struct ScanPage {
     pub rest: Option<KeyRange>,
 }
 
+impl ScanPage {
+    /// Bytes of its keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+}
+
 /// What a scan of several key groups asks one shard for.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupsRequest {
@@ -160,7 +167,7 @@ impl ShardCore {
                     return Ok::<_, Error>(ControlFlow::Break(None));
                 }
                 let user = Bytes::copy_from_slice(user_key(writes.key));
-                let value = match self.value_of(&writes) {
+                let value = match self.value_of(&writes).map_err(|error| of_key(error, writes.key)) {
                     // What was read before it is given first; the next page begins with the error, which names the key.
                     Err(error) if error.key().is_some() && !page.entries.is_empty() => {
                         let last = page.entries.last().map(|(key, _)| key.clone());

@@ -15,12 +15,14 @@
 //! * Blocks: only of the newest run whose filter lets the key pass. It errs once in 256 times, so a block of an older run would be read in
 //!   vain nearly always. But below an operand the next older entry is needed as well: then those of all runs.
 
+use super::answers::Room;
 use super::blocks::{Along, Asking, CachedBlock, loaded, not_loaded, take_data, take_partition};
 use super::lookup::{Pending, candidate, holder, partition_of};
 use super::{ShardCore, add};
 use crate::answer::{Answer, Source};
 use crate::entry::NEVER;
 use crate::error::Result;
+use crate::limits::{LARGE_READ_BYTES, PARTITION_RAW_BYTES};
 use crate::resolve::{Base, Resolver, of_key};
 use crate::segment::data::DataBlock;
 use crate::segment::head::SegmentHead;
@@ -75,7 +77,25 @@ pub(super) struct Need {
 enum What {
     Head { with_segment: bool },
     Meta { handle: PartitionHandle, data_uses: u32 },
-    Data { head: Rc<SegmentHead>, handle: BlockHandle },
+    Data { head: Rc<SegmentHead>, handle: BlockHandle, raw_bytes: usize },
+}
+
+impl Need {
+    /// Bytes that it brings for the sake of a large entry; heads are few, and partitions of the usual size are for many keys.
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Head { .. } => 0,
+            What::Meta { data_uses: 0, .. } => 0,
+            What::Meta { handle, .. } => (handle.bytes() as usize).saturating_sub(2 * PARTITION_RAW_BYTES),
+            What::Data { handle, raw_bytes, .. } => (handle.bytes as usize).max(*raw_bytes),
+        }
+    }
+}
+
+/// Bytes that needs bring, if that is enough to count; else 0.
+pub(super) fn large_bytes(needs: &[Need]) -> usize {
+    let bytes: usize = needs.iter().map(Need::bytes).sum();
+    if bytes >= LARGE_READ_BYTES { bytes } else { 0 }
 }
 
 impl<T: Clone> Part<T> {
@@ -141,9 +161,16 @@ impl ShardCore {
         let mut needs = Vec::new();
         let mut gather = Gather::default();
         let mut owners = Vec::new();
+        // Held until the answer is given.
+        let mut room: Option<Room<'_>> = None;
         loop {
             if let Some(answer) = self.step(key, &mut search, &mut needs)? {
                 return Ok((answer, search.expires_ms));
+            }
+            match (large_bytes(&needs), &mut room) {
+                (0, _) => {}
+                (bytes, Some(room)) => room.grow(bytes),
+                (bytes, None) => room = Some(self.room_for_large(bytes).await),
             }
             if gather.is_empty() && needs.len() == 1 {
                 if let Some(need) = needs.pop() {
@@ -336,7 +363,11 @@ impl ShardCore {
                         || hand.along.data(&handle).is_none() && self.data_now(&segment, &handle).is_none();
                     if is_missing && hand.data.ask(run == next) {
                         self.heat.note(&segment, (position, &partition, &meta), &handle);
-                        needs.push(Need { run, what: What::Data { head: Rc::clone(&head), handle } });
+                        // What a partition has beyond its usual size is a large entry's.
+                        let beyond = meta.counts().raw_bytes.saturating_sub(PARTITION_RAW_BYTES as u64);
+                        let raw_bytes = usize::try_from(beyond).unwrap_or(usize::MAX);
+                        let what = What::Data { head: Rc::clone(&head), handle, raw_bytes };
+                        needs.push(Need { run, what });
                     }
                 }
             }
@@ -359,7 +390,7 @@ impl ShardCore {
         Ok(match &need.what {
             What::Head { with_segment } => self.ask_head(segment, *with_segment, asking),
             What::Meta { handle, data_uses } => self.ask_partition(segment, *handle, *data_uses, asking),
-            What::Data { head, handle } => self.ask_data(segment, head, *handle, asking),
+            What::Data { head, handle, .. } => self.ask_data(segment, head, *handle, asking),
         })
     }
 

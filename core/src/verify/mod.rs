@@ -13,6 +13,7 @@ mod tally;
 pub use tally::{VerifyProgress, VerifyReport};
 
 use crate::descriptor;
+use crate::embedder;
 use crate::error::{Corruption, Error, Result};
 use crate::manifest::format::{HEADER_BYTES, Manifest, SegmentEntry};
 use crate::manifest::invariants;
@@ -69,17 +70,18 @@ impl VerifyOptions {
 /// Reads and checks every byte that the newest or a given checkpoint of the store at `remote` reaches. Writes nothing and disturbs nobody.
 /// `progress` hears after every read how far it is.
 ///
-/// Can be awaited on any runtime or none; the checking is done by whoever awaits it.
+/// Can be awaited on any runtime or none; the checking is done by whoever awaits it. Dropping the future ends it; nothing is left of it.
 ///
 /// # Errors
 /// `Invalid`: options, no store at `remote`, or no checkpoint of that number. `Unavailable` and `Store`: the DFS does not answer, or refuses.
-/// Damage is no error: the report has it.
+/// `Panicked`: `progress` did. Damage is no error: the report has it.
 pub async fn verify_store(
     remote: Arc<dyn Remote>,
     options: VerifyOptions,
     progress: impl FnMut(VerifyProgress) + Send,
 ) -> Result<VerifyReport> {
     options.validate()?;
+    let remote = embedder::guard(remote);
     let mut progress = progress;
     let mut tally = Tally::new(&mut progress);
     let descriptor = match descriptor::read(&remote, &name::store()?).await {
@@ -111,8 +113,10 @@ pub async fn verify_store(
         segment::verify(remote, entry.clone(), options.window_bytes, &tally)
     });
     let mut walks = pin!(stream::iter(walks).buffer_unordered(options.reads_in_flight));
+    locked(&tally).goes_on()?;
     while let Some(outcome) = walks.next().await {
         outcome?;
+        locked(&tally).goes_on()?;
     }
     Ok(locked(&tally).report())
 }

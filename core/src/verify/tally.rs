@@ -1,5 +1,6 @@
 //! What a verification has seen so far.
 
+use crate::embedder;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::manifest::format::{Manifest, SegmentEntry};
 use aquifer_remote::RemoteError;
@@ -56,11 +57,13 @@ pub(super) struct Tally<'p> {
     report: VerifyReport,
     bytes_total: u64,
     progress: &'p mut (dyn FnMut(VerifyProgress) + Send),
+    /// The progress callback panicked; it is not called again.
+    panicked: Option<Error>,
 }
 
 impl<'p> Tally<'p> {
     pub(super) fn new(progress: &'p mut (dyn FnMut(VerifyProgress) + Send)) -> Self {
-        Self { report: VerifyReport::default(), bytes_total: 0, progress }
+        Self { report: VerifyReport::default(), bytes_total: 0, progress, panicked: None }
     }
 
     pub(super) fn begin(&mut self, manifest: &Manifest, segments: &[&SegmentEntry]) {
@@ -121,10 +124,25 @@ impl<'p> Tally<'p> {
         self.report.clone()
     }
 
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// `Panicked`: whoever listens did.
+    pub(super) fn goes_on(&self) -> Result<()> {
+        self.panicked.clone().map_or(Ok(()), Err)
+    }
+
     fn tell(&mut self) {
         let report = &self.report;
         let faults = report.faults.len() as u64 + report.faults_unlisted;
         let bytes_done = report.bytes_read + report.bytes_unread;
-        (self.progress)(VerifyProgress { bytes_done, bytes_total: self.bytes_total, faults });
+        let seen = VerifyProgress { bytes_done, bytes_total: self.bytes_total, faults };
+        if self.panicked.is_none() {
+            let told = embedder::call(
+                || "the progress callback of verify_store".to_owned(),
+                || (self.progress)(seen),
+            );
+            self.panicked = told.err();
+        }
     }
 }

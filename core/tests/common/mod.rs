@@ -9,6 +9,7 @@
 
 pub mod faults;
 pub mod flips;
+pub mod world;
 
 use aquifer::{Client, Options};
 use aquifer_remote::server::{Server, ServerOptions};
@@ -53,6 +54,19 @@ pub fn small(shards: usize) -> Options {
         seed: Some(1),
         ..Options::default()
     }
+}
+
+/// Writes until a write waits for room, as it does while the DFS does not answer; that write.
+pub async fn fill_memory(client: &Client) -> aquifer::Reply<()> {
+    for n in 0_u32.. {
+        let mut put = client.put(&n.to_le_bytes(), &[1; 1000]);
+        if let Ok(taken) = aquifer_io::timeout(std::time::Duration::from_secs(1), &mut put).await {
+            taken.unwrap();
+        } else {
+            return put;
+        }
+    }
+    unreachable!("memory has no end");
 }
 
 /// Everything a store holds, by pages of `entries_max`.

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 
 use tokio::task::LocalSet;
 
@@ -70,6 +71,8 @@ pub(crate) struct Executor {
     main_ended: Cell<bool>,
     /// Message of the first task that panicked with nobody waiting for it.
     panic: RefCell<Option<String>>,
+    /// Message of the first vital task that panicked, and who waits for one.
+    vital_panic: RefCell<(Option<String>, Option<Waker>)>,
 }
 
 impl Executor {
@@ -88,6 +91,7 @@ impl Executor {
             host: host.into(),
             main_ended: Cell::new(false),
             panic: RefCell::new(None),
+            vital_panic: RefCell::default(),
         })
     }
 
@@ -120,7 +124,7 @@ impl Executor {
     ///
     /// Never resolves when the executor's operations are over, which nobody on its thread lives to see.
     pub(crate) async fn run_to_end<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
-        let (running, task) = task_pair(future);
+        let (running, task) = task_pair(future, false);
         match &self.host {
             Host::Tokio(operations) | Host::Ring(operations, _) => {
                 let Some(operations) = operations.upgrade() else { return std::future::pending().await };
@@ -171,6 +175,30 @@ impl Executor {
 
     pub(crate) fn note_panic(&self, message: &str) {
         self.panic.borrow_mut().get_or_insert_with(|| message.to_owned());
+    }
+
+    pub(crate) fn note_vital_panic(&self, message: &str) {
+        let waker = {
+            let mut vital = self.vital_panic.borrow_mut();
+            vital.0.get_or_insert_with(|| message.to_owned());
+            vital.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn poll_vital_panic(&self, context: &Context<'_>) -> Poll<String> {
+        let mut vital = self.vital_panic.borrow_mut();
+        if let Some(message) = &vital.0 {
+            return Poll::Ready(message.clone());
+        }
+        let is_known = vital.1.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        let before = if is_known { None } else { vital.1.replace(context.waker().clone()) };
+        drop(vital);
+        // A waker may own anything: dropped when nothing is borrowed.
+        drop(before);
+        Poll::Pending
     }
 
     pub(super) fn panic_message(&self) -> Option<String> {

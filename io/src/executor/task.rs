@@ -1,7 +1,8 @@
 //! A future that runs beside others on its executor's thread, and the handle to its result.
 //!
 //! Invariant: a task that ends without a result (it panicked, or its executor ended) says so to the one who waits;
-//! with nobody waiting, a panic is noted and comes out of [`ExecutorThread::join`](super::ExecutorThread::join).
+//! with nobody waiting, a panic is noted and comes out of [`ExecutorThread::join`](super::ExecutorThread::join). The panic of a
+//! vital task is heard at once, by whoever waits for [`vital_panic`].
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -61,16 +62,21 @@ impl<T> Future for Task<T> {
 /// The running end of a task: delivers its result, or on drop the news that there will be none.
 struct Delivery<T> {
     shared: Option<Rc<RefCell<Shared<T>>>>,
+    is_vital: bool,
 }
 
 impl<T> Delivery<T> {
     fn deliver(&mut self, result: Result<T, TaskLost>) {
         let Some(shared) = self.shared.take() else { return };
         if let Err(TaskLost::Panicked(message)) = &result
-            && Rc::strong_count(&shared) == 1
             && let Some(executor) = context::try_current()
         {
-            executor.note_panic(message);
+            if self.is_vital {
+                executor.note_vital_panic(message);
+            }
+            if Rc::strong_count(&shared) == 1 {
+                executor.note_panic(message);
+            }
         }
         let waker = {
             let mut shared = shared.borrow_mut();
@@ -92,9 +98,10 @@ impl<T> Drop for Delivery<T> {
 /// A future to be run somewhere on this thread, and the handle to its result.
 pub(super) fn task_pair<T: 'static>(
     future: impl Future<Output = T> + 'static,
+    is_vital: bool,
 ) -> (impl Future<Output = ()> + 'static, Task<T>) {
     let shared = Rc::new(RefCell::new(Shared { result: None, waker: None }));
-    let mut delivery = Delivery { shared: Some(Rc::clone(&shared)) };
+    let mut delivery = Delivery { shared: Some(Rc::clone(&shared)), is_vital };
     let running = async move {
         // Unwind safe: what the future owned is dropped with it, and nothing here looks at it again.
         let result = AssertUnwindSafe(future).catch_unwind().await;
@@ -118,8 +125,31 @@ pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
 /// # Panics
 /// On a thread that is no executor.
 pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    spawn_counted(future, false)
+}
+
+/// As [`spawn_local`], for a task that the rest of the thread cannot do without: if it panics, [`vital_panic`] says so.
+///
+/// # Panics
+/// On a thread that is no executor.
+pub fn spawn_vital<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    spawn_counted(future, true)
+}
+
+/// Waits until a vital task of this thread has panicked: the message of the first one that did. One waits at a time; of several the last
+/// one is woken. Elsewhere than on an executor it waits for ever.
+pub async fn vital_panic() -> String {
     let executor = context::try_current();
-    spawn_uncounted(async move {
+    std::future::poll_fn(|context| match &executor {
+        Some(executor) => executor.poll_vital_panic(context),
+        None => Poll::Pending,
+    })
+    .await
+}
+
+fn spawn_counted<T: 'static>(future: impl Future<Output = T> + 'static, is_vital: bool) -> Task<T> {
+    let executor = context::try_current();
+    let counted = async move {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {
             if let Some(executor) = &executor {
@@ -128,12 +158,17 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Tas
             future.as_mut().poll(context)
         })
         .await
-    })
+    };
+    spawn_on_thread(counted, is_vital)
 }
 
 /// As [`spawn_local`], for a task whose polls do not keep background work away.
 pub(crate) fn spawn_uncounted<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    let (running, task) = task_pair(future);
+    spawn_on_thread(future, false)
+}
+
+fn spawn_on_thread<T: 'static>(future: impl Future<Output = T> + 'static, is_vital: bool) -> Task<T> {
+    let (running, task) = task_pair(future, is_vital);
     let executor = context::try_current();
     if let Some(Host::Simulated(seat)) = executor.as_deref().map(|executor| &executor.host) {
         if !executor.as_ref().is_some_and(|executor| executor.main_ended()) {

@@ -16,9 +16,11 @@ use std::io;
 use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
+use crate::bounded_body::TooLong;
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::http_client::{Endless, Refusal, TlsFailed, TooLong};
+use crate::http_client::{Endless, TlsFailed};
 use crate::name::ObjectName;
+use crate::refusal::Refusal;
 use crate::secrets::masked;
 use crate::store::PutOutcome;
 

@@ -37,9 +37,10 @@ use tokio::time::{Instant, timeout};
 use self::line::{Answer, Call, Line, Lines};
 use self::prepared::{Cache, HOLDS, Prepared};
 use crate::bounds::Pace;
-use crate::http_client::{self, check_range, is_loopback, late, refuse};
+use crate::http_client::{self, check_range, is_loopback, late};
 use crate::name::ObjectName;
 use crate::options::RemoteOptions;
+use crate::refusal::refuse;
 use crate::resolver::Spread;
 use crate::secrets::Carried;
 

@@ -22,8 +22,8 @@ use serde::Deserialize;
 
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::{Answer, Fault};
-use crate::http_client::retry_after_of;
 use crate::name::encoded;
+use crate::refusal::retry_after_of;
 use crate::secrets::masked;
 
 /// Longest message of the server that is shown.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aquifer::{Client, Compression, Engine, MultiGetOptions, Options, WriteBatch, block_on};
+use aquifer::{Client, Compression, Engine, ErrorKind, MultiGetOptions, Options, WriteBatch, block_on};
 
 use super::{About, Arm, dfs_of, remote_of, setting};
 use crate::compare::drive::bulk::{self, Bulk, Found};
@@ -74,11 +74,21 @@ impl Bulk for Aquifer {
             found(0, value.as_deref());
             return Ok(());
         }
-        let answers = block_on(self.client.multi_get(keys, &MultiGetOptions::default()));
-        let answers = answers.map_err(Failure::engine("a multi-get failed"))?;
-        for (place, answer) in answers.into_iter().enumerate() {
-            let answer = answer.map_err(Failure::engine("a key of a multi-get failed"))?;
-            found(place, answer.value.as_deref());
+        let mut places: Vec<usize> = (0..keys.len()).collect();
+        while !places.is_empty() {
+            let asked = places.iter().filter_map(|&place| keys.get(place));
+            let answers = block_on(self.client.multi_get(asked, &MultiGetOptions::default()));
+            let answers = answers.map_err(Failure::engine("a multi-get failed"))?;
+            // Large values come in several calls.
+            let mut left = Vec::new();
+            for (place, answer) in places.into_iter().zip(answers) {
+                match answer {
+                    Ok(answer) => found(place, answer.value.as_deref()),
+                    Err(error) if error.kind() == ErrorKind::Remaining => left.push(place),
+                    Err(error) => return Err(Failure::engine("a key of a multi-get failed")(error)),
+                }
+            }
+            places = left;
         }
         Ok(())
     }

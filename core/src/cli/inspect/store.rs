@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
 use crate::name::{self, Place};
+use crate::options::Domain;
 use aquifer_remote::Remote;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -34,6 +35,12 @@ struct Document {
     store: String,
     identity: String,
     key_groups: u16,
+    /// Time domain of what expires: "processing", "event", or none if nobody recorded it.
+    ttl_time: Option<&'static str>,
+    /// Event time of the newest checkpoint.
+    event_time_ms: Option<u64>,
+    /// Versions of the merge operators that it was opened with, by name.
+    merge_operators: BTreeMap<String, u32>,
     partitions: Vec<Partition>,
     packs: Objects,
     /// Folders of merges that are offered to other processes, and their objects.
@@ -143,10 +150,14 @@ pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
     for ((start, end), manifests) in census.manifests {
         partitions.push(partition(&store, start..end, manifests).await?);
     }
+    let agreed = store.manifests.newest().await?.map(|newest| newest.agreed).unwrap_or_default();
     let document = Document {
         store: store.remote.describe(),
         identity: format!("{:016x}", store.descriptor.identity),
         key_groups: store.descriptor.key_groups,
+        ttl_time: agreed.time.map(Domain::name),
+        event_time_ms: agreed.event_time_ms(),
+        merge_operators: agreed.operators,
         partitions,
         packs: census.packs,
         compaction_jobs: census.jobs.len(),
@@ -234,12 +245,28 @@ impl Row {
     }
 }
 
+fn times_to_live(document: &Document) -> String {
+    match (document.ttl_time, document.event_time_ms) {
+        (Some(domain), Some(moment)) => format!("{domain} time, {moment} ms at the newest checkpoint"),
+        (Some(domain), None) => format!("{domain} time"),
+        (None, _) => "not recorded".to_owned(),
+    }
+}
+
+fn operators(document: &Document) -> String {
+    let own = document.merge_operators.iter().map(|(name, version)| format!("{name} {version}"));
+    let own: Vec<_> = std::iter::once("the built-in ones".to_owned()).chain(own).collect();
+    own.join(", ")
+}
+
 fn print(document: &Document) -> Result<(), Failure> {
     let objects = |objects: Objects| format!("{} objects, {}", count(objects.objects), human(objects.bytes));
     output::facts(&[
         ("store", document.store.clone()),
         ("identity", document.identity.clone()),
         ("key groups", document.key_groups.to_string()),
+        ("times to live", times_to_live(document)),
+        ("merge operators", operators(document)),
         ("partitions", document.partitions.len().to_string()),
         ("packs", objects(document.packs)),
         ("compaction jobs", format!("{}: {}", document.compaction_jobs, objects(document.compaction))),
