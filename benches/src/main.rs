@@ -18,33 +18,33 @@
 #![forbid(unsafe_code)]
 
 mod allocator;
-mod check;
-mod cli;
-mod compare;
-mod contact;
-mod device;
-mod dfs;
-mod diff;
-mod events;
-mod failure;
-mod histogram;
 mod input;
+mod resources;
+mod failure;
+mod output;
+mod scratch;
 mod interrupt;
 mod measure;
-mod micro;
-mod output;
-mod policies;
+mod cli;
+mod result;
+mod histogram;
+mod report;
 mod progress;
 mod remote;
-mod report;
-mod resources;
-mod result;
+mod contact;
 mod run;
-mod scratch;
-mod show;
-mod state_out;
-mod verify;
+mod compare;
+mod device;
+mod policies;
 mod workload;
+mod verify;
+mod state_out;
+mod show;
+mod micro;
+mod events;
+mod diff;
+mod dfs;
+mod check;
 
 use std::process::ExitCode;
 

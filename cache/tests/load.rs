@@ -1,5 +1,4 @@
 //! Loads: one for all who wait, whatever the callers do.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use crate::common::{Block, Counter, check, data, decode, key, load, object_bytes, on_each_backend, reader};
 use aquifer_cache::{Ask, Cache, CacheKey, CacheOptions, Class, LoadError};

@@ -1,10 +1,5 @@
 //! The whole cache against what the keys are known to hold: it may forget, never lie, never pass a budget.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a helper that fails is a test that fails"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "a helper that fails is a test that fails")]
 
 use crate::common::{Block, Counter, data, key, load, on_each_backend, ssd_only};
 use aquifer_cache::{Cache, CacheOptions, CacheStats, Class};

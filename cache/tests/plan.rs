@@ -1,5 +1,4 @@
 //! The read plan: what becomes of wants, counted in reads.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use crate::common::{Block, on_each_backend, reader, ssd_only, written};
 use aquifer_cache::{

@@ -1,5 +1,4 @@
 //! The SSD tier through a real file.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use crate::common::{
     Block, Counter, RawBlock, check, data, key, load, object, on_each_backend, ssd_only, written,

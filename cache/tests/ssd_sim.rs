@@ -1,8 +1,5 @@
 //! The SSD tier on a simulated disk: crashes at every write, every kind of fault, days in a moment.
 #![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,

@@ -9,15 +9,16 @@
 //! no manifest names are garbage, never data. The swap is one put-if-absent. Segments flushed between checkpoints enter a
 //! manifest with the next checkpoint only, so that a restore finds a checkpoint, whole, and nothing newer.
 
-use crate::engine::{Shared, hot_extents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_PAUSE_MS};
 use crate::manifest::agreed::Agreed;
-use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::format::Manifest;
 use crate::manifest::hot::{self, HotPartition, HotSegment, HotSegments};
 use crate::manifest::store::Swap;
 use crate::name;
 use crate::reply::{Answered, ReplyTo};
+use crate::segment::SegmentEntry;
+use crate::shared::Shared;
 use crate::version::{SegmentId, id_of};
 use aquifer_io::Instant;
 use aquifer_remote::Content;
@@ -285,6 +286,26 @@ fn joined(mut segments: Vec<SegmentEntry>) -> Vec<SegmentEntry> {
         }
     }
     out
+}
+
+/// The checkpoint whose state a manifest has.
+pub(crate) fn restored(manifest: &Manifest) -> Option<CheckpointInfo> {
+    (manifest.checkpoint > 0).then(|| CheckpointInfo {
+        id: manifest.checkpoint,
+        epoch: manifest.epoch,
+        metadata: manifest.metadata.clone(),
+        event_time_ms: manifest.agreed.event_time_ms(),
+        segments: manifest.segments.len(),
+        hot_extents: hot_extents(manifest),
+        uploaded_bytes: 0,
+        duration: Duration::ZERO,
+        barrier: Duration::ZERO,
+    })
+}
+
+/// Extents that a manifest lists as in use.
+pub(crate) fn hot_extents(manifest: &Manifest) -> u64 {
+    manifest.hot_list().map_or(0, |list| hot::extents(&list))
 }
 
 #[cfg(test)]

@@ -65,6 +65,11 @@ pub(crate) fn user_key(engine_key: &[u8]) -> &[u8] {
     engine_key.get(GROUP_BYTES..).unwrap_or_default()
 }
 
+/// Names the key, an engine key, in an error that is about its value alone.
+pub(crate) fn of_key(error: Error, engine_key: &[u8]) -> Error {
+    error.of_key(group_of(engine_key).unwrap_or_default(), user_key(engine_key))
+}
+
 /// Which shard owns which key groups: shard `i` of `n` owns `i*G/n .. (i+1)*G/n`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {

@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::key::{GROUP_BYTES, Route, engine_key, group_prefix, key_group, put_engine_key};
 use crate::limits::KEY_BYTES_MAX;
-use crate::write::OwnedKey;
 use std::ops::{Bound, Range, RangeBounds};
 
 /// A key as a caller names it: its bytes, and what decides its key group.
@@ -77,6 +76,14 @@ impl<'a> Key<'a> {
         put_engine_key(group, self.bytes, out)?;
         Ok(group)
     }
+}
+
+/// A [`Key`] that owns its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnedKey {
+    pub(crate) anchor: Option<Box<[u8]>>,
+    pub(crate) group: Option<u16>,
+    pub(crate) bytes: Box<[u8]>,
 }
 
 impl OwnedKey {

@@ -40,17 +40,52 @@
 #![forbid(unsafe_code)]
 
 mod codec;
-mod embedder;
+mod compression;
+mod on_open;
 mod error;
 mod limits;
-mod options;
-
 mod entry;
 mod key;
-mod key_ref;
-mod merge_operator;
 mod name;
+mod notify;
+mod untaken;
+mod reply;
+mod descriptor;
+mod answer;
+mod embedder;
+mod merge_operator;
 mod resolve;
+mod mailbox;
+mod memtable;
+mod segment;
+mod version;
+mod key_ref;
+mod compaction_options;
+mod options;
+mod shard_budget;
+mod opening;
+mod manifest;
+mod clock;
+mod request;
+mod shared;
+mod snapshot;
+mod scan_options;
+mod write;
+mod checkpoint;
+mod shard;
+mod stats;
+mod client;
+mod compact;
+mod budgets;
+mod engine;
+mod reader;
+mod verify;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 
 /// What [`mailbox`] stands on: the model of its test has others.
 mod sync {
@@ -58,54 +93,17 @@ mod sync {
     pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 }
 
-mod mailbox;
 #[cfg(test)]
 mod mailbox_test;
-mod notify;
-mod untaken;
-
-mod reply;
-
-mod descriptor;
-mod manifest;
-mod memtable;
-mod segment;
-mod version;
-mod write;
-
-mod answer;
-mod checkpoint;
-mod clock;
-mod compact;
-mod opening;
-mod request;
-mod scan_options;
-mod shard;
-mod snapshot;
-mod stats;
-
-#[cfg(any(test, feature = "internals"))]
-#[doc(hidden)]
-pub mod internals;
-
-mod budgets;
-mod client;
-mod engine;
-mod reader;
-mod verify;
-
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
 
 pub use answer::{Answer, CompareOutcome, Source};
 pub use aquifer_cache::SsdMode;
 pub use aquifer_io::{Backend, BackendChoice, block_on};
 pub use checkpoint::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};
-pub use compact::budget::CompactionBudget;
-pub use compact::remote::RemoteCompaction;
 pub use compact::worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
+pub use compaction_options::{CompactionBudget, RemoteCompaction};
+pub use compression::Compression;
 pub use engine::Engine;
 pub use error::{Corruption, Error, ErrorKind, Result};
 pub use key::key_group;
@@ -115,8 +113,8 @@ pub use limits::{
     KEY_GROUPS_MAX, MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
-pub use opening::{OnOpen, OpenProgress};
-pub use options::{Compression, Options, Pinning, TtlTime};
+pub use on_open::{OnOpen, OpenProgress};
+pub use options::{Options, Pinning, TtlTime};
 pub use reader::{Reader, ReaderOptions};
 pub use request::Reply;
 pub use scan_options::ScanOptions;

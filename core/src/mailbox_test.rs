@@ -2,7 +2,7 @@
 
 /// The same file on a lock whose every step another thread may come between: see below.
 #[path = "mailbox.rs"]
-#[expect(dead_code, reason = "a model uses a part of it")]
+#[expect(dead_code, clippy::duplicate_mod, reason = "a model uses a part of it, on another lock")]
 mod interleaved;
 
 /// What that file uses in place of the standard library's.
@@ -115,7 +115,7 @@ fn no_interleaving_loses_a_request_or_the_end() {
 fn the_model_finds_a_request_that_comes_between_the_look_and_the_word() {
     use loom::sync::Mutex;
     loom::model(|| {
-        let mailbox: Arc<(Mutex<Vec<u32>>, Mutex<Option<Waker>>)> = Arc::default();
+        let mailbox = Arc::new((Mutex::new(Vec::new()), Mutex::new(None::<Waker>)));
         let caller = {
             let mailbox = Arc::clone(&mailbox);
             loom::thread::spawn(move || {

@@ -8,7 +8,8 @@
 //! noticed by whoever reads a key that needs it, and is a clear error then.
 
 use crate::embedder;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::VALUE_BYTES_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -189,6 +190,17 @@ impl MergeOperators {
             ))
         })
     }
+}
+
+/// A merge that is refused, as it would make a longer value than there may be.
+pub(crate) fn would_be_too_large(operator: &str, bytes: usize) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "merge operator {operator:?} would make a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are possible: put the key anew or \
+             spread it over several keys"
+        ),
+    )
 }
 
 impl fmt::Debug for MergeOperators {

@@ -7,24 +7,13 @@
 
 use crate::embedder;
 use crate::error::{Error, Result};
-use crate::options::{Options, ShardBudget};
+use crate::on_open::{OnOpen, OpenProgress};
+use crate::options::Options;
+use crate::shard_budget::ShardBudget;
 use aquifer_cache::{CacheOptions, PinSize};
 use futures_channel::oneshot;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// How far an opening is that makes the state local.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OpenProgress {
-    /// Stored bytes that are local, or that the disk could not take.
-    pub done_bytes: u64,
-    /// Of so many.
-    pub total_bytes: u64,
-}
-
-/// Hears how far an opening is: see [`Options::on_open`]. If it panics, the opening fails with [`crate::ErrorKind::Panicked`].
-pub type OnOpen = Arc<dyn Fn(OpenProgress) + Send + Sync>;
 
 /// The sum over all shards, told to whoever listens: it never falls.
 pub(crate) struct Progress {

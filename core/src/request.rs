@@ -3,10 +3,10 @@
 use crate::answer::{Answer, CompareOutcome};
 use crate::checkpoint::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
-use crate::options::ShardBudget;
 use crate::reply::{Answered, ReplyTo};
 use crate::shard::Shard;
 use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
+use crate::shard_budget::ShardBudget;
 use crate::stats::ShardStats;
 use crate::write::Write;
 use aquifer_io::Instant;

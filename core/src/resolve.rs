@@ -2,7 +2,6 @@
 
 use crate::entry::{CHAINED_HEADER_BYTES, Entry, NEVER, Op, encode_chain, next_chained};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{group_of, user_key};
 use crate::limits::{CHAIN_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::merge_operator::MergeOperators;
 use bytes::Bytes;
@@ -59,22 +58,6 @@ fn too_large(bytes: usize) -> Error {
             "its writes come to {bytes} bytes or more, and a value may have {VALUE_BYTES_MAX}; nothing of them is lost: put or delete the key"
         ),
     )
-}
-
-/// The same of a merge that is refused for it.
-pub(crate) fn would_be_too_large(operator: &str, bytes: usize) -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        format!(
-            "merge operator {operator:?} would make a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are possible: put the key anew or \
-             spread it over several keys"
-        ),
-    )
-}
-
-/// Names the key, an engine key, in an error that is about its value.
-pub(crate) fn of_key(error: Error, engine_key: &[u8]) -> Error {
-    error.of_key(group_of(engine_key).unwrap_or_default(), user_key(engine_key))
 }
 
 /// Combined operands of one operator.

@@ -1,7 +1,7 @@
 //! Snapshots as callers hold them.
 
-use crate::engine::Shared;
 use crate::request::Request;
+use crate::shared::Shared;
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
 //! Writes as they travel from callers to shards.
 
-use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::key_ref::OwnedKey;
 use crate::key_ref::{EngineRange, Key, KeyRange};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX, VALUE_BYTES_MAX};
 use crate::merge_operator::MergeOperators;
+use crate::shared::Shared;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -137,14 +138,6 @@ pub(crate) enum Item {
     Delete { key: OwnedKey },
     Merge { key: OwnedKey, operator: String, operand: Box<[u8]>, expiry: Expiry },
     DeleteRange { range: KeyRange },
-}
-
-/// A [`Key`] that owns its bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct OwnedKey {
-    pub(crate) anchor: Option<Box<[u8]>>,
-    pub(crate) group: Option<u16>,
-    pub(crate) bytes: Box<[u8]>,
 }
 
 impl Item {

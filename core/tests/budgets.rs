@@ -1,6 +1,5 @@
 //! Budgets of memory and disk changed while an engine is busy, in a simulated world: nothing that was written is lost or read wrongly, and
 //! files never take more than the budget in force.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use aquifer::{Client, Engine, ErrorKind, Options};
 use aquifer_io::simulated::{DiskOperation, Effect, Fault, RunEnd, World, WorldOptions};

@@ -1,8 +1,6 @@
 //! The operators' binary as a child process, on stores in folders that the engine wrote: what it prints, its JSON, its exit codes, and
 //! that it disturbs nobody.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common;
 use aquifer::{Engine, Expiry, Key, KeyRange, Options, RemoteCompaction};
 use serde_json::Value;

@@ -3,8 +3,6 @@
 //! How it was: `close` took six seconds while a batch or a snapshot waited for room, as the shard's loop looked up only when an upload
 //! had failed.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common;
 use crate::common::faults::{Fault, Faulty};
 use crate::common::world::in_world;

@@ -1,5 +1,4 @@
 //! What a read costs in requests when nothing is cached.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use crate::common;
 use crate::common::faults::{Fault, Faulty};

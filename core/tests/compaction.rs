@@ -1,7 +1,5 @@
 //! Compaction in other processes: workers on a store that an engine has open, workers that die in the middle, and what the engine reads then.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common;
 use crate::common::faults::{Fault, Faulty};
 use aquifer::{Engine, Options, RemoteCompaction, WorkerOptions, compact_store};

@@ -1,6 +1,5 @@
 //! The power fails in the middle of a compaction: at every write to the store, just before and just after it is applied, of the
 //! owner and of a worker beside it. What is found then is the state of a checkpoint, whole, and the merge is done anew.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use crate::common;
 use crate::common::faults::{Fault, Faulty};

@@ -1,6 +1,5 @@
 //! A compaction is under way when its engine closes, or when the DFS goes away. In simulated worlds, so that how long something takes is
 //! exact, and how much of it has to fail is chosen.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use crate::common;
 use crate::common::faults::{Fault, Faulty};

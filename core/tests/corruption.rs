@@ -1,7 +1,5 @@
 //! Damaged objects: every read answers right or names object and offset. Never wrong data, never a panic.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common::{memory, small};
 use aquifer::{Engine, Error, ErrorKind, Options};
 use aquifer_remote::{Content, ObjectName, Remote};

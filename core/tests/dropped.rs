@@ -3,8 +3,6 @@
 //! How it was: a `Scan::next()` that was dropped once (as `select!` does) had pinned a snapshot that its shard then let go; the next call said
 //! that the snapshot was another engine's.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common;
 use crate::common::faults::Faulty;
 use crate::common::world::in_world;
@@ -92,9 +90,10 @@ async fn check(client: &Client) {
 }
 
 type Begun = Pin<Box<dyn Future<Output = ()>>>;
+type Named<T> = (&'static str, fn(T) -> Begun);
 
 /// Every operation of a client that is a future.
-fn of_client() -> Vec<(&'static str, fn(Client) -> Begun)> {
+fn of_client() -> Vec<Named<Client>> {
     vec![
         ("put", |client| Box::pin(async move { client.put(key(b"new"), b"x").await.unwrap() })),
         ("put_with", |client| {
@@ -156,7 +155,7 @@ fn of_client() -> Vec<(&'static str, fn(Client) -> Begun)> {
 }
 
 /// Every operation of a shard that is a future.
-fn of_shard() -> Vec<(&'static str, fn(Shard) -> Begun)> {
+fn of_shard() -> Vec<Named<Shard>> {
     vec![
         ("get", |shard| Box::pin(async move { drop(shard.get(key(b"k01")).await.unwrap().unwrap()) })),
         ("multi_get", |shard| {

@@ -2,8 +2,6 @@
 //! deletions, range deletions, merges that need what is older, times to live. Every get, multi-get and scan, forward and in reverse, answers
 //! right or fails with an error that names object and offset; and no flip stays unseen.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common;
 use crate::common::flips::{Flip, Flipping};
 use aquifer::{
@@ -237,7 +235,13 @@ fn each_byte_of_a_segment_that_is_read_wrong_is_found_by_every_kind_of_read() {
                 let scan = if offset % 2 == 0 { Way::Forward } else { Way::Reverse };
                 let is_full = offset % ALL_WAYS == 0;
                 for way in WAYS.into_iter().filter(|&way| is_full || way == scan) {
-                    let errors = check(&read(&client, way, sample).await, &good.said(way, sample), &flip);
+                    let good = good.said(way, sample);
+                    let mut errors = check(&read(&client, way, sample).await, &good, &flip);
+                    // A block that the scan before asked for ahead, still without this flip, may have come after memory was emptied:
+                    // what is read once more has asked with the flip.
+                    if errors == 0 && way == scan {
+                        errors = check(&read(&client, way, sample).await, &good, &flip);
+                    }
                     // Single keys may be found without the block that is flipped.
                     assert!(errors > 0 || matches!(way, Way::Gets | Way::MultiGet), "unseen: {flip:?}");
                 }

@@ -1,5 +1,4 @@
 //! What a merge reads: its inputs come from the SSD if they are there, else in windows of the read plan.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use crate::common;
 use aquifer::{Client, Engine, Key, Options};

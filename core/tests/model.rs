@@ -2,8 +2,6 @@
 //!
 //! After a crash the map goes back to its state at the last checkpoint: all of it, and nothing newer.
 
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
-
 use crate::common;
 use aquifer::{BackendChoice, Client, Engine, Options};
 use aquifer_remote::Remote;

@@ -1,5 +1,4 @@
 //! Every number of every option and argument at its ends: an error with words, or an engine that works; never a panic or a wrap.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use crate::common::{memory, small};
 use aquifer::{
@@ -45,7 +44,7 @@ fn every_number_of_the_options() {
         ("key_groups", |options, end| options.key_groups = Some(u16::try_from(end).unwrap_or(u16::MAX))),
         ("shards", |options, end| options.shards = bytes(end)),
         ("shards, with memory", |options, end| {
-            (options.shards, options.memory_bytes) = (bytes(end), u64::MAX >> 20)
+            (options.shards, options.memory_bytes) = (bytes(end), u64::MAX >> 20);
         }),
         ("memory_bytes", |options, end| options.memory_bytes = end),
         ("disk_bytes", |options, end| options.disk_bytes = end),

@@ -4,12 +4,6 @@
 //! was asked after that got no answer, and `close` did not return. In a scan it kept one of 1,024 places of reads for good; in compaction it ended
 //! compaction, with no error counted.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failure anywhere fails the test, and panics are what it is about"
-)]
-
 use crate::common;
 use crate::common::faults::{Fault, Faulty};
 use crate::common::world::in_world;

@@ -1,5 +1,4 @@
 //! A pinned disk tier under an engine, in simulated worlds: everything is local when it is open, and stays so.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
 use crate::common::faults::{Fault, Faulty};
 use aquifer::{Client, Engine, ErrorKind, KeyRange, OpenProgress, Options, SsdMode};

@@ -1,5 +1,4 @@
 //! Ranges of one key group and of all of them, through everything that takes a range.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failure anywhere fails the test")]
 
 use crate::common;
 use aquifer::{

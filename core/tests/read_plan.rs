@@ -1,5 +1,4 @@
 //! How many requests and round trips cold reads take, counted on a simulated store with the latencies of S3, in virtual time.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
 use crate::common;
 use crate::common::faults::{Fault, Faulty};

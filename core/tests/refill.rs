@@ -1,6 +1,5 @@
 //! A compaction does not empty the cache: where blocks of its inputs were in use, those of its output that stand for them are on the SSD when it
 //! ends, and the rest of the output is not. On a simulated disk and store, in virtual time.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use crate::common;
 use aquifer::{Client, Engine, Key, Options};

@@ -1,5 +1,4 @@
 //! The whole engine in a simulated world, on a simulated store: crashes at any moment, and one seed replays all of it.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use aquifer::{Client, Engine, Options};
 use aquifer_io::ExecutorOptions;

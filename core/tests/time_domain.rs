@@ -1,5 +1,4 @@
 //! Whose time decides what has expired, and what merge operators do: the store says it, and openings with other ideas are refused.
-#![expect(clippy::unwrap_used, reason = "a failure anywhere fails the test")]
 
 use crate::common;
 use aquifer::{
@@ -85,12 +84,12 @@ fn a_store_of_event_time_stays_one() {
 }
 
 async fn wait_for_compaction(client: &Client) {
-    for _ in 0..600 {
+    for _ in 0..1_000_000 {
         let stats = client.stats().await.unwrap();
         if stats.shards.iter().all(|shard| shard.compactions > 0) {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::yield_now();
     }
     assert!(client.stats().await.unwrap().shards.iter().all(|shard| shard.compactions > 0));
 }
@@ -109,7 +108,8 @@ fn a_reader_takes_the_stores_time() {
         for (checkpoint, now_ms, found) in [
             (Some(first), None, true),
             (None, None, false),
-            (None, Some(1999), true),
+            // Of the newest checkpoint a compaction may have removed it by now, as it may what has expired.
+            (Some(first), Some(1999), true),
             (Some(first), Some(2000), false),
         ] {
             let options = ReaderOptions { checkpoint, now_ms, ..ReaderOptions::default() };
@@ -176,6 +176,8 @@ fn a_merge_operator_of_another_version_is_refused() {
     let options = |version| Options { merge_operators: with(version), ..common::small(1) };
     aquifer::block_on(async {
         let engine = Engine::open(remote.clone(), options(Some(1))).await.unwrap();
+        engine.client().put(b"k", b"ab").await.unwrap();
+        engine.client().checkpoint(Vec::new()).await.unwrap();
         engine.client().merge(b"k", "longer", b"abc").await.unwrap();
         engine.client().checkpoint(Vec::new()).await.unwrap();
         engine.close().await.unwrap();

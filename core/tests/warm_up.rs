@@ -1,6 +1,5 @@
 //! A restore elsewhere fetches what was in use before, in few large reads, and whoever reads meanwhile is answered. Counted on a simulated
 //! store with the latencies of S3, in virtual time.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
 use crate::common::faults::{Fault, Faulty};
 use aquifer::{Client, Engine, KeyRange, Options, Reader, ReaderOptions, WarmUpStats};

@@ -19,28 +19,27 @@
 //! * `unsafe` is in `buffer.rs`, `chunk.rs`, `map.rs`, `prefetch.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
 //!   `executor/glommio/kernel.rs`, and nowhere else in the project.
 
-mod backend;
-mod background;
-mod block_on;
 mod budget;
-mod buffer;
-mod buffer_pool;
-mod chunk;
 mod clock;
 mod error;
-mod executor;
-mod file;
-mod lock;
-mod map;
-mod metrics;
-mod pin;
 mod prefetch;
 mod random;
-mod time;
-mod wait;
-
-pub mod fs;
 pub mod simulated;
+mod file;
+mod pin;
+mod backend;
+mod buffer;
+mod chunk;
+mod executor;
+mod buffer_pool;
+mod metrics;
+mod time;
+mod lock;
+pub mod fs;
+mod wait;
+mod map;
+mod block_on;
+mod background;
 
 pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
 pub use background::{CpuShare, spawn_background};

@@ -65,6 +65,7 @@ impl Beneath {
     }
 
     /// Opens a folder below this one, as the place of its own files.
+    #[cfg(feature = "server")]
     pub(crate) fn below(&self, path: &Path) -> io::Result<Self> {
         let by_steps = AtomicBool::new(self.by_steps.load(Ordering::Relaxed));
         Ok(Self { folder: self.folder(path)?, sharing: self.sharing, by_steps })
@@ -89,6 +90,7 @@ impl Beneath {
     }
 
     /// Opens a regular file for writing, and makes it when it is not there.
+    #[cfg(feature = "server")]
     pub(crate) fn create_or_open(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
         regular(self.resolve(path, flags, self.file_mode())?)
@@ -119,6 +121,7 @@ impl Beneath {
     }
 
     /// Removes a name: of a link the link, never what it points to. On the disk when it returns.
+    #[cfg(feature = "server")]
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
         rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
@@ -132,6 +135,7 @@ impl Beneath {
     }
 
     /// Removes a folder with the files in it, as far as that goes; it has no folders.
+    #[cfg(feature = "server")]
     pub(crate) fn remove_flat(&self, path: &Path) -> io::Result<()> {
         let folder = self.folder(path)?;
         for entry in Dir::read_from(&folder)? {

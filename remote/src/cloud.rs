@@ -57,7 +57,7 @@ pub(crate) fn open_google(
         reader: None,
     };
     let url_shown = shown(location, endpoint.as_ref());
-    Ok(Arc::new(Adapter::with_stores(stores, location.path(), url_shown, ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), &url_shown, ListOrder::Ascending, options)?))
 }
 
 /// Opens the container that an `az` URL names.
@@ -92,7 +92,7 @@ pub(crate) fn open_azure(
         reader: None,
     };
     let url_shown = shown(location, endpoint.as_ref());
-    Ok(Arc::new(Adapter::with_stores(stores, location.path(), url_shown, ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), &url_shown, ListOrder::Ascending, options)?))
 }
 
 fn invalid(cause: &str) -> RemoteError {

@@ -34,46 +34,46 @@
     )
 )]
 
-mod adapter;
-mod beneath;
-mod bounded_body;
-mod bounds;
-#[cfg(any(feature = "gcp", feature = "azure"))]
-mod cloud;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 mod content;
-mod durable;
-mod error;
-mod exchange;
-mod front;
-mod http_client;
-mod local;
-mod location;
-mod name;
-mod open;
-mod options;
-mod probe;
-mod refusal;
 mod resolver;
-mod runtime;
-#[cfg(feature = "aws")]
-mod s3_read;
 mod secrets;
-#[cfg(feature = "server")]
-pub mod server;
-mod settings;
 pub mod shape;
 mod sharing;
-mod simulated;
+mod beneath;
+mod durable;
+mod local;
+mod error;
+mod name;
 mod store;
 #[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod walk;
-#[cfg(feature = "webdav")]
-mod webdav;
+mod location;
+mod options;
+mod bounds;
+mod refusal;
+mod runtime;
+mod settings;
+mod wrap;
+mod front;
+mod exchange;
 #[cfg(feature = "webhdfs")]
 mod webhdfs;
-mod wrap;
+mod http_client;
+mod bounded_body;
+#[cfg(feature = "aws")]
+mod s3_read;
+#[cfg(feature = "webdav")]
+mod webdav;
+mod adapter;
+#[cfg(any(feature = "gcp", feature = "azure"))]
+mod cloud;
+mod open;
+mod simulated;
+#[cfg(feature = "server")]
+pub mod server;
+mod probe;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 pub use content::Content;
 pub use error::{RemoteError, RemoteErrorKind};

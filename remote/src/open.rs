@@ -128,7 +128,7 @@ fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remo
         "webhdfs" | "webhdfss" => crate::webhdfs::open(&parsed, options),
         "memory" => {
             let store = Arc::new(InMemory::new());
-            let adapter = Adapter::new(store, parsed.path(), parsed.shown(), ListOrder::Ascending, options)?;
+            let adapter = Adapter::new(store, parsed.path(), &parsed.shown(), ListOrder::Ascending, options)?;
             Ok(Arc::new(adapter))
         }
         other => Err(unknown(other)),
@@ -162,7 +162,7 @@ pub fn from_object_store(
     describe: impl Into<String>,
 ) -> Result<Arc<dyn Remote>, RemoteError> {
     let adapter =
-        Adapter::new(store, prefix, describe.into(), ListOrder::Unknown, &RemoteOptions::default())?;
+        Adapter::new(store, prefix, &describe.into(), ListOrder::Unknown, &RemoteOptions::default())?;
     Ok(Arc::new(adapter))
 }
 
@@ -189,7 +189,7 @@ fn open_file(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Rem
     create_folder(&folder, sharing).map_err(|error| cannot(&error))?;
     let folder = folder.canonicalize().map_err(|error| cannot(&error))?;
     let store = Arc::new(LocalStore::new(folder, sharing));
-    Ok(Arc::new(Adapter::new(store, "", location.shown(), ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::new(store, "", &location.shown(), ListOrder::Ascending, options)?))
 }
 
 #[cfg(feature = "aws")]
@@ -228,7 +228,7 @@ fn open_s3(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remot
     };
     let reader = crate::s3_read::Reader::new(&builder, &store, endpoint.as_deref(), options);
     let stores = Stores { store, uploads, reader };
-    Ok(Arc::new(Adapter::with_stores(stores, location.path(), shown, ListOrder::Ascending, options)?))
+    Ok(Arc::new(Adapter::with_stores(stores, location.path(), &shown, ListOrder::Ascending, options)?))
 }
 
 /// Checks an endpoint, which is shown to users: what could hold a secret is refused.

@@ -172,7 +172,7 @@ impl Carried {
     /// The text without these secrets and without those that are known.
     pub(crate) fn masked(&self, text: &str) -> String {
         let own: Vec<Secret> = self.0.iter().map(|value| Secret::new(value.as_bytes())).collect();
-        masked(&mask_with(text, own.iter()))
+        masked(&mask_with(text, &own.iter()))
     }
 }
 
@@ -180,10 +180,10 @@ impl Carried {
 #[must_use]
 pub fn masked(text: &str) -> String {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    mask_with(text, known.iter())
+    mask_with(text, &known.iter())
 }
 
-fn mask_with<'s>(text: &str, secrets: impl Iterator<Item = &'s Secret> + Clone) -> String {
+fn mask_with<'s>(text: &str, secrets: &(impl Iterator<Item = &'s Secret> + Clone)) -> String {
     if secrets.clone().next().is_none() {
         return text.to_owned();
     }
@@ -338,7 +338,7 @@ mod tests {
     const TOKEN: &str = "IQoJb3JpZ2/luX2VjEJr+TheToken==&<\"x\">/end";
 
     fn hide(secret: &str, text: &str) -> String {
-        mask_with(text, [Secret::new(secret.as_bytes())].iter())
+        mask_with(text, &[Secret::new(secret.as_bytes())].iter())
     }
 
     #[test]

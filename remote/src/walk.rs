@@ -72,14 +72,10 @@ where
     R: FnMut(String, Option<String>) -> F,
     F: Future<Output = Result<Children, RemoteError>>,
 {
-    // Of equal keys the part of a folder comes last: it yields only what is larger than its key.
-    let mut frontier: BTreeMap<(String, bool), Node> = BTreeMap::new();
-    let first = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-    frontier.insert((first, false), Node::Folder);
+    let mut frontier = Frontier::of(folder);
     let mut page = ListPage::default();
-    let (mut reads, mut frontier_bytes) = (0_usize, 0_usize);
-    while let Some(((key, _), node)) = frontier.pop_first() {
-        frontier_bytes = frontier_bytes.saturating_sub(key.len().saturating_add(NODE_BYTES));
+    let mut reads = 0_usize;
+    while let Some((key, node)) = frontier.pop() {
         let (prefix, after) = match node {
             Node::File(bytes) => {
                 let Ok(name) = ObjectName::new(&key) else { continue };
@@ -114,32 +110,68 @@ where
                 "the server gives the same part of a folder again and says that there is more",
             ));
         }
+        frontier.add(prefix, after.as_deref(), start_after, children)?;
+    }
+    Ok(page)
+}
+
+/// What is known and not handed out yet, by the smallest name that it can yield. Of equal keys the part of a folder comes last: it yields
+/// only what is larger than its key.
+struct Frontier {
+    nodes: BTreeMap<(String, bool), Node>,
+    bytes: usize,
+}
+
+impl Frontier {
+    /// Only this folder, none of it read.
+    fn of(folder: &str) -> Self {
+        let first = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        Self { nodes: BTreeMap::from([((first, false), Node::Folder)]), bytes: 0 }
+    }
+
+    fn pop(&mut self) -> Option<(String, Node)> {
+        let ((key, _), node) = self.nodes.pop_first()?;
+        self.bytes = self.bytes.saturating_sub(key.len().saturating_add(NODE_BYTES));
+        Some((key, node))
+    }
+
+    /// Takes up what was read of the folder `prefix` after the name `after`, as far as it comes after `start_after`.
+    ///
+    /// # Errors
+    /// `Other` if all names together take too much memory.
+    fn add(
+        &mut self,
+        prefix: String,
+        after: Option<&str>,
+        start_after: Option<&ObjectName>,
+        children: Children,
+    ) -> Result<(), RemoteError> {
         for child in children.entries {
             // Seen already, or not wanted.
-            if after.as_ref().is_some_and(|after| child.name <= *after) {
+            if after.is_some_and(|after| *child.name <= *after) {
                 continue;
             }
-            frontier_bytes = frontier_bytes.saturating_add(prefix.len() + child.name.len() + NODE_BYTES);
+            self.bytes = self.bytes.saturating_add(prefix.len() + child.name.len() + NODE_BYTES);
             let path = format!("{prefix}{}", child.name);
             if ObjectName::new(&path).is_err() {
                 continue;
             }
             match child.bytes {
                 Some(_) if start_after.is_some_and(|start| path.as_str() <= start.as_str()) => {}
-                Some(bytes) => drop(frontier.insert((path, false), Node::File(bytes))),
-                None => drop(frontier.insert((path + "/", false), Node::Folder)),
+                Some(bytes) => drop(self.nodes.insert((path, false), Node::File(bytes))),
+                None => drop(self.nodes.insert((path + "/", false), Node::Folder)),
             }
         }
         if let Some(after) = children.rest_after {
             let key = (format!("{prefix}{after}"), true);
-            frontier_bytes = frontier_bytes.saturating_add(key.0.len() + NODE_BYTES);
-            frontier.insert(key, Node::Rest { folder: prefix, after });
+            self.bytes = self.bytes.saturating_add(key.0.len() + NODE_BYTES);
+            self.nodes.insert(key, Node::Rest { folder: prefix, after });
         }
-        if frontier_bytes > FRONTIER_BYTES_MAX {
+        if self.bytes > FRONTIER_BYTES_MAX {
             return Err(endless("more names than fit into the memory set aside for them, 256 MiB"));
         }
+        Ok(())
     }
-    Ok(page)
 }
 
 fn endless(what: &str) -> RemoteError {

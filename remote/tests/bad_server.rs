@@ -1,7 +1,5 @@
 //! Servers that misbehave: what is repeated, what is not, and what the caller is told.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use crate::http;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -2,7 +2,6 @@
 //!
 //! Names are written once, as the engine does: an attempt that was given up may still be applied, and would bring an older
 //! object back under a name that is used again.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

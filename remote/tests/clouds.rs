@@ -1,7 +1,5 @@
 //! `gs://` and `az://` against scripted servers: their words for put-if-absent, and what their answers mean.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

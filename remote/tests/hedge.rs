@@ -1,5 +1,4 @@
 //! Hedged reads in virtual time: the tail, the budget, the loser, a store that is slow as a whole.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails as a test does")]
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,7 +1,5 @@
 //! Servers that answer without end, without sense, or a byte at a time: every answer has a bound in bytes, pages and time.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! A store that answers "not now" is waited for, one that is gone is not, and one that never worked neither.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -2,8 +2,6 @@
 //!
 //! `.ci/servers/run` installs and starts them, sets the variables read here, and runs these tests. A variable that is not set is a failure.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

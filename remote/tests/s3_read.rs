@@ -1,7 +1,5 @@
 //! The short way of ranged reads: prepared requests on connections of our own.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use crate::http;
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};

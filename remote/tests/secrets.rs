@@ -30,8 +30,10 @@ fn entities(text: &str) -> String {
     text.bytes().map(|byte| format!("&#{byte};")).collect()
 }
 
+type Dress = fn(&str) -> String;
+
 /// How a server may write what it was sent.
-const DRESSES: [(&str, fn(&str) -> String); 6] = [
+const DRESSES: [(&str, Dress); 6] = [
     ("as it is", |text| text.to_owned()),
     ("escaped", escaped),
     ("percent", percent),

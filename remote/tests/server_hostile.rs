@@ -1,8 +1,6 @@
 //! The embedded server among clients that keep connections and send or read nothing, and in a folder where somebody else has put
 //! links, FIFOs and the like.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -1,7 +1,5 @@
 //! Starting, stopping and restarting the embedded server, and what clients see of it.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

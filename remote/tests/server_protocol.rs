@@ -1,7 +1,5 @@
 //! The embedded server under a client that does not tidy up what it sends.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,5 @@
 //! What a shaped server does to its clients, seen from a bare socket.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use crate::raw::sign;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

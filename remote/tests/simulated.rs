@@ -1,5 +1,4 @@
 //! The simulated store: conforms, replays, outlives a machine.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use crate::world;
 use std::time::Duration;

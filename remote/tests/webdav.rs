@@ -1,8 +1,6 @@
 //! WebDAV against a small server on a local folder, which renames as file systems do, and against servers that misbehave.
 //! JuiceFS's real one is in `real_servers.rs`.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;

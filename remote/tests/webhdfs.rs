@@ -1,7 +1,5 @@
 //! WebHDFS against servers that misbehave as real ones do. The protocol itself is tested on real HDFS, see `real_servers.rs`.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

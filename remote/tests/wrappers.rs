@@ -1,5 +1,4 @@
 //! The wrappers together and one by one: conformance, repeats, deadlines, doubt.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

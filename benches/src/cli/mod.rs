@@ -2,11 +2,9 @@
 
 mod bytes_arg;
 mod check;
-mod compare;
 mod device;
 mod dfs;
 mod diff;
-mod events;
 mod micro;
 mod output_args;
 mod policies;
@@ -14,6 +12,8 @@ mod remote;
 mod restart_worker;
 mod run;
 mod show;
+mod events;
+mod compare;
 
 use aquifer_io::{Backend, BackendChoice};
 use clap::{Parser, Subcommand};

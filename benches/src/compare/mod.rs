@@ -9,20 +9,20 @@
 //!
 //! Each arm is a process of its own, so that memory and processor time are its own; they take turns round by round.
 
-mod arm;
-mod bench;
-mod drive;
-mod feature;
-mod process;
 mod process_io;
 mod row;
-mod script;
 mod spec;
-mod suite;
 #[cfg(feature = "rocksdb")]
 mod transfer;
 mod warm;
+mod drive;
+mod feature;
+mod process;
+mod arm;
+mod script;
+mod bench;
 mod worker;
+mod suite;
 
 use crate::cli::{Against, CompareArgs};
 use crate::failure::Failure;

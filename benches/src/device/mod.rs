@@ -8,19 +8,19 @@
 //! fio is the yardstick and may be missing. The test file is in a temporary folder of its own, which is gone however the
 //! command ends.
 
-mod backend;
-mod ceiling;
-mod fio;
-mod fio_json;
-mod idle;
-mod probe;
-mod report;
-mod rounds;
 mod runner;
-mod sample;
 mod shape;
-mod table;
 mod test_file;
+mod idle;
+mod sample;
+mod report;
+mod fio_json;
+mod fio;
+mod backend;
+mod table;
+mod rounds;
+mod probe;
+mod ceiling;
 
 use std::time::Duration;
 

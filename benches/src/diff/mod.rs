@@ -8,8 +8,8 @@
 
 mod circumstances;
 mod pairs;
-mod text;
 mod verdict;
+mod text;
 
 use crate::cli::DiffArgs;
 use crate::failure::Failure;

@@ -6,17 +6,17 @@
 //!
 //! Everything runs in one future on the main thread; Ctrl-C drops it, and with it engine, server and temporary folders.
 
-mod checkpoints;
-mod driver;
-mod feed;
 mod lanes;
 mod measures;
-mod opened;
 mod position;
-mod run;
 mod store;
-mod summary;
+mod checkpoints;
+mod feed;
+mod opened;
 mod update;
+mod driver;
+mod summary;
+mod run;
 
 use crate::cli::EventsArgs;
 use crate::failure::Failure;

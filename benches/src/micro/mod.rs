@@ -6,13 +6,13 @@
 //!
 //! Every answer is checked: a fast wrong one ends the command.
 
-mod bed;
 mod data;
-mod get;
-mod put;
+mod rounds;
+mod bed;
 mod report;
 mod rmw;
-mod rounds;
+mod put;
+mod get;
 
 use crate::cli::MicroArgs;
 use crate::failure::Failure;

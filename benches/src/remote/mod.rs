@@ -10,17 +10,17 @@
 //!
 //! With `--store URL` the first two are measured on that store instead, for `s3://` beside wrk and curl.
 
-mod curl;
 mod dfs_process;
-mod gets;
-mod groups;
-mod report;
-mod rounds;
 mod sample;
-mod table;
 mod target;
 mod wire;
 mod wrk;
+mod curl;
+mod gets;
+mod report;
+mod rounds;
+mod table;
+mod groups;
 
 use std::path::Path;
 

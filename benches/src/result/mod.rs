@@ -11,23 +11,24 @@
 //! measured is `null`, and a document of an earlier version of this program is read for ever: new fields may come at
 //! any time, a field that changes its meaning makes a new [`document::SCHEMA`].
 
-mod cells;
-mod comparison;
 mod document;
-mod facts;
 mod header;
 mod hlog;
-mod html;
 mod metric;
 mod noise;
-mod outputs;
 mod phase;
 mod recording;
 mod round;
+mod utc;
+mod cells;
+mod facts;
+mod table;
+mod outputs;
+mod html;
+mod comparison;
+
 #[cfg(test)]
 mod schema_test;
-mod table;
-mod utc;
 
 pub(crate) use comparison::{Arm, Comparison, Goal, Row};
 pub(crate) use document::{Document, DocumentError, RunResult};

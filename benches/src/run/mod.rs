@@ -7,38 +7,40 @@
 //! ```
 //! `compare` uses the same lanes on other stores: whatever implements [`Target`](target::Target) and [`Arm`](arm::Arm).
 
-pub(crate) mod arm;
-mod bed;
-mod ceiling;
-mod checkpoints;
-mod distribution;
 mod kept;
-pub(crate) mod lane;
-#[cfg(test)]
-mod lane_test;
-mod length;
 pub(crate) mod live;
-pub(crate) mod meter;
-mod mix;
-pub(crate) mod numbers;
-pub(crate) mod ours;
 mod pace;
 pub(crate) mod patience;
 mod phase_name;
-mod phases;
 mod plan;
-pub(crate) mod record;
 mod rng;
 mod room;
-mod session;
-mod shape;
-mod spec;
-mod suite;
 mod sweep;
 pub(crate) mod target;
 pub(crate) mod ticker;
-pub(crate) mod watch;
+mod checkpoints;
+mod distribution;
+mod mix;
+pub(crate) mod record;
 mod workload;
+mod length;
+pub(crate) mod meter;
+mod spec;
+mod bed;
+pub(crate) mod lane;
+mod shape;
+pub(crate) mod arm;
+pub(crate) mod watch;
+pub(crate) mod ours;
+pub(crate) mod numbers;
+mod session;
+mod swept;
+mod ceiling;
+mod suite;
+mod phases;
+
+#[cfg(test)]
+mod lane_test;
 
 use crate::cli::RunArgs;
 use crate::failure::Failure;

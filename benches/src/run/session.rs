@@ -18,12 +18,11 @@ use super::bed::{Bed, Setup};
 use super::distribution::Distribution;
 use super::lane::Plan;
 use super::live::Live;
-use super::numbers::{self, Frame, Gathered, HELD_SHARE, rate_note};
+use super::numbers::{self, Frame, Gathered, rate_note};
 use super::ours::Ours;
 use super::record::{VALUE_BYTES_MIN, write_value};
 use super::room;
 use super::spec::Spec;
-use super::sweep;
 use super::target::{Nothing, Owns};
 use super::ticker::{Ticker, time};
 use super::watch::{self, Taken};
@@ -32,7 +31,7 @@ use crate::cli::{From, Rate};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::report::count;
-use crate::result::{Phase, Recording, Round, RunResult, SweepStep, ToolCost, quotient};
+use crate::result::{Phase, Recording, Round, RunResult, ToolCost, quotient};
 
 /// Longest look at what the tool itself costs.
 const TOOL_TIME_MAX: Duration = Duration::from_millis(500);
@@ -232,7 +231,7 @@ impl<'s> Session<'s> {
         Ok((round, taken))
     }
 
-    fn say_round(&self, label: &str, round: &Round) {
+    pub(super) fn say_round(&self, label: &str, round: &Round) {
         let (p50, p99) = (time(round.latency.p50_us), time(round.latency.p99_us));
         let wrong = if round.answers_wrong == 0 {
             String::new()
@@ -264,66 +263,6 @@ impl<'s> Session<'s> {
         // What was written in the round itself says little: most of it is still in memory then.
         round.amplification.write = quotient((moved.ssd.written_bytes + moved.dfs.out_bytes) as f64, written);
         round.amplification.space = quotient(moved.stored_bytes as f64, self.spec.data_bytes() as f64);
-    }
-
-    fn sweep(&mut self, workload: &Workload, phase: &mut Phase) -> Result<(), Failure> {
-        phase.tool = Some(self.tool_cost(workload)?);
-        let mut gathered = Gathered::new(true);
-        let possible = self.possible(workload)?;
-        let text = format!("{} ops/s in closed loop; now the rate is searched", count(possible.round()));
-        self.ticker.step("sweep", &text);
-        let (mut sweep, mut index) = (crate::result::Sweep::default(), 0);
-        let outcome = sweep::search(possible, self.spec.args.p99_us, &mut sweep, |rate| {
-            index += 1;
-            let label = format!("{} at {}/s", phase.name, count(rate.round()));
-            self.ticker.begin(&label);
-            let threads = self.ours()?.threads();
-            let interval = Some(Duration::from_secs_f64(threads as f64 / rate));
-            let plan = self.plan(workload, self.spec.args.warmup, interval);
-            let taken = self.measure(&plan, self.spec.seed.wrapping_add(u64::from(index)))?;
-            if taken.cut_short {
-                return Err(Failure::Interrupted);
-            }
-            let round = numbers::round(&taken, &plan, self.frame(index, Some(rate))?);
-            gathered.add(&phase.name, index, &taken, &plan);
-            let held = round.ops_per_s >= rate * HELD_SHARE;
-            let verdict = if held { "" } else { ", not held" };
-            self.say_round(&format!("{label}{verdict}"), &round);
-            let step = SweepStep {
-                offered_ops_per_s: rate,
-                achieved_ops_per_s: round.ops_per_s,
-                p50_us: round.latency.p50_us,
-                p99_us: round.latency.p99_us,
-                p99_9_us: round.latency.p99_9_us,
-            };
-            let good = held && round.latency.p99_us <= self.spec.args.p99_us;
-            let best = phase.rounds.last().and_then(|best: &Round| best.offered_ops_per_s);
-            if good && best.is_none_or(|best| best < rate) {
-                // The phase's own numbers are those of the highest rate that kept to the limit.
-                phase.rounds = vec![Round { round: 1, ..round }];
-            } else if round.answers_wrong > 0 || phase.rounds.is_empty() {
-                phase.rounds.push(round);
-            }
-            Ok((step, held))
-        });
-        if sweep.found_ops_per_s.is_none() {
-            let limit = time(self.spec.args.p99_us);
-            phase.notes.push(format!("no rate that was tried keeps its p99 to {limit}"));
-        }
-        phase.sweep = Some(sweep);
-        self.end_phase(phase, gathered);
-        outcome
-    }
-
-    /// Operations a second in closed loop.
-    fn possible(&mut self, workload: &Workload) -> Result<f64, Failure> {
-        self.ticker.begin(&format!("{} in closed loop", workload.name));
-        let plan = self.plan(workload, self.spec.args.warmup, None);
-        let taken = self.measure(&plan, self.spec.seed)?;
-        if taken.cut_short {
-            return Err(Failure::Interrupted);
-        }
-        Ok(taken.meter.operations as f64 / taken.seconds)
     }
 
     /// A phase with nothing measured yet.

@@ -13,10 +13,10 @@
 
 mod compare;
 mod flights_tally;
-mod passes;
 mod slot;
 mod table;
 mod totals_tally;
+mod passes;
 
 use std::fmt::Debug;
 

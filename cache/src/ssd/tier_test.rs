@@ -314,7 +314,9 @@ fn entries_of_one_sector_keep_their_region() {
     }
     tier.emptied(0);
     assert!(
-        tier.regions.iter().all(|region| region.generation != 1 || region.state != super::tier::State::Clean)
+        tier.regions
+            .iter()
+            .all(|region| region.generation != 1 || region.state != super::region::State::Clean)
     );
     tier.remove_unwritten(&key(1));
 }

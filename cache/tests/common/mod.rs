@@ -2,7 +2,6 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    clippy::unwrap_used,
     clippy::allow_attributes,
     reason = "every test file uses a part of this, and a helper that fails is a test that fails"
 )]

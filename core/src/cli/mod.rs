@@ -9,16 +9,16 @@
 //! Everything but `compact` goes through a handle that refuses writes. Results go to the standard output, all else to the standard
 //! error. Exit codes are in [`failure`].
 
-mod compact;
 mod failure;
-mod get;
-mod inspect;
-mod key_args;
 mod output;
-mod scan;
 mod store;
 mod text;
 mod verify;
+mod key_args;
+mod scan;
+mod inspect;
+mod get;
+mod compact;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;

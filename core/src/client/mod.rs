@@ -9,7 +9,6 @@ pub use scan::Scan;
 
 use crate::checkpoint::{CheckpointInfo, CheckpointRequest};
 use crate::embedder;
-use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key_ref::Key;
 use crate::limits::CHECKPOINT_METADATA_BYTES_MAX;
@@ -17,6 +16,7 @@ use crate::mailbox::Mailbox;
 use crate::reply::{ReplyTo, reply};
 use crate::request::{Keyed, Reply, Request};
 use crate::shard::Shard;
+use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::stats::EngineStats;
 use std::future::Future;
@@ -201,7 +201,7 @@ impl Client {
     }
 
     /// Empties the memory tier of every shard's cache, filters and indexes included, so that reads begin at the SSD again. For
-    /// measurements: nothing is lost, the next reads fill it anew. Dropping the future after its first poll takes nothing back.
+    /// measurements: nothing is lost, the next reads fill it anew, and what reads under way have asked for still comes. Dropping the future after its first poll takes nothing back.
     ///
     /// # Errors
     /// `Closed`.

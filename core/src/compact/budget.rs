@@ -1,56 +1,8 @@
-//! What compaction may take of the machine, and the slices in which it takes it.
+//! The slices and the rates in which compaction takes what it may of the machine.
 
-use crate::error::{Error, Result};
 use aquifer_io::Instant;
 use std::cell::Cell;
 use std::time::Duration;
-
-/// What compaction may take of the machine. One budget for the whole engine: shards share it evenly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompactionBudget {
-    /// Most of a core that a shard's compaction takes while reads come in, in percent, 1 to 100. With no reads it takes what is idle.
-    pub cpu_percent: u8,
-    /// Most bytes a second that compaction offers to the SSD tier of the cache; what is above goes to the DFS alone. `None`: no limit.
-    pub disk_bytes_per_s: Option<u64>,
-    /// Most bytes a second that compaction uploads. `None`: no limit. Too little of it slows writers down in the end.
-    pub upload_bytes_per_s: Option<u64>,
-}
-
-impl Default for CompactionBudget {
-    /// Half of a core while reads come in; disk and uploads without limit.
-    fn default() -> Self {
-        Self { cpu_percent: 50, disk_bytes_per_s: None, upload_bytes_per_s: None }
-    }
-}
-
-impl CompactionBudget {
-    /// Checks the bounds.
-    ///
-    /// # Errors
-    /// `Invalid`, with the option, its value and its bounds.
-    pub(crate) fn validate(&self) -> Result<()> {
-        if self.cpu_percent == 0 || self.cpu_percent > 100 {
-            return Err(Error::invalid(format!(
-                "compaction.cpu_percent is {}; 1 to 100 are possible",
-                self.cpu_percent
-            )));
-        }
-        for (name, rate) in
-            [("disk_bytes_per_s", self.disk_bytes_per_s), ("upload_bytes_per_s", self.upload_bytes_per_s)]
-        {
-            if rate.is_some_and(|rate| rate < RATE_LEAST) {
-                return Err(Error::invalid(format!(
-                    "compaction.{name} is {}; use at least {RATE_LEAST}, or None for no limit",
-                    rate.unwrap_or_default()
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Below this a single segment would take hours.
-const RATE_LEAST: u64 = 64 * 1024;
 
 /// Bytes a second, counted as a debt in time: what was taken ahead is waited for before the next piece.
 #[derive(Debug)]
@@ -196,18 +148,5 @@ mod tests {
         let free = Throttle::new(None, 1);
         assert_eq!((free.take(u64::MAX), free.take(u64::MAX)), (Duration::ZERO, Duration::ZERO));
         assert!(free.try_take(u64::MAX));
-    }
-
-    #[test]
-    fn budgets_that_cannot_work_are_refused() {
-        assert!(CompactionBudget::default().validate().is_ok());
-        for budget in [
-            CompactionBudget { cpu_percent: 0, ..CompactionBudget::default() },
-            CompactionBudget { cpu_percent: 101, ..CompactionBudget::default() },
-            CompactionBudget { upload_bytes_per_s: Some(1), ..CompactionBudget::default() },
-            CompactionBudget { disk_bytes_per_s: Some(0), ..CompactionBudget::default() },
-        ] {
-            assert!(budget.validate().is_err(), "{budget:?}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! One piece of work of compaction: what it reads, and where its result belongs.
 
+use crate::version::invariants::Merged;
 use crate::version::{Change, Segment, Version, intersection};
 use std::ops::Range;
 use std::rc::Rc;
@@ -107,4 +108,11 @@ impl Job {
             },
         }
     }
+}
+
+/// What a merge wrote.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) outputs: Vec<Rc<Segment>>,
+    pub(crate) merged: Merged,
 }

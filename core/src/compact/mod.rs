@@ -6,14 +6,15 @@
 pub(crate) mod budget;
 pub(crate) mod demand;
 pub(crate) mod job;
+pub(crate) mod read_cost;
+mod pick;
+pub(crate) mod offer;
+pub(crate) mod remote;
+mod work;
+pub(crate) mod run;
+pub(crate) mod worker;
+
 #[cfg(test)]
 mod model;
-pub(crate) mod offer;
-mod pick;
 #[cfg(test)]
 mod pick_test;
-pub(crate) mod read_cost;
-pub(crate) mod remote;
-pub(crate) mod run;
-mod work;
-pub(crate) mod worker;

@@ -7,7 +7,7 @@ use super::job::{Job, JobKind};
 use super::pick::{Situation, pick};
 use crate::key::{engine_key, group_of, key_group};
 use crate::limits::COMPACTION_RUNS_MAX;
-use crate::manifest::format::SegmentEntry;
+use crate::segment::SegmentEntry;
 use crate::segment::counts::Counts;
 use crate::version::invariants::Merged;
 use crate::version::{Facts, Segment, SegmentId, Version, invariants};

@@ -25,15 +25,15 @@
 //! ```
 //! Flags: 1 nothing older lies below, 2 partitions of tiers may be copied as they are stored.
 
+use super::job::Outcome;
 use super::job::{Job, JobKind};
-use super::work::Outcome;
 use crate::codec::{Reader, stored_u32};
+use crate::compression::{BlockFormat, Compression};
 use crate::error::{Error, Result};
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX};
 use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
 use crate::name;
-use crate::options::{BlockFormat, Compression};
 use crate::version::invariants::Merged;
 use crate::version::{Segment, Version};
 use aquifer_remote::ObjectName;
@@ -264,7 +264,7 @@ mod tests {
     fn a_result_that_was_not_asked_for_is_refused() {
         let name = ObjectName::new("compaction/x/done").unwrap();
         let offer = offer();
-        let output = |change: fn(&mut crate::manifest::format::SegmentEntry)| {
+        let output = |change: fn(&mut crate::segment::SegmentEntry)| {
             let mut output = entry(9, 2..6, (2, b"a"), (5, b"z"), 1000);
             output.level = 1;
             change(&mut output);

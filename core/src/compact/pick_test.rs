@@ -25,10 +25,7 @@ fn situation() -> Situation {
 }
 
 /// A version of one segment a run, newest first, with what `change` makes of their facts.
-fn version(
-    segments: Vec<crate::manifest::format::SegmentEntry>,
-    change: impl Fn(u64, &mut Facts),
-) -> Version {
+fn version(segments: Vec<crate::segment::SegmentEntry>, change: impl Fn(u64, &mut Facts)) -> Version {
     let mut version = Version::restored(segments);
     for run in &mut version.runs {
         let changed = run.segments.iter().map(|segment| {
@@ -82,7 +79,7 @@ fn what_a_newer_range_deletion_takes_as_a_whole_goes_unread_and_nothing_else_doe
 #[test]
 fn of_two_parts_of_one_segment_only_the_covered_one_goes() {
     let whole = entry(5, 0..8, (0, b"a"), (7, b"z"), UNIT);
-    let part = |groups| crate::manifest::format::SegmentEntry { groups, ..whole.clone() };
+    let part = |groups| crate::segment::SegmentEntry { groups, ..whole.clone() };
     let deleting = entry(9, 0..8, (0, b"a"), (3, b""), 500);
     let all = vec![deleting, part(0..3), part(5..8)];
     let version = version(all, |sequence, facts| facts.range_deletions = u64::from(sequence == 9));

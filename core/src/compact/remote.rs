@@ -7,8 +7,8 @@
 //! its claim void and stops, or, if it is done first, its result is taken.
 
 use super::job::Job;
+use super::job::Outcome;
 use super::offer::{self, Folder, Offer};
-use super::work::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_CLAIMS_MAX, COMPACTION_NAMES_MAX, MANIFEST_BYTES_MAX};
 use crate::name;
@@ -18,43 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Compaction by other processes: see [`crate::compact_store`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RemoteCompaction {
-    /// Merges that read at least this many bytes are offered to workers; smaller ones cost less to do than to hand over.
-    pub offer_bytes_min: u64,
-    /// A worker that shows no sign of life for this long loses its job. At least 100 ms; it should be several times what the DFS takes
-    /// for a request, and more than four times the workers' beat.
-    pub lease: Duration,
-    /// Offer such merges whenever they are due. If `false`, only while the shard is behind with its own (runs or bytes of more than four
-    /// full memtables too many), and not for eight leases after an offer that nobody claimed: handing over costs half a lease then.
-    pub always: bool,
-}
-
-impl Default for RemoteCompaction {
-    /// Merges of 16 MiB and more, when behind; a lease of 30 s.
-    fn default() -> Self {
-        Self { offer_bytes_min: 16 * 1024 * 1024, lease: Duration::from_secs(30), always: false }
-    }
-}
-
-impl RemoteCompaction {
-    /// Checks the bounds.
-    ///
-    /// # Errors
-    /// `Invalid`, with the option, its value and its bounds.
-    pub(crate) fn validate(&self) -> Result<()> {
-        if self.lease < LEASE_LEAST {
-            return Err(Error::invalid(format!(
-                "remote_compaction.lease is {:?}; use at least {LEASE_LEAST:?}",
-                self.lease
-            )));
-        }
-        Ok(())
-    }
-}
-
-const LEASE_LEAST: Duration = Duration::from_millis(100);
 /// Looks into the folder for each lease, and the longest pause between two.
 const LOOKS_PER_LEASE: u32 = 8;
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(1);

@@ -4,14 +4,17 @@
 //! and until then the last manifest still names the inputs, which are never deleted here. At close the task is dropped between two
 //! slices: nothing of its job is installed.
 
-use super::budget::{CompactionBudget, Throttle};
+use super::budget::Throttle;
 use super::demand::Demand;
 use super::job::Job;
+use super::job::Outcome;
 use super::offer::Offer;
 use super::pick::{Situation, covered_by, debt_bytes, has_merges, is_behind, next_expiry_ms, pick};
 use super::read_cost::ReadCost;
-use super::remote::{self, Ending, Offered, RemoteCompaction};
-use super::work::{self, Mandate, Outcome};
+use super::remote::{self, Ending, Offered};
+use super::work::{self, Mandate};
+use crate::compaction_options::CompactionBudget;
+use crate::compaction_options::RemoteCompaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES, COMPACTION_PAUSE_MS,

@@ -7,14 +7,15 @@
 
 use super::budget::Slices;
 use super::job::Job;
+use super::job::Outcome;
 use super::run::note_failure;
+use crate::compression::BlockFormat;
 use crate::embedder::overheard;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{group_of, group_prefix};
+use crate::key::{group_of, group_prefix, of_key};
 use crate::limits::{COMPACTION_WINDOW_BYTES, PARTITION_RAW_BYTES, UPLOAD_PAUSE_MS};
 use crate::name;
-use crate::options::BlockFormat;
-use crate::resolve::{fold, of_key};
+use crate::resolve::fold;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::ranges::RangeDeletes;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
@@ -22,7 +23,6 @@ use crate::shard::merge::{Merge, Run, Writes};
 use crate::shard::run_cursor::{RunCursor, WholePartition};
 use crate::shard::source::BlockSource;
 use crate::shard::{ShardCore, add};
-use crate::version::invariants::Merged;
 use crate::version::{Segment, SortedRun, intersection};
 use aquifer_remote::Content;
 use std::collections::VecDeque;
@@ -31,13 +31,6 @@ use std::time::Duration;
 
 /// Bytes of a partition that are copied in the time in which one is merged, about: both sums are made and nothing else.
 const COPY_FACTOR: usize = 8;
-
-/// What a merge wrote.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) outputs: Vec<Rc<Segment>>,
-    pub(crate) merged: Merged,
-}
 
 /// Where the epoch in the names of outputs and the right to go on come from: the shard's own engine, or a job of another process.
 pub(crate) struct Mandate<'a> {

@@ -4,20 +4,21 @@
 //! nothing it does or leaves undone can harm the store: at the worst its work is not used. While it works it shows life by small
 //! objects, and looks whether its job is still wanted. See [`super::remote`] for the owner's side.
 
-use super::budget::CompactionBudget;
 use super::offer::{self, Folder, Offer};
 use super::remote::{look, look_at_all};
 use super::work::{self, Mandate};
+use crate::compaction_options::CompactionBudget;
 use crate::descriptor;
 use crate::embedder;
-use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::name;
-use crate::options::{Options, ShardBudget, check_most};
+use crate::options::{Options, check_most};
 use crate::shard::{self, ShardCore, ShardStart};
+use crate::shard_budget::ShardBudget;
+use crate::shared::Shared;
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
 use futures_channel::oneshot;
@@ -167,13 +168,7 @@ pub async fn compact_store_until(
         seed: options.seed,
         ..Options::default()
     };
-    let own = MergeOperators::new(&options.merge_operators)?;
-    if !own.own().is_empty() {
-        // They must do what those did that wrote the store.
-        let manifests = ManifestStore::new(Arc::clone(&remote), 0..descriptor.key_groups);
-        let newest = manifests.newest().await?;
-        newest.map_or(Ok(()), |newest| newest.agreed.check_operators(own.own()))?;
-    }
+    check_operators(&remote, descriptor.key_groups, &options.merge_operators).await?;
     let budget = ShardBudget::new(&engine_options, 1);
     let shared = Arc::new(Shared::of_worker(remote, descriptor.key_groups, &engine_options)?);
     let executor = ExecutorOptions {
@@ -220,6 +215,20 @@ pub async fn compact_store_until(
     };
     thread.join()?;
     outcome.unwrap_or_else(|_| Err(Error::closed()))
+}
+
+/// The operators of the embedder's own must do what those did that wrote the store.
+async fn check_operators(
+    remote: &Arc<dyn Remote>,
+    key_groups: u16,
+    operators: &[Arc<dyn MergeOperator>],
+) -> Result<()> {
+    let own = MergeOperators::new(operators)?;
+    if own.own().is_empty() {
+        return Ok(());
+    }
+    let newest = ManifestStore::new(Arc::clone(remote), 0..key_groups).newest().await?;
+    newest.map_or(Ok(()), |newest| newest.agreed.check_operators(own.own()))
 }
 
 /// A worker on its own thread.

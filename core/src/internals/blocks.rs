@@ -3,10 +3,10 @@
 use crate::descriptor;
 use crate::error::{Error, Result};
 use crate::key::GROUP_BYTES;
-use crate::manifest::format::SegmentEntry;
 use crate::manifest::store::ManifestStore;
 use crate::name;
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, DataBlock};

@@ -4,9 +4,10 @@
 
 use crate::compact::offer::{Offer, decode_result};
 use crate::descriptor::Descriptor;
-use crate::manifest::format::{HEADER_BYTES, Manifest, SegmentEntry};
+use crate::manifest::format::{HEADER_BYTES, Manifest};
 use crate::manifest::{hot, invariants};
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Dictionary, Expected, Kind};
 use crate::segment::counts::Counts;
 use crate::segment::cursor::Cursor;

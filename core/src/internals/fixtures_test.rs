@@ -6,14 +6,16 @@
 use super::decoders::DECODERS;
 use crate::compact::job::{Job, JobKind};
 use crate::compact::offer::Offer;
+use crate::compression::{BlockFormat, Compression};
 use crate::descriptor::Descriptor;
 use crate::entry::{Entry, Op, encode_chain};
 use crate::key::{engine_key, group_of};
 use crate::manifest::agreed::Agreed;
-use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::format::Manifest;
 use crate::manifest::hot::{self, HotPartition, HotSegment};
-use crate::options::{BlockFormat, Compression, Domain};
+use crate::options::Domain;
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, DataBlock};

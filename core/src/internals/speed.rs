@@ -1,9 +1,9 @@
 //! What segments cost: an indication of time and of bytes, for `examples/segment_speed.rs`.
 
+use crate::compression::Compression;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::engine_key;
-use crate::options::Compression;
 use crate::segment::Place;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;

@@ -54,6 +54,7 @@ use crate::limits::{
     BORDER_BYTES_MAX, CHECKPOINT_METADATA_BYTES_MAX, EPOCHS_MAX, HOT_LIST_BYTES_MAX, MANIFEST_BYTES_MAX,
     MANIFEST_COUNTERS_MAX, MANIFEST_LEVELS_MAX, MANIFEST_SEGMENTS_MAX,
 };
+use crate::segment::SegmentEntry;
 use crate::segment::counts::{COUNTS_BYTES, Counts};
 use crate::segment::footer::FOOTER_BYTES;
 use aquifer_remote::ObjectName;
@@ -74,28 +75,6 @@ const _: () = assert!(8 + 4 + 4 + 5 * 8 + 4 * 2 + 6 * 4 + 4 == HEADER_CRC_AT);
 const _: () = assert!(HEADER_CRC_AT + 4 == HEADER_BYTES);
 const _: () =
     assert!(2 * 4 + 8 + 2 * 4 + 2 * 8 + 2 * 2 + 1 + 3 + COUNTS_BYTES + 4 + 4 + 2 * 4 == SEGMENT_BYTES);
-
-/// One segment as a manifest names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SegmentEntry {
-    pub(crate) object: ObjectName,
-    pub(crate) offset: u64,
-    pub(crate) bytes: u32,
-    pub(crate) tail_bytes: u32,
-    pub(crate) footer_crc: u32,
-    pub(crate) tag: u64,
-    pub(crate) sequence: u64,
-    /// 0: a tier. 1: the leveled bottom, older than every tier.
-    pub(crate) level: u8,
-    /// Key groups that count here; entries of others are skipped.
-    pub(crate) groups: Range<u16>,
-    /// Of the segment as a whole, clipped or not.
-    pub(crate) counts: Counts,
-    pub(crate) range_deletes: u32,
-    /// Engine keys that no entry and no range deletion of it passes, clipped or not; `largest` may be a range deletion's exclusive end.
-    pub(crate) smallest: Box<[u8]>,
-    pub(crate) largest: Box<[u8]>,
-}
 
 /// A decoded manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! place, is fenced. While a store has one partition, its manifest is its checkpoint too: it carries the caller's metadata.
 
 pub(crate) mod agreed;
-mod claim;
-pub(crate) mod format;
 pub(crate) mod hot;
-pub(crate) mod invariants;
 mod search;
+pub(crate) mod format;
+pub(crate) mod invariants;
 pub(crate) mod store;
+mod claim;

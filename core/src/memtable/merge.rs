@@ -4,9 +4,9 @@
 use super::{Memtable, is_free, overwrite};
 use crate::entry::{Entry, Op, encode_chain};
 use crate::error::{ErrorKind, Result};
+use crate::key::of_key;
 use crate::limits::VALUE_BYTES_MAX;
-use crate::merge_operator::MergeOperators;
-use crate::resolve::{of_key, would_be_too_large};
+use crate::merge_operator::{MergeOperators, would_be_too_large};
 
 /// One merge.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +117,9 @@ impl Memtable {
         let merged = combines
             && match operators.merge(write.operator, older, write.operand, &mut self.scratch) {
                 Ok(()) => true,
-                Err(error) if error.kind() == ErrorKind::Panicked => return Err(of_key(error, key)),
+                Err(error) if error.kind() == ErrorKind::Panicked && !is_settled => {
+                    return Err(of_key(error, key));
+                }
                 Err(_) => false,
             };
         let made = self.scratch.len();

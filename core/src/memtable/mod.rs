@@ -13,16 +13,17 @@
 //! * [`Memtable::bytes`] is what the table's allocations take, not what its entries add up to.
 
 mod arena;
-mod cursor;
 mod index;
 mod merge;
-#[cfg(test)]
-mod model_test;
 mod parts;
 mod ranges;
 mod record;
 mod slots;
 mod tree;
+mod cursor;
+
+#[cfg(test)]
+mod model_test;
 
 pub(crate) use cursor::Cursor;
 #[cfg(test)]

@@ -17,11 +17,11 @@
 //! is decompressed. Nothing in a block says which segment it is of, so that a merge can copy it into another one as it is; a block that
 //! is sound but of another place shows by the parent's checksum.
 
-use super::Place;
+use super::place::Place;
 use crate::codec::{Reader, stored_u32};
+use crate::compression::Compression;
 use crate::error::{Error, Result};
 use crate::limits::{BLOCK_BYTES_MAX, LONG_BLOCK_BYTES_MAX};
-use crate::options::Compression;
 use bytes::Bytes;
 use std::cell::RefCell;
 

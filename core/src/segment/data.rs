@@ -18,7 +18,8 @@
 //! into a table of entry numbers (RocksDB's data-block hash index holds restart numbers; with one byte more an entry, in memory only,
 //! the walk from the restart goes away). After that no read of a block can fail.
 
-use super::{Place, filter};
+use super::filter;
+use super::place::Place;
 use crate::codec::{Reader, common_prefix, put_varint, stored_u32, u32_at};
 use crate::entry::{Entry, NEVER, Op, next_chained};
 use crate::error::Result;

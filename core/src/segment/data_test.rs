@@ -2,7 +2,8 @@
 
 use super::cursor::Cursor;
 use super::data::{Access, Builder, DataBlock};
-use super::{Place, filter};
+use super::filter;
+use super::place::Place;
 use crate::codec::stored_u32;
 use crate::entry::{Entry, NEVER, Op, encode_chain};
 use crate::limits::KEY_BYTES_MAX;

@@ -1,8 +1,8 @@
 //! Trains the dictionary of a segment from the blocks that it begins with.
 
 use super::block::{Dictionary, Encoder, Kind};
+use crate::compression::Compression;
 use crate::error::Result;
-use crate::options::Compression;
 use bytes::Bytes;
 
 /// Raw bytes of blocks that a dictionary of one byte is trained from, and the bounds of their sum.

@@ -3,9 +3,9 @@
 use super::counts::Counts;
 use super::head::SegmentHead;
 use super::partition::PartitionHandle;
+use super::segment_entry::SegmentEntry;
 use crate::error::Result;
 use crate::key::{GROUP_BYTES, group_of};
-use crate::manifest::format::SegmentEntry;
 use bytes::Bytes;
 use std::ops::Range;
 

@@ -13,7 +13,7 @@
 //! A key hashes with xxh3-64; the seed is mixed in by multiplications and shifts. The mixed hash gives a first slot, which of the 64
 //! slots from there on count for the key, and a fingerprint; bit j of the fingerprint is the parity of bit j of the slots that count.
 
-use super::Place;
+use super::place::Place;
 use crate::codec::{Reader, stored_u32};
 use crate::error::Result;
 use bytes::Bytes;

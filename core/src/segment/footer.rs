@@ -15,8 +15,8 @@
 //!     60      4  CRC-32 of bytes 0 to 60; the manifest keeps it too
 //! ```
 
-use super::Place;
 use super::block::Written;
+use super::place::Place;
 use crate::codec::Reader;
 use crate::error::Result;
 

@@ -19,17 +19,17 @@
 //! Smallest and largest key are borders that no entry and no range deletion passes. One read of the segment's tail brings the head,
 //! and with it what any read of the segment needs to know where to go.
 
-use super::Place;
 use super::block::{self, Dictionary, Expected, Kind, Written};
 use super::counts::{COUNTS_BYTES, Counts};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::partition::PartitionHandle;
+use super::place::Place;
 use super::ranges::RangeDeletes;
+use super::segment_entry::SegmentEntry;
 use super::separators::{Layout, Separators};
 use crate::codec::{Reader, partition_point, stored_u32, u32_at};
 use crate::error::Result;
 use crate::key::group_prefix;
-use crate::manifest::format::SegmentEntry;
 use bytes::Bytes;
 use std::ops::Range;
 

@@ -12,18 +12,20 @@
 //! The manifest keeps the footer's checksum, the footer that of the head (and dictionary), the head that of every partition's meta, the
 //! meta that of every data block: a child's checksum stands in its parent, so that a misdirected or stale read shows.
 
+mod place;
 pub(crate) mod block;
 pub(crate) mod counts;
-pub(crate) mod cursor;
-pub(crate) mod data;
 mod dictionary;
-pub(crate) mod encoded;
 pub(crate) mod filter;
 pub(crate) mod footer;
-pub(crate) mod head;
-pub(crate) mod partition;
 pub(crate) mod ranges;
 mod separators;
+pub(crate) mod data;
+pub(crate) mod partition;
+pub(crate) mod cursor;
+mod segment_entry;
+pub(crate) mod head;
+pub(crate) mod encoded;
 pub(crate) mod writer;
 
 #[cfg(test)]
@@ -31,26 +33,5 @@ mod data_test;
 #[cfg(test)]
 mod segment_test;
 
-use aquifer_remote::ObjectName;
-
-/// Where bytes of a segment come from: named in every error about them.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) object: ObjectName,
-    /// Offset in the object.
-    pub(crate) offset: u64,
-}
-
-impl Place {
-    pub(crate) fn plus(&self, bytes: u64) -> Self {
-        Self { object: self.object.clone(), offset: self.offset.saturating_add(bytes) }
-    }
-
-    pub(crate) fn corrupt(
-        &self,
-        expected: impl std::fmt::Display,
-        found: impl std::fmt::Display,
-    ) -> crate::Error {
-        crate::Error::corrupt(self.object.as_str(), self.offset, expected, found)
-    }
-}
+pub(crate) use place::Place;
+pub(crate) use segment_entry::SegmentEntry;

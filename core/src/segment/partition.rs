@@ -14,10 +14,10 @@
 //! ```
 //! A partition is the data blocks of about 64 KiB of entries. Its meta follows them directly, so that a cold read takes both at once.
 
-use super::Place;
 use super::block::Written;
 use super::counts::{COUNTS_BYTES, Counts};
 use super::filter::{self, Filter};
+use super::place::Place;
 use super::separators::{Layout, Separators};
 use crate::codec::{Reader, partition_point, stored_u32, u32_at};
 use crate::error::Result;

@@ -12,9 +12,11 @@ use super::encoded::{EncodedSegment, WrittenExtent};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::head::{self, SegmentHead};
 use super::partition::{self, PartitionHandle, PartitionMeta};
+use super::place::Place;
 use super::ranges::{KeyRange, RangeDeletes};
-use super::{Place, dictionary, filter, separators};
+use super::{dictionary, filter, separators};
 use crate::codec::stored_u32;
+use crate::compression::Compression;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::key::{GROUP_BYTES, group_of, user_key};
@@ -22,7 +24,6 @@ use crate::limits::{
     BLOCK_RAW_BYTES, BLOCK_RAW_BYTES_RANGE, BORDER_BYTES_MAX, CHAIN_BYTES_MAX, KEY_BYTES_MAX,
     PARTITION_RAW_BYTES, SEGMENT_BYTES_MAX,
 };
-use crate::options::Compression;
 use bytes::Bytes;
 use std::collections::VecDeque;
 

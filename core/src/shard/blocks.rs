@@ -12,15 +12,14 @@ use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
+use crate::version::head_pin::SegmentObject;
 use aquifer_cache::{
     Ask, CacheKey, Cached, Class, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass, Tier, Written,
 };
 use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
-use std::cell::{Cell, OnceCell, RefCell};
-use std::fmt;
 use std::ops::Range;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What the cache holds, verified and decoded.
@@ -43,26 +42,6 @@ impl Cached for CachedBlock {
             Self::Head(head) => head.memory_bytes(),
             Self::Stored(stored) => stored.len(),
         }
-    }
-}
-
-/// A segment's way to its head and its metas without a search in the cache. The cache counts them and may forget them; then so does this.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct HeadPin {
-    head: RefCell<Weak<SegmentHead>>,
-    uses: Cell<u8>,
-    /// Where the meta of each partition was last found.
-    metas: RefCell<Box<[Place]>>,
-    object: OnceCell<SegmentObject>,
-}
-
-/// The object of a segment, for the cache to read from.
-#[derive(Clone)]
-struct SegmentObject(Rc<dyn ObjectReader<Error>>);
-
-impl fmt::Debug for SegmentObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SegmentObject")
     }
 }
 

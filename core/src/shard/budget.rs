@@ -9,8 +9,8 @@ use super::{Freeze, POINT_INDEX_PART, ShardCore};
 use crate::error::{Error, ErrorKind};
 use crate::memtable::Memtables;
 use crate::notify::LocalNotify;
-use crate::options::ShardBudget;
 use crate::reply::ReplyTo;
+use crate::shard_budget::ShardBudget;
 use std::cell::Cell;
 use std::rc::Rc;
 

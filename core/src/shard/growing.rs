@@ -8,9 +8,9 @@
 //! the same is found by a compaction, stays as it is, and makes the shard look before each further merge of the key.
 
 use crate::error::Result;
+use crate::key::of_key;
 use crate::limits::{GROWING_KEYS_MAX, MERGE_LOOK_BYTES, VALUE_BYTES_MAX};
-use crate::merge_operator::MergeOperator;
-use crate::resolve::{of_key, would_be_too_large};
+use crate::merge_operator::{MergeOperator, would_be_too_large};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
@@ -157,7 +157,7 @@ mod tests {
         growing.merged(b"long", append, (1, MERGE_LOOK_BYTES), (5, NEVER));
         assert!(growing.must_look(b"long", append, 1), "small ones have added up");
         for n in 0..2 * GROWING_KEYS_MAX {
-            growing.note(&n.to_le_bytes(), Length::Unknown);
+            growing.note(&(n as u64).to_le_bytes(), Length::Unknown);
         }
         assert!(growing.lengths.borrow().len() <= GROWING_KEYS_MAX);
     }

@@ -12,43 +12,15 @@
 use super::ShardCore;
 use crate::error::Result;
 use crate::limits::PIN_PAUSE;
-use crate::manifest::format::SegmentEntry;
-use crate::notify::LocalNotify;
+use crate::segment::SegmentEntry;
+use crate::version::home::{Home, Signal};
 use crate::version::{Segment, SegmentId, Version};
 use futures_util::future::select;
 use futures_util::pin_mut;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::{Rc, Weak};
-
-/// Says that something is to be done.
-#[derive(Debug, Default)]
-struct Signal {
-    is_raised: Cell<bool>,
-    raised: LocalNotify,
-}
-
-impl Signal {
-    fn raise(&self) {
-        self.is_raised.set(true);
-        self.raised.notify();
-    }
-
-    async fn wait(&self) {
-        self.raised.wait(|| self.is_raised.replace(false).then_some(())).await;
-    }
-}
-
-/// Goes with the last who can read a segment, in one of its clips.
-#[derive(Debug)]
-pub(crate) struct Home(Rc<Signal>);
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        self.0.raise();
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {

@@ -9,66 +9,64 @@
 //! and at the version of that moment even if it waits for blocks later. What must wait before it can take effect lines up by key
 //! ([`order`]), so operations on one key keep the order of the mailbox.
 
+mod counters;
 mod answers;
 mod growing;
-mod apply;
 pub(crate) mod blocks;
 mod budget;
 mod flush;
 mod heat;
-mod hot;
 pub(crate) mod keeper;
-mod local;
-mod lookup;
-pub(crate) mod merge;
-mod multi_get;
 mod order;
 mod pinned;
 mod point_index;
 pub(crate) mod pressure;
 mod read_ahead;
 mod refill;
-pub(crate) mod run_cursor;
-pub(crate) mod scan;
-mod search;
-mod segment_cursor;
-mod snapshot;
-pub(crate) mod source;
 mod tasks;
 mod trial;
-pub(crate) mod warm_up;
 mod windows;
+mod lookup;
+mod search;
+pub(crate) mod source;
+mod segment_cursor;
+pub(crate) mod warm_up;
+mod snapshot;
+mod multi_get;
+mod hot;
+pub(crate) mod merge;
+pub(crate) mod run_cursor;
+pub(crate) mod scan;
+mod answer_reads;
+mod room;
+mod look;
+mod apply;
+mod stats;
+mod local;
+mod life;
 
-use crate::compact;
 use crate::compact::run::CompactionState;
-use crate::embedder;
-use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::limits::MAILBOX_BATCH;
-use crate::mailbox::Mailbox;
-use crate::manifest::format::SegmentEntry;
 use crate::manifest::hot::HotSegments;
 use crate::memtable::Memtables;
 use crate::name;
 use crate::notify::LocalNotify;
-use crate::opening::ShardOpening;
-use crate::options::{Options, ShardBudget};
-use crate::reply::because;
-use crate::request::Request;
-use crate::stats::ShardStats;
-use crate::version::{Frozen, SegmentId, SortedRun, Version};
+use crate::options::Options;
+use crate::segment::SegmentEntry;
+use crate::shard_budget::ShardBudget;
+use crate::shared::Shared;
+use crate::version::{Frozen, SegmentId, Version};
 use answers::Answers;
 use aquifer_cache::{Cache, CacheOptions, SsdMode};
 use blocks::CachedBlock;
 use budget::Resizes;
+pub(crate) use counters::{Counters, add};
 use flush::FlushQueue;
-use futures_channel::oneshot;
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use growing::Growing;
 use heat::Heat;
 use hot::Gathered;
 use keeper::Keeper;
+pub(crate) use life::live;
 pub use local::Shard;
 pub(crate) use local::check_keys;
 use order::Waiting;
@@ -76,9 +74,7 @@ use point_index::PointIndex;
 use pressure::{Debt, Pressure};
 use snapshot::Snapshots;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use tasks::Tasks;
@@ -138,31 +134,12 @@ pub(crate) struct ShardCore {
     answers: Answers,
 }
 
-/// What only counts.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) reads_immediate: Cell<u64>,
-    pub(crate) reads_waited: Cell<u64>,
-    pub(crate) writes: Cell<u64>,
-    pub(crate) write_stalls: Cell<u64>,
-    pub(crate) flushes: Cell<u64>,
-    pub(crate) flushed_bytes: Cell<u64>,
-    pub(crate) compactions: Cell<u64>,
-    pub(crate) compacted_bytes: Cell<u64>,
-    pub(crate) copied_bytes: Cell<u64>,
-    pub(crate) compaction_errors: Cell<u64>,
-}
-
 /// What of a memtable is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freeze {
     All,
     /// The part that holds most.
     Fullest,
-}
-
-pub(crate) fn add(counter: &Cell<u64>, more: u64) {
-    counter.set(counter.get() + more);
 }
 
 /// What a shard starts from.
@@ -234,139 +211,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
     }))
 }
 
-/// A shard's life: it opens, says how that went, and serves its mailbox until that is closed.
-pub(crate) async fn live(
-    start: ShardStart,
-    mailbox: Arc<Mailbox<Request>>,
-    opening: Option<ShardOpening>,
-    ready: oneshot::Sender<Result<()>>,
-) {
-    let core = match open(start).await {
-        Ok(core) => core,
-        Err(error) => return drop(ready.send(Err(error))),
-    };
-    if let Some(opening) = opening {
-        let outcome = {
-            // Nobody has a client yet: the mailbox only says that the opening was given up.
-            let mut nothing = VecDeque::new();
-            let (pinned, given_up) = (core.open_pinned(opening), mailbox.take_all(&mut nothing));
-            futures_util::pin_mut!(pinned, given_up);
-            match select(pinned, given_up).await {
-                Either::Left((outcome, _)) => outcome,
-                Either::Right(_) => Err(Error::closed()),
-            }
-        };
-        if let Err(error) = outcome {
-            // What is local by now is there for the next to open the store here.
-            core.cache.close().await;
-            return drop(ready.send(Err(error)));
-        }
-    }
-    drop(ready.send(Ok(())));
-    run(core, mailbox).await;
-}
-
-/// Serves the mailbox until it is closed, or something of the shard panics; then ends all that the shard does, at once.
-async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
-    core.spawn(flush::run(Rc::clone(&core)));
-    core.spawn(compact::run::run(Rc::clone(&core)));
-    core.spawn(warm_up::run(Rc::clone(&core)));
-    if core.keeper.is_some() {
-        core.spawn(keeper::run(Rc::clone(&core)));
-    }
-    core.note_depth();
-    // Unwind safe: after a panic nothing of the shard is asked any more.
-    let mut serving = Box::pin(AssertUnwindSafe(serve(&core, &mailbox)).catch_unwind());
-    let panicked = {
-        let panicked = std::pin::pin!(aquifer_io::vital_panic());
-        let closed = std::pin::pin!(mailbox.closed());
-        let served = async { serving.as_mut().await.err() };
-        let served = std::pin::pin!(served);
-        match select(served, select(closed, panicked)).await {
-            Either::Left((served, _)) => served.map(|payload| embedder::message(payload.as_ref()).to_owned()),
-            Either::Right((Either::Left(_), _)) => None,
-            Either::Right((Either::Right((message, _)), _)) => Some(message),
-        }
-    };
-    let why = match &panicked {
-        None => mailbox.closed().await,
-        Some(message) => core.shared.shard_panicked(core.id, message),
-    };
-    mailbox.close(&why);
-    // What is being handled, and what was taken out of the mailbox with it.
-    because(&why, || drop(serving));
-    because(&why, || core.waiting.clear());
-    core.end_tasks(&why).await;
-    because(&why, || core.flushes.clear());
-    if panicked.is_none() {
-        core.resized().await;
-        // What is on the SSD is there for the next to open the store here.
-        core.cache.close().await;
-    }
-}
-
-/// Handles what is in the mailbox, in order, until it is closed.
-async fn serve(core: &Rc<ShardCore>, mailbox: &Mailbox<Request>) {
-    let mut batch = VecDeque::new();
-    while mailbox.take_all(&mut batch).await {
-        let mut handled = 0;
-        while let Some(request) = batch.pop_front() {
-            core.handle(request).await;
-            handled += 1;
-            if handled % MAILBOX_BATCH == 0 {
-                aquifer_io::yield_now().await;
-            }
-        }
-        aquifer_io::yield_now().await;
-    }
-}
-
 impl ShardCore {
-    async fn handle(self: &Rc<Self>, request: Request) {
-        match request {
-            Request::Keyed(key, keyed) => self.in_turn(key, keyed).await,
-            Request::MultiGet { keys, ask, reply } => {
-                self.after_all().await;
-                self.effect_multi_get(keys, ask, reply).await;
-            }
-            Request::Batch { writes, reply } => {
-                self.after_all().await;
-                reply.send(self.apply_batch(&writes).await);
-            }
-            Request::ScanGroups { request, reply } => {
-                self.after_all().await;
-                self.effect_scan_groups(request, reply).await;
-            }
-            Request::Scan { request, reply } => {
-                self.after_all().await;
-                self.effect_scan(request, reply).await;
-            }
-            Request::Snapshot { id, reply } => {
-                self.after_all().await;
-                reply.send(self.pin_snapshot(id));
-            }
-            Request::ReleaseSnapshot { id } => self.release_snapshot(id),
-            Request::Barrier { reply } => {
-                self.after_all().await;
-                self.freeze_for_barrier(reply);
-            }
-            Request::Checkpoint(request) => {
-                let shared = Arc::clone(&self.shared);
-                self.spawn(crate::checkpoint::commit(shared, *request));
-            }
-            Request::Stats { reply } => reply.send(Ok(self.stats())),
-            Request::ForgetMemory { reply } => {
-                self.cache.set_memory_bytes(0);
-                self.cache_share.set(0);
-                self.balance_memory();
-                reply.send(Ok(()));
-            }
-            Request::SetMemory { budget, reply } => self.set_memory(&budget, reply),
-            Request::SetDisk { disk_bytes, reply } => self.set_disk(disk_bytes, reply),
-            Request::Run(job) => job(Shard::new(Rc::clone(self))),
-        }
-    }
-
     /// Reads served so far.
     pub(crate) fn reads(&self) -> u64 {
         self.counters.reads_immediate.get() + self.counters.reads_waited.get()
@@ -439,40 +284,5 @@ impl ShardCore {
         self.set_version(next);
         self.balance_memory();
         Some(frozen)
-    }
-
-    fn stats(&self) -> ShardStats {
-        let version = self.version();
-        let counters = &self.counters;
-        let locality = self.locality().unwrap_or_default();
-        ShardStats {
-            shard: self.id,
-            memtable_bytes: self.memtable.borrow().bytes() as u64,
-            frozen_bytes: version.frozen_bytes() as u64,
-            point_index_bytes: self.points.borrow().bytes() as u64,
-            runs: version.depth(&self.groups) as u64,
-            segments: version.segments().count() as u64,
-            segment_bytes: version.runs.iter().map(SortedRun::bytes).sum(),
-            reads_immediate: counters.reads_immediate.get(),
-            reads_waited: counters.reads_waited.get(),
-            waiting: self.waiting.requests() as u64,
-            snapshots: self.snapshots.count() as u64,
-            writes: counters.writes.get(),
-            write_stalls: counters.write_stalls.get(),
-            write_wait: self.pressure.wait(),
-            flushes: counters.flushes.get(),
-            flushed_bytes: counters.flushed_bytes.get(),
-            compactions: counters.compactions.get(),
-            compacted_bytes: counters.compacted_bytes.get(),
-            copied_bytes: counters.copied_bytes.get(),
-            compaction_errors: counters.compaction_errors.get(),
-            last_compaction_error: self.compaction.last_error(),
-            warm_up: self.warm_up.stats(),
-            pinned_bytes: locality.bytes,
-            not_local_bytes: locality.missing_bytes,
-            is_all_local: locality.is_all,
-            cache: self.cache.stats(),
-            io: aquifer_io::metrics(),
-        }
     }
 }

@@ -7,11 +7,11 @@ use super::read_ahead::{PageNeed, ReadAhead};
 use super::run_cursor::RunCursor;
 use super::source::BlockSource;
 use crate::error::{Error, Result};
-use crate::key::user_key;
+use crate::key::{of_key, user_key};
 use crate::key_ref::{EngineRange, KeyRange, Stretches};
 use crate::limits::SCAN_PAGE_BYTES;
 use crate::memtable::{Memtable, Memtables};
-use crate::resolve::{Base, Folded, Resolver, of_key};
+use crate::resolve::{Base, Folded, Resolver};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::cell::Cell;
@@ -167,7 +167,7 @@ impl ShardCore {
                     return Ok::<_, Error>(ControlFlow::Break(None));
                 }
                 let user = Bytes::copy_from_slice(user_key(writes.key));
-                let value = match self.value_of(&writes).map_err(|error| of_key(error, writes.key)) {
+                let value = match self.value_of(&writes) {
                     // What was read before it is given first; the next page begins with the error, which names the key.
                     Err(error) if error.key().is_some() && !page.entries.is_empty() => {
                         let last = page.entries.last().map(|(key, _)| key.clone());

@@ -7,18 +7,19 @@
 //! counts, and every key against its filter. A fault is noted and the rest goes on; what lies behind a structure that cannot be read is counted
 //! as unread. Memory is bounded by [`VerifyOptions::reads_in_flight`] windows, twice: one that is checked, one on its way.
 
-mod segment;
 mod tally;
+mod segment;
 
 pub use tally::{VerifyProgress, VerifyReport};
 
 use crate::descriptor;
 use crate::embedder;
 use crate::error::{Corruption, Error, Result};
-use crate::manifest::format::{HEADER_BYTES, Manifest, SegmentEntry};
+use crate::manifest::format::{HEADER_BYTES, Manifest};
 use crate::manifest::invariants;
 use crate::manifest::store::ManifestStore;
 use crate::name;
+use crate::segment::SegmentEntry;
 use aquifer_remote::Remote;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 
 use crate::embedder;
 use crate::error::{Corruption, Error, ErrorKind, Result};
-use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::format::Manifest;
+use crate::segment::SegmentEntry;
 use aquifer_remote::RemoteError;
 
 /// Faults that a report lists; more are counted only.

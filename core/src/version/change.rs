@@ -2,7 +2,7 @@
 
 use super::{Segment, SegmentId, SortedRun, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::format::SegmentEntry;
+use crate::segment::SegmentEntry;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;

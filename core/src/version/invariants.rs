@@ -5,7 +5,7 @@
 
 use super::{Change, Segment, Version, intersection};
 use crate::limits::LEVEL_MAX;
-use crate::manifest::format::SegmentEntry;
+use crate::segment::SegmentEntry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 

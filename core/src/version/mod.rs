@@ -8,6 +8,8 @@
 //! ```
 //! A merge of some key groups takes these groups out of its inputs, by clipping them; the objects stay as they are.
 
+pub(crate) mod head_pin;
+pub(crate) mod home;
 mod change;
 pub(crate) mod invariants;
 
@@ -15,12 +17,12 @@ pub(crate) use change::Change;
 
 use crate::key::{group_of, group_prefix};
 use crate::limits::LEVEL_MAX;
-use crate::manifest::format::SegmentEntry;
 use crate::memtable::Memtables;
 use crate::segment::Place;
+use crate::segment::SegmentEntry;
 use crate::segment::ranges::RangeDeletes;
-use crate::shard::blocks::HeadPin;
-use crate::shard::keeper::Home;
+use head_pin::HeadPin;
+use home::Home;
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::rc::Rc;

@@ -2,7 +2,6 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    clippy::unwrap_used,
     clippy::allow_attributes,
     reason = "each test binary uses a part of it, and a test may fail anywhere"
 )]

@@ -11,21 +11,22 @@
 //! * A panic anywhere on the thread reaches somebody: the task's waiter, or `join`.
 
 mod completions;
-pub(crate) mod context;
-pub(crate) mod descriptor;
 #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
 mod gate;
-#[cfg(feature = "glommio")]
-pub(crate) mod glommio;
 mod handshake;
-#[cfg(test)]
-mod handshake_test;
-pub(crate) mod simulated;
-pub(crate) mod task;
+pub(crate) mod context;
+pub(crate) mod descriptor;
 pub(crate) mod threads;
 #[cfg(feature = "tokio-uring")]
 pub(crate) mod tokio_uring;
 pub(crate) mod uring;
+pub(crate) mod simulated;
+pub(crate) mod task;
+#[cfg(feature = "glommio")]
+pub(crate) mod glommio;
+
+#[cfg(test)]
+mod handshake_test;
 
 use std::future::Future;
 use std::rc::Rc;

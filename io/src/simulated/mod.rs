@@ -38,15 +38,14 @@
 //!
 //! No `unsafe` here.
 
-pub(crate) mod disk;
 pub(crate) mod fault;
 pub(crate) mod trace;
-
 mod content;
 mod file_node;
 mod image;
 mod names;
 mod options;
+pub(crate) mod disk;
 
 #[cfg(test)]
 mod disk_test;

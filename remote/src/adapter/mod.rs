@@ -79,7 +79,7 @@ impl Adapter {
     pub(crate) fn new(
         store: Arc<dyn ObjectStore>,
         prefix: &str,
-        url: String,
+        url: &str,
         order: ListOrder,
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
@@ -96,12 +96,12 @@ impl Adapter {
     pub(crate) fn with_stores(
         stores: Stores,
         prefix: &str,
-        url: String,
+        url: &str,
         order: ListOrder,
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
         let root = check_prefix(prefix)?.to_owned();
-        let url = masked(&url);
+        let url = masked(url);
         let runtime = HttpRuntime::start(options)?;
         let options = options.clone();
         let shared = Shared {

@@ -114,13 +114,8 @@ pub(crate) fn no_answer(deadline: Duration) -> String {
 
 impl<V: Verbs> Front<V> {
     /// Puts the checks before a protocol. `url` is what [`Remote::describe`] says.
-    pub(crate) fn new(
-        verbs: Arc<V>,
-        runtime: Arc<HttpRuntime>,
-        options: &RemoteOptions,
-        url: String,
-    ) -> Self {
-        Self { verbs, line: Line::new(runtime, options), url: masked(&url) }
+    pub(crate) fn new(verbs: Arc<V>, runtime: Arc<HttpRuntime>, options: &RemoteOptions, url: &str) -> Self {
+        Self { verbs, line: Line::new(runtime, options), url: masked(url) }
     }
 }
 

@@ -16,8 +16,8 @@
 //! * A connection that turns out closed before an answer was kept from an earlier request: the read goes to a new one, once.
 //! * No prepared URL enters an error or `Debug` output: it holds a signature, and maybe a session's token.
 
-mod line;
 mod prepared;
+mod line;
 
 use std::ops::Range;
 use std::sync::Arc;

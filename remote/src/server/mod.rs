@@ -20,21 +20,21 @@
 //! * No key reaches outside the folder, and no symbolic link in it is followed. Only regular files are opened.
 
 mod access;
-mod connections;
 mod error;
-mod folder;
 mod keys;
-mod list;
-mod listing;
 mod names;
-mod options;
-mod refuse;
-mod service;
-mod shape;
 mod stream;
-mod uploads;
 mod watch;
 mod watched_service;
+mod folder;
+mod list;
+mod listing;
+mod uploads;
+mod refuse;
+mod shape;
+mod service;
+mod options;
+mod connections;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

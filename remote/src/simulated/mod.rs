@@ -21,8 +21,8 @@
 
 mod objects;
 mod request;
-mod store;
 mod upload;
+mod store;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

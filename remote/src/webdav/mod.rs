@@ -16,11 +16,11 @@
 //!
 //! What is durable is up to the server: WebDAV has no word for it.
 
-mod claim;
 mod multistatus;
 mod server;
 mod temporary;
 mod upload;
+mod claim;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -92,7 +92,7 @@ pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<d
         runtime: Arc::clone(&runtime),
         has_temporaries: AtomicBool::new(false),
     });
-    Ok(Arc::new(Front::new(verbs, runtime, options, shown)))
+    Ok(Arc::new(Front::new(verbs, runtime, options, &shown)))
 }
 
 impl WebDav {

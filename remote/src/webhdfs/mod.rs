@@ -19,10 +19,10 @@
 //! nodes' memory; `dfs.datanode.synconclose` makes them write to disk first). The folder `~tmp` is not shown by listings; a killed
 //! writer may leave a file there.
 
-mod namenode;
 mod protocol;
 mod temporary;
 mod upload;
+mod namenode;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<d
         runtime: Arc::clone(&runtime),
         lists_whole: AtomicBool::new(false),
     });
-    Ok(Arc::new(Front::new(verbs, runtime, options, shown)))
+    Ok(Arc::new(Front::new(verbs, runtime, options, &shown)))
 }
 
 impl WebHdfs {

@@ -24,18 +24,18 @@
 //! Without shaping and with nothing to repeat, a request passes all of them at the call and starts there.
 
 pub(crate) mod backoff;
-pub(crate) mod cost;
-pub(crate) mod hedge;
-pub(crate) mod layer;
-pub(crate) mod limit;
-pub(crate) mod meter;
 pub(crate) mod operation;
-pub(crate) mod patience;
 pub(crate) mod read_only;
-pub(crate) mod resolve;
-pub(crate) mod retry;
-pub(crate) mod shape;
 pub(crate) mod timer;
+pub(crate) mod layer;
+pub(crate) mod patience;
+pub(crate) mod shape;
+pub(crate) mod retry;
+pub(crate) mod resolve;
+pub(crate) mod meter;
+pub(crate) mod limit;
+pub(crate) mod hedge;
+pub(crate) mod cost;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -40,7 +40,9 @@ const NOTICE_EVERY: Duration = Duration::from_secs(10);
 
 /// Who is told, in a line of text, that requests wait for the store, and that it answers again. Default nobody.
 #[derive(Clone, Default)]
-pub struct OnWait(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+pub struct OnWait(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&str) + Send + Sync;
 
 impl OnWait {
     /// Calls this with each line; it must not block.

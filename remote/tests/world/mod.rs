@@ -1,11 +1,5 @@
 //! A simulated world with one executor, for tests in virtual time.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::allow_attributes,
-    reason = "each test binary uses a part of it"
-)]
+#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
 use std::sync::Arc;
 

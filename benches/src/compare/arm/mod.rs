@@ -5,11 +5,11 @@ mod aquifer;
 mod fjall;
 mod nothing;
 #[cfg(feature = "rocksdb")]
-mod rocksdb;
-#[cfg(feature = "rocksdb")]
 mod rocksdb_options;
 #[cfg(feature = "slatedb")]
 mod slatedb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 
 use super::drive::bulk::Bulk;
 use super::drive::tally::Tally;

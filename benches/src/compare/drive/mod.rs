@@ -6,8 +6,8 @@
 //! shard   one key a call, on the thread that owns the data; keys are made beforehand
 //! ```
 
-pub(super) mod bulk;
 pub(super) mod keys;
-pub(super) mod lanes;
-pub(super) mod shard;
 pub(super) mod tally;
+pub(super) mod bulk;
+pub(super) mod shard;
+pub(super) mod lanes;

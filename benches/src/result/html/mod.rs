@@ -2,10 +2,10 @@
 //!
 //! All text from outside is escaped by the template; a policy in the page forbids whatever it does not bring along.
 
-mod comparison;
 mod plot;
 mod plots;
 mod run;
+mod comparison;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

@@ -7,15 +7,15 @@
 //! All rows take the one loaded store. In each round the arms of a row take turns in going first. The result is a comparison, as that of `compare`:
 //! ours is the first arm, the ceiling the other.
 
-mod churn;
-mod from_memory;
-mod from_ssd;
-mod neighbours;
-mod restart;
-mod restart_child;
 mod row_name;
 mod stage;
 mod zipf;
+mod restart;
+mod restart_child;
+mod neighbours;
+mod from_ssd;
+mod from_memory;
+mod churn;
 
 use crate::failure::Failure;
 use crate::interrupt;

@@ -5,8 +5,9 @@ use super::super::output;
 use super::super::store::Store;
 use super::super::text::{self, count, human};
 use super::{Common, CountsJson, KeyJson, shown};
-use crate::manifest::format::{Manifest, SegmentEntry};
+use crate::manifest::format::Manifest;
 use crate::manifest::hot;
+use crate::segment::SegmentEntry;
 use serde::Serialize;
 
 /// Metadata of a checkpoint is cut after so many bytes in tables.

@@ -1,10 +1,10 @@
 //! `aquifer inspect`: what a store, a manifest, a segment or a block holds.
 
-mod block;
 mod manifest;
 mod open_segment;
 mod segment;
 mod store;
+mod block;
 
 use super::failure::Failure;
 use super::store::{StateArgs, StoreArgs};

@@ -194,7 +194,7 @@ async fn partition(
 
 impl Row {
     fn of(manifest: &Manifest, bytes: u64) -> Self {
-        let sum = |amount: fn(&crate::manifest::format::SegmentEntry) -> u64| {
+        let sum = |amount: fn(&crate::segment::SegmentEntry) -> u64| {
             Some(manifest.segments.iter().map(amount).sum())
         };
         Self {

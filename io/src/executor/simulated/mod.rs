@@ -6,15 +6,14 @@
 //! Executor (context.rs) ── Seat (seat.rs): which machine, which turn, whose chance
 //! ```
 
-pub(crate) mod files;
 pub(crate) mod machine;
 pub(crate) mod seat;
-pub(crate) mod world;
-
-mod end;
-mod life;
-mod sleep;
 mod wake;
+mod sleep;
+mod life;
+mod end;
+pub(crate) mod world;
+pub(crate) mod files;
 
 use std::future::Future;
 use std::sync::mpsc::sync_channel;

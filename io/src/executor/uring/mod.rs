@@ -14,11 +14,11 @@
 //!   or leaked when draining fails.
 //! * No wake is lost (`wakes.rs`), and a thread with nothing to do sleeps in the kernel (`driver.rs`).
 
-mod driver;
-mod ring;
 pub(crate) mod slots;
 mod timers;
 mod wakes;
+mod ring;
+mod driver;
 
 use std::ffi::CString;
 use std::future::Future;

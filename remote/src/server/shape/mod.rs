@@ -12,11 +12,11 @@
 //! A request's latency counts from its head, and what the server really took is part of it: an answer leaves when both are
 //! over. Bandwidth is limited each way on its own.
 
-mod body;
 mod delay;
-mod exchange;
 mod pace;
 mod wire;
+mod body;
+mod exchange;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
