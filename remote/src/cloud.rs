@@ -50,12 +50,7 @@ pub(crate) fn open_google(
         built.map_err(|error| cannot_open(&error, "set the GOOGLE_* variables"))
     };
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
-    let stores = Stores {
-        store,
-        uploads,
-        #[cfg(feature = "aws")]
-        reader: None,
-    };
+    let stores = Stores { store, uploads, reader: None };
     let url_shown = shown(location, endpoint.as_ref());
     Ok(Arc::new(Adapter::with_stores(stores, location.path(), &url_shown, ListOrder::Ascending, options)?))
 }
@@ -85,12 +80,7 @@ pub(crate) fn open_azure(
         built.map_err(|error| cannot_open(&error, "set the AZURE_* variables"))
     };
     let (store, uploads) = (Arc::new(build(options.retry())?), Arc::new(build(options.upload_retry())?));
-    let stores = Stores {
-        store,
-        uploads,
-        #[cfg(feature = "aws")]
-        reader: None,
-    };
+    let stores = Stores { store, uploads, reader: None };
     let url_shown = shown(location, endpoint.as_ref());
     Ok(Arc::new(Adapter::with_stores(stores, location.path(), &url_shown, ListOrder::Ascending, options)?))
 }

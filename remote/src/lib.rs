@@ -9,13 +9,13 @@
 //! One narrow trait, [`Remote`]: put, put-if-absent, get, ranged get, head, delete, list in pages, multipart upload. Its
 //! promises are on the methods; the conformance suite (feature `conformance`) checks them for every store and wrapper.
 //!
-//! * [`open_url`] opens `s3://bucket/prefix`, `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
 //! * [`wrap`] puts the wrappers around any store, as [`open_url`] does with those it opens: repeats, second requests for slow reads,
 //!   limits for foreground and background, doubts settled, latencies, errors and costs counted. The order and why: `wrap/mod.rs`.
 //! * [`SimulatedDfs`] is the store of a simulated world; [`shape`] has latencies and faults as numbers.
 //! * [`metered`] and [`priced`] count alone; [`probe_put_if_absent`] finds out whether a store keeps its promise.
 //! * [`open_url`] opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `webhdfs://host:port/path`,
-//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
+//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`, where the features `gcp`, `azure`, `webhdfs` and `webdav` are for those that
+//!   they are named after; [`from_object_store`] takes an embedder's own.
 //! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise; [`read_only`] lets a
 //!   store that does not keep it be read.
 //! * Feature `server`: the embedded server, an S3 subset over HTTP on a local folder, in process.
@@ -24,15 +24,6 @@
 //! hold the caller's core, and abort their request when dropped. Requests at once, repeats, waits and error answers are bounded
 //! ([`RemoteOptions`]); a dead server is an error of kind `Unavailable` within ten seconds. No secret enters an error or
 //! `Debug` output.
-
-#![cfg_attr(
-    not(all(feature = "aws", feature = "gcp", feature = "azure", feature = "webdav", feature = "webhdfs")),
-    allow(
-        dead_code,
-        clippy::allow_attributes,
-        reason = "a part of the stores uses a part of what they share"
-    )
-)]
 
 mod content;
 mod resolver;
@@ -54,13 +45,16 @@ mod refusal;
 mod runtime;
 mod settings;
 mod wrap;
+#[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod front;
+mod failure;
+mod repeats;
+#[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod exchange;
 #[cfg(feature = "webhdfs")]
 mod webhdfs;
 mod http_client;
 mod bounded_body;
-#[cfg(feature = "aws")]
 mod s3_read;
 #[cfg(feature = "webdav")]
 mod webdav;

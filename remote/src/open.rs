@@ -5,33 +5,32 @@
 //! | URL | store |
 //! |---|---|
 //! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |
-//! | `gs://bucket/prefix` | Google Cloud Storage; credentials from the `GOOGLE_*` variables |
-//! | `az://container/prefix` | Azure Blob Storage; account and credentials from the `AZURE_*` variables |
-//! | `webhdfs://host:port/path` | HDFS through WebHDFS, with TLS `webhdfss://`; `AQUIFER_HDFS_USER` (or `HADOOP_USER_NAME`), `AQUIFER_HDFS_DELEGATION_TOKEN` |
-//! | `http(s)://host/path` | a WebDAV server; `AQUIFER_WEBDAV_USER` and `AQUIFER_WEBDAV_PASSWORD`, which `http://` sends in clear |
+//! | `gs://bucket/prefix` | Google Cloud Storage (feature `gcp`); credentials from the `GOOGLE_*` variables |
+//! | `az://container/prefix` | Azure Blob Storage (feature `azure`); account and credentials from the `AZURE_*` variables |
+//! | `webhdfs://host:port/path` | HDFS through WebHDFS (feature `webhdfs`), with TLS `webhdfss://`; `AQUIFER_HDFS_USER` (or `HADOOP_USER_NAME`), `AQUIFER_HDFS_DELEGATION_TOKEN` |
+//! | `http(s)://host/path` | a WebDAV server (feature `webdav`); `AQUIFER_WEBDAV_USER` and `AQUIFER_WEBDAV_PASSWORD`, which `http://` sends in clear |
 //! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows. What it makes is this user's alone (0700, 0600); with `AQUIFER_FILE_SHARING=umask` as the umask says |
 //! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
+//!
+//! A URL of a store whose feature this program was built without is an error that names the feature.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-#[cfg(feature = "aws")]
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::memory::InMemory;
 use url::Url;
 
-#[cfg(feature = "aws")]
-use crate::adapter::Stores;
-use crate::adapter::{Adapter, ListOrder};
+use crate::adapter::{Adapter, ListOrder, Stores};
 use crate::durable::create_folder;
 use crate::error::{RemoteError, RemoteErrorKind};
-#[cfg(feature = "aws")]
 use crate::http_client::Connector;
 use crate::local::LocalStore;
 use crate::location::Location;
 use crate::options::RemoteOptions;
+use crate::s3_read::Reader;
 use crate::secrets;
 use crate::settings::Settings;
 use crate::sharing::Sharing;
@@ -39,9 +38,7 @@ use crate::store::Remote;
 use crate::wrap::{Stack, wrap};
 
 /// The schemes that take a Cargo feature, and its name.
-const FEATURES: [(&str, &str); 8] = [
-    ("s3", "aws"),
-    ("s3a", "aws"),
+const FEATURES: [(&str, &str); 6] = [
     ("gs", "gcp"),
     ("az", "azure"),
     ("http", "webdav"),
@@ -51,7 +48,6 @@ const FEATURES: [(&str, &str); 8] = [
 ];
 
 /// Settings of which one must be given where the endpoint is not the cloud's own.
-#[cfg(feature = "aws")]
 const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
     AmazonS3ConfigKey::AccessKeyId,
     AmazonS3ConfigKey::SecretAccessKey,
@@ -115,7 +111,6 @@ fn learn_secrets(options: &RemoteOptions) {
 fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     let parsed = Location::parse(url)?;
     match parsed.scheme() {
-        #[cfg(feature = "aws")]
         "s3" | "s3a" => open_s3(&parsed, options),
         "file" => open_file(&parsed, options),
         #[cfg(feature = "gcp")]
@@ -192,7 +187,6 @@ fn open_file(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Rem
     Ok(Arc::new(Adapter::new(store, "", &location.shown(), ListOrder::Ascending, options)?))
 }
 
-#[cfg(feature = "aws")]
 fn open_s3(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
     let bucket = location.bucket("no bucket: s3://bucket/prefix")?;
     let mut builder = AmazonS3Builder::new();
@@ -226,13 +220,12 @@ fn open_s3(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remot
         Some(endpoint) => format!("{} at {endpoint}", location.shown()),
         None => location.shown(),
     };
-    let reader = crate::s3_read::Reader::new(&builder, &store, endpoint.as_deref(), options);
+    let reader = Reader::new(&builder, &store, endpoint.as_deref(), options);
     let stores = Stores { store, uploads, reader };
     Ok(Arc::new(Adapter::with_stores(stores, location.path(), &shown, ListOrder::Ascending, options)?))
 }
 
 /// Checks an endpoint, which is shown to users: what could hold a secret is refused.
-#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
 pub(crate) fn check_endpoint(name: &str, endpoint: &str) -> Result<Url, RemoteError> {
     let no_url = || invalid(&format!("{name} is not a URL: https://host:port"));
     if endpoint.chars().any(|character| character.is_control() || character.is_whitespace()) {
@@ -250,7 +243,6 @@ pub(crate) fn check_endpoint(name: &str, endpoint: &str) -> Result<Url, RemoteEr
 }
 
 /// The environment's settings, overridden by the options'.
-#[cfg(feature = "aws")]
 fn settings(options: &RemoteOptions) -> Result<Vec<(AmazonS3ConfigKey, String)>, RemoteError> {
     let mut settings = Vec::new();
     if options.environment {
@@ -302,8 +294,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_not_built_in_names_its_feature() {
-        for (scheme, feature) in
-            [("s3", "aws"), ("gs", "gcp"), ("az", "azure"), ("https", "webdav"), ("webhdfs", "webhdfs")]
+        for (scheme, feature) in [("gs", "gcp"), ("az", "azure"), ("https", "webdav"), ("webhdfs", "webhdfs")]
         {
             let error = unknown(scheme);
             assert_eq!(error.kind(), RemoteErrorKind::InvalidUrl);

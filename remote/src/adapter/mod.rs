@@ -31,12 +31,10 @@ use tokio::time::Instant;
 use crate::bounds::{LISTING, Listing};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::exchange::Repeats;
-use crate::front::no_answer;
 use crate::name::{ObjectName, check_folder, check_prefix};
 use crate::options::RemoteOptions;
-use crate::runtime::{HttpRuntime, moved};
-#[cfg(feature = "aws")]
+use crate::repeats::Repeats;
+use crate::runtime::{HttpRuntime, moved, no_answer};
 use crate::s3_read::{Read, Reader};
 use crate::secrets::masked;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
@@ -58,14 +56,12 @@ pub(crate) struct Stores {
     /// The same store for multipart uploads, whose requests it repeats by itself.
     pub(crate) uploads: Arc<dyn ObjectStore>,
     /// A shorter way for ranged reads, where there is one.
-    #[cfg(feature = "aws")]
     pub(crate) reader: Option<Reader>,
 }
 
 struct Shared {
     store: Arc<dyn ObjectStore>,
     uploads: Arc<dyn ObjectStore>,
-    #[cfg(feature = "aws")]
     reader: Option<Reader>,
     root: String,
     url: String,
@@ -83,12 +79,7 @@ impl Adapter {
         order: ListOrder,
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
-        let stores = Stores {
-            uploads: Arc::clone(&store),
-            store,
-            #[cfg(feature = "aws")]
-            reader: None,
-        };
+        let stores = Stores { uploads: Arc::clone(&store), store, reader: None };
         Self::with_stores(stores, prefix, url, order, options)
     }
 
@@ -104,18 +95,8 @@ impl Adapter {
         let url = masked(url);
         let runtime = HttpRuntime::start(options)?;
         let options = options.clone();
-        let shared = Shared {
-            store: stores.store,
-            uploads: stores.uploads,
-            #[cfg(feature = "aws")]
-            reader: stores.reader,
-            root,
-            url,
-            order,
-            runtime,
-            options,
-        };
-        Ok(Self { shared: Arc::new(shared) })
+        let Stores { store, uploads, reader } = stores;
+        Ok(Self { shared: Arc::new(Shared { store, uploads, reader, root, url, order, runtime, options }) })
     }
 
     /// Runs one request about `name` that moves about `bytes` bytes.
@@ -189,12 +170,6 @@ impl Shared {
         }
     }
 
-    #[cfg(not(feature = "aws"))]
-    async fn get_range_once(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, Failed> {
-        self.get_range_plain(name, range).await
-    }
-
-    #[cfg(feature = "aws")]
     async fn get_range_once(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, Failed> {
         // Boxed, as large and seldom taken: the reads of the shorter way are small tasks.
         let Some(reader) = &self.reader else { return Box::pin(self.get_range_plain(name, range)).await };
