@@ -6,6 +6,7 @@ use std::time::Duration;
 use aquifer_io::BackendChoice;
 
 use super::bytes_arg::parse_bytes;
+use super::io_arg::parse_io;
 use super::run::parse_seconds_or_none;
 
 /// Flags of `events`.
@@ -52,7 +53,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "256MiB")]
     pub(crate) disk_bytes: u64,
     /// How local files are read and written.
-    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", value_parser = super::parse_io, default_value = "auto")]
+    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", value_parser = parse_io, default_value = "auto")]
     pub(crate) io: BackendChoice,
     /// Events between two checkpoints.
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]

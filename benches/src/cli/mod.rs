@@ -5,6 +5,7 @@ mod check;
 mod device;
 mod dfs;
 mod diff;
+mod io_arg;
 mod micro;
 mod output_args;
 mod policies;
@@ -15,7 +16,6 @@ mod show;
 mod events;
 mod compare;
 
-use aquifer_io::{Backend, BackendChoice};
 use clap::{Parser, Subcommand};
 
 pub(crate) use bytes_arg::{human_bytes, parse_bytes};
@@ -55,17 +55,6 @@ pub(crate) struct Cli {
     /// Flags of `events`, when no command is named.
     #[command(flatten)]
     pub(crate) events: EventsArgs,
-}
-
-/// Reads `--io`: a backend that is in this program, or `auto`.
-pub(crate) fn parse_io(text: &str) -> Result<BackendChoice, String> {
-    let choice: BackendChoice = text.parse().map_err(|error| format!("{error}"))?;
-    match choice.backend().and_then(Backend::missing_feature) {
-        Some(feature) => {
-            Err(format!("this program was built without it: build it with `--features {feature}`"))
-        }
-        None => Ok(choice),
-    }
 }
 
 /// The commands.
@@ -143,16 +132,16 @@ mod tests {
 
     #[test]
     fn a_backend_that_is_not_built_in_names_its_feature() {
-        assert!(parse(&["--io", "tokio-uring"]).is_ok());
-        let glommio = parse(&["--io", "glommio"]);
-        if cfg!(feature = "glommio") {
-            assert!(glommio.is_ok());
-            return;
-        }
-        for flags in [&["--io", "glommio"][..], &["run", "--io", "glommio"]] {
-            let error = parse(flags).unwrap_err();
-            assert_eq!(error.exit_code(), 2);
-            assert!(error.to_string().contains("--features glommio"), "{error}");
+        let optional =
+            [("tokio-uring", cfg!(feature = "tokio-uring")), ("glommio", cfg!(feature = "glommio"))];
+        for (name, is_built_in) in optional {
+            for flags in [&["--io", name][..], &["run", "--io", name]] {
+                let parsed = parse(flags);
+                assert_eq!(parsed.is_ok(), is_built_in, "{flags:?}");
+                let Err(error) = parsed else { continue };
+                assert_eq!(error.exit_code(), 2);
+                assert!(error.to_string().contains(&format!("--features {name}")), "{error}");
+            }
         }
     }
 

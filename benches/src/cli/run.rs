@@ -10,6 +10,7 @@ use aquifer_remote::shape::LatencyProfile;
 
 use super::OutputArgs;
 use super::bytes_arg::parse_bytes;
+use super::io_arg::parse_io;
 use crate::run::{Distribution, Length, Mix, PhaseName, RowName};
 
 /// Flags of `run`.
@@ -94,7 +95,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent, conflicts_with = "disk_bytes", help_heading = ENGINE)]
     pub(crate) disk_percent: Option<f64>,
     /// How local files are read and written.
-    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", value_parser = super::parse_io, default_value = "auto", help_heading = ENGINE)]
+    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", value_parser = parse_io, default_value = "auto", help_heading = ENGINE)]
     pub(crate) io: BackendChoice,
     /// Compression of blocks: none, or zstd with its level.
     #[arg(long, value_name = "none|zstd:1", default_value = "zstd:1", value_parser = parse_compression, help_heading = ENGINE)]

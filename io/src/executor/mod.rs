@@ -17,9 +17,9 @@ mod handshake;
 pub(crate) mod context;
 pub(crate) mod descriptor;
 pub(crate) mod threads;
+pub(crate) mod uring;
 #[cfg(feature = "tokio-uring")]
 pub(crate) mod tokio_uring;
-pub(crate) mod uring;
 pub(crate) mod simulated;
 pub(crate) mod task;
 #[cfg(feature = "glommio")]
