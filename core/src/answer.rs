@@ -1,5 +1,6 @@
 //! What reads and conditional writes answer.
 
+use aquifer_cache::Tier;
 use bytes::Bytes;
 
 /// Where an answer came from: the slowest place that had to be asked.
@@ -18,6 +19,16 @@ pub enum Source {
     Absent,
     /// The deadline passed before there was an answer. The value is not known.
     TimedOut,
+}
+
+impl From<Tier> for Source {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Memory => Self::Memory,
+            Tier::Ssd => Self::Ssd,
+            Tier::Remote => Self::Remote,
+        }
+    }
 }
 
 /// One key's answer of a multi-get.

@@ -9,6 +9,7 @@
 //! no manifest names are garbage, never data. The swap is one put-if-absent. Segments flushed between checkpoints enter a
 //! manifest with the next checkpoint only, so that a restore finds a checkpoint, whole, and nothing newer.
 
+use crate::barrier::{BarrierPart, CheckpointInfo, CheckpointRequest, FreshSegment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_PAUSE_MS};
 use crate::manifest::agreed::Agreed;
@@ -16,7 +17,7 @@ use crate::manifest::format::Manifest;
 use crate::manifest::hot::{self, HotPartition, HotSegment, HotSegments};
 use crate::manifest::store::Swap;
 use crate::name;
-use crate::reply::{Answered, ReplyTo};
+use crate::reply::Answered;
 use crate::segment::SegmentEntry;
 use crate::shared::Shared;
 use crate::version::{SegmentId, id_of};
@@ -28,59 +29,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// A committed checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CheckpointInfo {
-    /// Number of the manifest that committed it. Grows from checkpoint to checkpoint, not always by one.
-    pub id: u64,
-    /// Epoch of the engine that wrote it.
-    pub epoch: u64,
-    /// What the caller gave along.
-    pub metadata: Vec<u8>,
-    /// Event time when it began, in milliseconds, if the store's times to live follow it: a restore goes on from there.
-    pub event_time_ms: Option<u64>,
-    /// Segments that it names.
-    pub segments: usize,
-    /// Extents that it lists as in use, for the warm-up of a restore: [`crate::Options::warm_up`].
-    pub hot_extents: u64,
-    /// Bytes uploaded for it between barrier and commit, manifest included.
-    pub uploaded_bytes: u64,
-    /// From the call to the commit.
-    pub duration: Duration,
-    /// The longest time that a shard's writes rested for the barrier.
-    pub barrier: Duration,
-}
-
-/// What a shard hands to the checkpoint.
-pub(crate) struct BarrierPart {
-    /// Segments uploaded before the barrier.
-    pub(crate) segments: Vec<SegmentEntry>,
-    pub(crate) freeze: Duration,
-    /// What the barrier froze, if anything.
-    pub(crate) fresh: Option<FreshSegment>,
-    /// What of the shard is in use. Dropped: it does not say.
-    pub(crate) hot: oneshot::Receiver<HotSegments<SegmentId>>,
-}
-
-/// A segment that waits for its place in the pack.
-pub(crate) struct FreshSegment {
-    pub(crate) chunks: Vec<Bytes>,
-    pub(crate) entry: SegmentEntry,
-    /// Told where it lies once the pack's PUT returned. Dropped: it is not uploaded.
-    pub(crate) placed: oneshot::Sender<SegmentEntry>,
-}
-
-/// A checkpoint whose barriers are in the mailboxes.
-pub(crate) struct CheckpointRequest {
-    pub(crate) metadata: Vec<u8>,
-    /// Event time when it began; 0 in another time domain.
-    pub(crate) event_time_ms: u64,
-    pub(crate) parts: Vec<Answered<BarrierPart>>,
-    pub(crate) begun: Instant,
-    pub(crate) reply: ReplyTo<CheckpointInfo>,
-}
 
 /// Runs a checkpoint to its end, on shard 0's thread, whether or not its caller still waits.
 pub(crate) async fn commit(shared: Arc<Shared>, request: CheckpointRequest) {

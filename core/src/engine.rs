@@ -1,12 +1,10 @@
 //! The engine: opens a store, owns its shards' threads, and what they share.
 
+use crate::barrier::CheckpointInfo;
 use crate::budgets::Budgets;
-use crate::checkpoint::CheckpointInfo;
 use crate::checkpoint::restored;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::descriptor;
-use crate::embedder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
@@ -17,10 +15,12 @@ use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
 use crate::options::{Options, Pinning, check_local_dir};
 use crate::segment::SegmentEntry;
-use crate::shard::{self, ShardStart};
+use crate::shard::life;
+use crate::shard::shard_core::ShardStart;
 use crate::shard_budget::ShardBudget;
 use crate::shared::Shared;
 use crate::version::{self, SegmentId};
+use crate::{descriptor, embedder};
 use aquifer_cache::SsdMode;
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
@@ -198,7 +198,7 @@ impl Engine {
             let (alive, has_ended) = oneshot::channel::<()>();
             let life = move || async move {
                 let _alive = alive;
-                shard::live(start, mailbox, part, ready).await;
+                life::live(start, mailbox, part, ready).await;
             };
             let thread = aquifer_io::spawn_executor(executor, life)?;
             let refused = thread.pin_note().map(str::to_owned);

@@ -40,7 +40,6 @@
 #![forbid(unsafe_code)]
 
 mod codec;
-mod compression;
 mod on_open;
 mod error;
 mod limits;
@@ -55,43 +54,43 @@ mod answer;
 mod embedder;
 mod merge_operator;
 mod resolve;
+mod sync;
 mod mailbox;
 mod memtable;
-mod segment;
-mod version;
 mod key_ref;
 mod compaction_options;
+mod stats;
+mod scan_page;
+mod compression;
+mod segment;
+mod version;
 mod options;
 mod shard_budget;
 mod opening;
 mod manifest;
 mod clock;
+mod verify;
+mod barrier;
+mod compact;
+mod budgets;
+mod write;
 mod request;
 mod shared;
 mod snapshot;
 mod scan_options;
-mod write;
 mod checkpoint;
 mod shard;
-mod stats;
 mod client;
-mod compact;
-mod budgets;
 mod engine;
 mod reader;
-mod verify;
-#[cfg(any(test, feature = "internals"))]
-#[doc(hidden)]
-pub mod internals;
+mod worker;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-
-/// What [`mailbox`] stands on: the model of its test has others.
-mod sync {
-    pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
-    pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
-}
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
+mod resize;
 
 #[cfg(test)]
 mod mailbox_test;
@@ -99,9 +98,8 @@ mod mailbox_test;
 pub use answer::{Answer, CompareOutcome, Source};
 pub use aquifer_cache::SsdMode;
 pub use aquifer_io::{Backend, BackendChoice, block_on};
-pub use checkpoint::CheckpointInfo;
+pub use barrier::CheckpointInfo;
 pub use client::{Client, MultiGetOptions, Scan};
-pub use compact::worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
 pub use compaction_options::{CompactionBudget, RemoteCompaction};
 pub use compression::Compression;
 pub use engine::Engine;
@@ -118,11 +116,12 @@ pub use options::{Options, Pinning, TtlTime};
 pub use reader::{Reader, ReaderOptions};
 pub use request::Reply;
 pub use scan_options::ScanOptions;
+pub use scan_page::ScanPage;
 pub use shard::Shard;
-pub use shard::pressure::WriteWait;
-pub use shard::scan::ScanPage;
-pub use shard::warm_up::WarmUpStats;
 pub use snapshot::Snapshot;
+pub use stats::WarmUpStats;
+pub use stats::WriteWait;
 pub use stats::{EngineStats, ShardStats};
 pub use verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_store};
+pub use worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
 pub use write::{Expiry, WriteBatch};

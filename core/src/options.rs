@@ -1,7 +1,6 @@
 //! How an engine is opened: plain data with defaults and one `validate`.
 
-use crate::compaction_options::CompactionBudget;
-use crate::compaction_options::RemoteCompaction;
+use crate::compaction_options::{CompactionBudget, RemoteCompaction};
 use crate::compression::{BlockFormat, Compression, LevelFormats};
 use crate::error::{Error, Result};
 use crate::key::Route;

@@ -4,11 +4,9 @@
 //! a store handle that refuses every write.
 
 use crate::answer::Answer;
-use crate::checkpoint::CheckpointInfo;
+use crate::barrier::CheckpointInfo;
 use crate::client::{Client, MultiGetOptions, Scan};
 use crate::clock::Clock;
-use crate::descriptor;
-use crate::embedder;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::key_ref::{Key, KeyRange};
@@ -16,11 +14,11 @@ use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
-use crate::name;
 use crate::options::Options;
 use crate::request::Reply;
 use crate::scan_options::ScanOptions;
 use crate::stats::EngineStats;
+use crate::{descriptor, embedder, name};
 use aquifer_io::BackendChoice;
 use aquifer_remote::Remote;
 use bytes::Bytes;

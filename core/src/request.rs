@@ -1,11 +1,12 @@
 //! What callers ask of a shard, and how the answers travel back.
 
 use crate::answer::{Answer, CompareOutcome};
-use crate::checkpoint::{BarrierPart, CheckpointRequest};
+use crate::barrier::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
+use crate::key_ref::{EngineRange, Stretches};
 use crate::reply::{Answered, ReplyTo};
-use crate::shard::Shard;
-use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
+use crate::scan_page::ScanPage;
+use crate::shard::handle::Shard;
 use crate::shard_budget::ShardBudget;
 use crate::stats::ShardStats;
 use crate::write::Write;
@@ -73,6 +74,28 @@ pub(crate) enum Request {
         reply: ReplyTo<()>,
     },
     Run(Job),
+}
+
+/// What a scan of several key groups asks one shard for.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupsRequest {
+    pub(crate) stretches: Stretches,
+    pub(crate) reverse: bool,
+    pub(crate) entries_max: usize,
+    /// A snapshot to read; the present state, of each key group when it is its turn, if `None`.
+    pub(crate) snapshot: Option<u64>,
+}
+
+/// What a scan asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct ScanRequest {
+    pub(crate) range: EngineRange,
+    pub(crate) reverse: bool,
+    pub(crate) entries_max: usize,
+    /// A snapshot to read; the present state if `None`.
+    pub(crate) snapshot: Option<u64>,
+    /// Pin what the page saw under this number if there is more, so that later pages see the same.
+    pub(crate) pin: Option<u64>,
 }
 
 /// How a multi-get reads.

@@ -1,7 +1,5 @@
 //! Numbers about a running engine.
 
-use crate::shard::pressure::WriteWait;
-use crate::shard::warm_up::WarmUpStats;
 use aquifer_cache::CacheStats;
 use aquifer_io::IoMetrics;
 
@@ -83,4 +81,37 @@ impl EngineStats {
     pub fn sum(&self, of: impl Fn(&ShardStats) -> u64) -> u64 {
         self.shards.iter().map(of).sum()
     }
+}
+
+/// Why writes wait, if they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteWait {
+    /// They do not.
+    #[default]
+    None,
+    /// They are slowed down: flushes or compaction are behind.
+    Paced,
+    /// Memtables and uploads take all of their memory: a write waits for the next upload.
+    Memory,
+    /// The same, and the DFS does not answer: writes wait until it does. What is cached can be read.
+    StoreAway,
+}
+
+/// What the warm-up of a shard has done. An extent is a partition of a segment: its meta, and those of its data blocks that were in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmUpStats {
+    /// Extents listed for this shard by the checkpoint that it started from.
+    pub listed: u64,
+    /// Extents of which something was fetched, from the DFS or from the SSD.
+    pub warmed: u64,
+    /// Extents that were left: they were here already, their segment was replaced meanwhile, or there was no room.
+    pub skipped: u64,
+    /// Extents that could not be read, or not whole. After several the warm-up ends; reads go on as without it.
+    pub failed: u64,
+    /// Bytes of blocks and metas taken in, as they are stored.
+    pub bytes: u64,
+    /// It goes on.
+    pub is_running: bool,
 }

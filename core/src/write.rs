@@ -1,11 +1,10 @@
 //! Writes as they travel from callers to shards.
 
 use crate::error::{Error, Result};
-use crate::key_ref::OwnedKey;
-use crate::key_ref::{EngineRange, Key, KeyRange};
+use crate::key::Route;
+use crate::key_ref::{EngineRange, Key, KeyRange, OwnedKey};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX, VALUE_BYTES_MAX};
 use crate::merge_operator::MergeOperators;
-use crate::shared::Shared;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -145,7 +144,8 @@ impl Item {
     /// none.
     pub(crate) fn resolve(
         &self,
-        shared: &Shared,
+        route: Route,
+        operators: &MergeOperators,
         owned: &Range<u16>,
         mut each: impl FnMut(u16, Box<[u8]>, Write) -> Result<()>,
     ) -> Result<()> {
@@ -153,10 +153,10 @@ impl Item {
             Self::Put { key, value, expiry } => (key, Write::put(value, *expiry)?),
             Self::Delete { key } => (key, Write::Delete),
             Self::Merge { key, operator, operand, expiry } => {
-                (key, Write::merge(&shared.operators, operator, operand, *expiry)?)
+                (key, Write::merge(operators, operator, operand, *expiry)?)
             }
             Self::DeleteRange { range } => {
-                let mut stretches = range.stretches(shared.route)?;
+                let mut stretches = range.stretches(route)?;
                 if range.is_of_all() {
                     stretches = stretches.within(owned);
                 }
@@ -169,7 +169,7 @@ impl Item {
                 return Ok(());
             }
         };
-        let (group, key) = key.as_key().engine_key(shared.route)?;
+        let (group, key) = key.as_key().engine_key(route)?;
         each(group, key, write)
     }
 }

@@ -8,10 +8,14 @@ use crate::{CRATES, workspace};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Files that import each other, with the reason why they stay so: crate, modules, reason. Within such a circle imports may run upwards.
-const CIRCLES: [(&str, &[&str], &str); 0] = [];
+const CIRCLES: [(&str, &[&str], &str); 1] = [(
+    "core",
+    &["request", "shard::handle"],
+    "an embedder's closure runs with the handle of the shard, and travels in the mailbox that the shard stands on",
+)];
 
 /// Crates that are not in order yet, with the number of imports that run upwards in them: it may only fall.
-const BEHIND: [(&str, usize); 4] = [("io", 44), ("remote", 24), ("core", 70), ("benches", 99)];
+const BEHIND: [(&str, usize); 3] = [("io", 44), ("remote", 24), ("benches", 99)];
 
 #[test]
 fn imports_run_downwards() {

@@ -4,7 +4,7 @@
 //! flags ─> store ─┬─> inspect: store, manifest, segment, block      bytes of the DFS, decoded
 //!                 ├─> verify   ─> crate::verify
 //!                 ├─> get, scan ─> crate::reader                    one checkpoint, without taking it over
-//!                 └─> compact  ─> crate::compact::worker            jobs of whoever owns the store
+//!                 └─> compact  ─> crate::worker                    jobs of whoever owns the store
 //! ```
 //! Everything but `compact` goes through a handle that refuses writes. Results go to the standard output, all else to the standard
 //! error. Exit codes are in [`failure`].
@@ -65,7 +65,7 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = crate::block_on(async {
+    let outcome = aquifer_io::block_on(async {
         match cli.command {
             Command::Inspect(command) => inspect::run(command).await,
             Command::Verify(args) => verify::run(&args).await,

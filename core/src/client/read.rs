@@ -1,13 +1,13 @@
 //! Reads of single keys and of many.
 
-use super::{Client, REQUEST_OVERHEAD_BYTES};
+use super::handle::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::key_ref::Key;
 use crate::limits::MULTI_GET_BYTES;
 use crate::reply::{Answered, reply};
 use crate::request::{Keyed, MultiGetAsk, Reply, Request};
-use crate::shard::check_keys;
+use crate::shard::handle::check_keys;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

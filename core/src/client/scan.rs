@@ -1,14 +1,14 @@
 //! Scans from other threads: pages of one state, asked for as they are needed.
 
-use super::{Client, REQUEST_OVERHEAD_BYTES};
+use super::handle::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::error::{Error, Result};
 use crate::key::{engine_key, user_key};
 use crate::key_ref::{EngineRange, KeyRange, Stretches};
 use crate::limits::SCAN_ENTRIES_MAX;
 use crate::reply::reply;
-use crate::request::{Reply, Request};
+use crate::request::{GroupsRequest, Reply, Request, ScanRequest};
 use crate::scan_options::ScanOptions;
-use crate::shard::scan::{GroupsRequest, ScanPage, ScanRequest};
+use crate::scan_page::ScanPage;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 //! Writes of single keys, of ranges and of batches.
 
-use super::{Client, REQUEST_OVERHEAD_BYTES};
+use super::handle::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::answer::CompareOutcome;
 use crate::error::Result;
 use crate::key_ref::{Key, KeyRange};
@@ -130,15 +130,21 @@ impl Client {
         by_shard.resize_with(shards, Share::default);
         let mut count = 0;
         for item in &batch.items {
-            item.resolve(&self.shared, &(0..self.shared.route.key_groups()), |group, key, write| {
-                count += 1;
-                check_writes(count)?;
-                if let Some(share) = by_shard.get_mut(self.shared.route.shard(group)) {
-                    share.bytes += key.len() + write.bytes() + REQUEST_OVERHEAD_BYTES;
-                    share.writes.push((key, write));
-                }
-                Ok(())
-            })?;
+            let shared = &self.shared;
+            item.resolve(
+                shared.route,
+                &shared.operators,
+                &(0..shared.route.key_groups()),
+                |group, key, write| {
+                    count += 1;
+                    check_writes(count)?;
+                    if let Some(share) = by_shard.get_mut(self.shared.route.shard(group)) {
+                        share.bytes += key.len() + write.bytes() + REQUEST_OVERHEAD_BYTES;
+                        share.writes.push((key, write));
+                    }
+                    Ok(())
+                },
+            )?;
         }
         let mut parts = Vec::with_capacity(shards);
         for (shard, Share { writes, bytes }) in by_shard.into_iter().enumerate() {

@@ -25,8 +25,7 @@
 //! ```
 //! Flags: 1 nothing older lies below, 2 partitions of tiers may be copied as they are stored.
 
-use super::job::Outcome;
-use super::job::{Job, JobKind};
+use super::job::{Job, JobKind, Outcome};
 use crate::codec::{Reader, stored_u32};
 use crate::compression::{BlockFormat, Compression};
 use crate::error::{Error, Result};

@@ -6,8 +6,7 @@
 //! nobody claims for half a lease, the owner claims itself. Either way a worker that dies blocks nobody; one that was only slow finds
 //! its claim void and stops, or, if it is done first, its result is taken.
 
-use super::job::Job;
-use super::job::Outcome;
+use super::job::{Job, Outcome};
 use super::offer::{self, Folder, Offer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_CLAIMS_MAX, COMPACTION_NAMES_MAX, MANIFEST_BYTES_MAX};

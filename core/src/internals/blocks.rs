@@ -1,17 +1,15 @@
 //! Which keys share a block: for measurements that replay what a cache was asked for.
 
-use crate::descriptor;
 use crate::error::{Error, Result};
 use crate::key::GROUP_BYTES;
 use crate::manifest::store::ManifestStore;
-use crate::name;
-use crate::segment::Place;
-use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::PartitionMeta;
+use crate::segment::{Place, SegmentEntry};
+use crate::{descriptor, name};
 use aquifer_remote::Remote;
 use bytes::Bytes;
 use std::rc::Rc;

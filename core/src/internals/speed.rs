@@ -3,15 +3,14 @@
 use crate::compression::Compression;
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::key::engine_key;
-use crate::segment::Place;
+use crate::key::{engine_key, key_group};
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, Builder, DataBlock};
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
-use crate::segment::filter;
 use crate::segment::partition::PartitionMeta;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
+use crate::segment::{Place, filter};
 use bytes::Bytes;
 use std::hint::black_box;
 use std::rc::Rc;
@@ -26,7 +25,7 @@ fn keys(count: u64) -> Result<Vec<Box<[u8]>>> {
     for n in 0..count {
         let high = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n >> 7);
         let user = [high.to_le_bytes(), n.wrapping_mul(0xc2b2_ae3d_27d4_eb4f).to_le_bytes()].concat();
-        keys.push(engine_key(crate::key_group(&user, 16), &user)?);
+        keys.push(engine_key(key_group(&user, 16), &user)?);
     }
     keys.sort_unstable();
     keys.dedup();

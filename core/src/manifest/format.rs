@@ -442,8 +442,8 @@ fn decode_segment(fields: &mut Reader<'_>, objects: &[ObjectName]) -> Option<Seg
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::hot::{HotPartition, HotSegment};
     use super::*;
+    use crate::manifest::hot::{HotPartition, HotSegment};
     use crate::options::Domain;
 
     pub(crate) fn manifest(number: u64) -> Manifest {

@@ -1,6 +1,6 @@
 //! A place in a table from which entries are read forward and backward.
 
-use super::Memtable;
+use super::table::Memtable;
 use super::tree::Gap;
 use crate::entry::Entry;
 
@@ -19,6 +19,13 @@ pub(crate) struct Cursor<'a> {
     table: &'a Memtable,
     at: u64,
     gap: Gap,
+}
+
+impl Memtable {
+    /// Walks the entries that `at` sees, from the first key on.
+    pub(crate) fn cursor(&self, at: u64) -> Cursor<'_> {
+        Cursor::new(self, at)
+    }
 }
 
 impl<'a> Cursor<'a> {

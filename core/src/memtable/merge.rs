@@ -1,7 +1,8 @@
 //! Merges into a table: an operand is combined with the key's newest write when it arrives, so that a key has one version, not a chain
 //! of operands. What cannot be combined becomes a chain of writes in one entry.
 
-use super::{Memtable, is_free, overwrite};
+use super::index::hash_of;
+use super::table::{Memtable, SCRATCH_BYTES_MAX, is_free, overwrite};
 use crate::entry::{Entry, Op, encode_chain};
 use crate::error::{ErrorKind, Result};
 use crate::key::of_key;
@@ -76,7 +77,7 @@ impl Memtable {
         (sequence, held, is_settled): (u64, Option<u64>, bool),
         operators: &MergeOperators,
     ) -> Result<usize> {
-        let hash = super::hash_of(key);
+        let hash = hash_of(key);
         let operator = operators.get(write.operator)?;
         // Said too often rather than too seldom: some become values at once.
         self.has_merges = true;
@@ -133,7 +134,7 @@ impl Memtable {
             let chain = Entry { op: Op::Chain(&chain), expires_ms: write.expires_ms };
             overwrite(&mut self.arena, found, &chain, sequence, held);
         }
-        if self.scratch.capacity() > super::SCRATCH_BYTES_MAX {
+        if self.scratch.capacity() > SCRATCH_BYTES_MAX {
             self.scratch = Vec::new();
         }
         Ok(made.max(bytes))
@@ -141,7 +142,7 @@ impl Memtable {
 
     /// Bytes of the newest value or operand of `key`: what a merge would add to.
     pub(crate) fn payload_bytes(&self, key: &[u8]) -> usize {
-        let found = self.index.find(&self.arena, super::hash_of(key), key);
+        let found = self.index.find(&self.arena, hash_of(key), key);
         found.map_or(0, |found| self.arena.version(self.arena.newest(found)).entry.payload().len())
     }
 }

@@ -1,7 +1,8 @@
 //! The table against a plain list of everything that was ever written.
 
+use super::ranges::RangeDeletion;
 use super::*;
-use crate::entry::{NEVER, Op, encode_chain};
+use crate::entry::{Entry, NEVER, Op, encode_chain};
 use crate::merge_operator::{MergeOperators, operator_id};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

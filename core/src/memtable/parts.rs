@@ -9,7 +9,10 @@
 
 #![expect(clippy::indexing_slicing, reason = "`number` never passes the parts of a table that takes writes")]
 
-use super::{Cursor, Memtable, MergeWrite, RangeDeletion};
+use super::cursor::Cursor;
+use super::merge::MergeWrite;
+use super::ranges::RangeDeletion;
+use super::table::Memtable;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{group_of, group_prefix};

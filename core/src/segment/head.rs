@@ -28,7 +28,7 @@ use super::ranges::RangeDeletes;
 use super::segment_entry::SegmentEntry;
 use super::separators::{Layout, Separators};
 use crate::codec::{Reader, partition_point, stored_u32, u32_at};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::group_prefix;
 use bytes::Bytes;
 use std::ops::Range;
@@ -144,7 +144,7 @@ impl SegmentHead {
             at += stored.len();
             let payload =
                 block::decode(&stored, Expected { kind, crc: written.crc, dictionary: None }, &from)?;
-            Ok::<_, crate::Error>((payload, from))
+            Ok::<_, Error>((payload, from))
         };
         let dictionary = footer.dictionary.map(|written| part(Kind::Dictionary, written)).transpose()?;
         // A copy: the dictionary must not keep the whole tail in memory.

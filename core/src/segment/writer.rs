@@ -7,14 +7,13 @@
 
 use super::block::{Dictionary, Encoder, Kind, Written};
 use super::counts::Counts;
-use super::data;
 use super::encoded::{EncodedSegment, WrittenExtent};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::head::{self, SegmentHead};
 use super::partition::{self, PartitionHandle, PartitionMeta};
 use super::place::Place;
 use super::ranges::{KeyRange, RangeDeletes};
-use super::{dictionary, filter, separators};
+use super::{data, dictionary, filter, separators};
 use crate::codec::stored_u32;
 use crate::compression::Compression;
 use crate::entry::Entry;

@@ -1,8 +1,5 @@
 //! The life of a shard: its loop takes one request after another out of the mailbox, until that is closed or the shard panics.
 
-use super::local::Shard;
-use super::{ShardCore, ShardStart, flush, keeper, open, warm_up};
-use crate::compact;
 use crate::embedder;
 use crate::error::{Error, Result};
 use crate::limits::MAILBOX_BATCH;
@@ -10,6 +7,12 @@ use crate::mailbox::Mailbox;
 use crate::opening::ShardOpening;
 use crate::reply::because;
 use crate::request::Request;
+use crate::shard::compaction;
+use crate::shard::handle::Shard;
+use crate::shard::local_copies::keep;
+use crate::shard::shard_core::{ShardCore, ShardStart, open};
+use crate::shard::warm_up::fetch;
+use crate::shard::writes::flush;
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
@@ -53,10 +56,10 @@ pub(crate) async fn live(
 /// Serves the mailbox until it is closed, or something of the shard panics; then ends all that the shard does, at once.
 async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     core.spawn(flush::run(Rc::clone(&core)));
-    core.spawn(compact::run::run(Rc::clone(&core)));
-    core.spawn(warm_up::run(Rc::clone(&core)));
+    core.spawn(compaction::run::run(Rc::clone(&core)));
+    core.spawn(fetch::run(Rc::clone(&core)));
     if core.keeper.is_some() {
-        core.spawn(keeper::run(Rc::clone(&core)));
+        core.spawn(keep::run(Rc::clone(&core)));
     }
     core.note_depth();
     // Unwind safe: after a panic nothing of the shard is asked any more.

@@ -1,11 +1,11 @@
 //! What a shard tells of itself.
 
-use super::ShardCore;
+use crate::shard::shard_core::ShardCore;
 use crate::stats::ShardStats;
 use crate::version::SortedRun;
 
 impl ShardCore {
-    pub(super) fn stats(&self) -> ShardStats {
+    pub(crate) fn stats(&self) -> ShardStats {
         let version = self.version();
         let counters = &self.counters;
         let locality = self.locality().unwrap_or_default();

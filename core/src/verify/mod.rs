@@ -12,20 +12,18 @@ mod segment;
 
 pub use tally::{VerifyProgress, VerifyReport};
 
-use crate::descriptor;
-use crate::embedder;
 use crate::error::{Corruption, Error, Result};
 use crate::manifest::format::{HEADER_BYTES, Manifest};
 use crate::manifest::invariants;
 use crate::manifest::store::ManifestStore;
-use crate::name;
 use crate::segment::SegmentEntry;
+use crate::{descriptor, embedder, name};
 use aquifer_remote::Remote;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tally::Tally;
+use std::sync::{Arc, Mutex};
+use tally::{Tally, locked};
 
 /// Options of [`verify_store`].
 #[derive(Clone, Debug)]
@@ -120,11 +118,6 @@ pub async fn verify_store(
         locked(&tally).goes_on()?;
     }
     Ok(locked(&tally).report())
-}
-
-/// The tally: nothing that runs under its lock waits, or can leave it half changed.
-fn locked<'a, 'p>(tally: &'a Mutex<Tally<'p>>) -> MutexGuard<'a, Tally<'p>> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What must hold within one manifest, and between it and the descriptor.

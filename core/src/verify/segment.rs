@@ -1,18 +1,15 @@
 //! Walks all of one segment.
 
-use super::locked;
-use super::tally::Tally;
+use super::tally::{Tally, locked};
 use crate::error::{Corruption, Error, Result};
 use crate::key::group_of;
-use crate::segment::Place;
-use crate::segment::SegmentEntry;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::counts::Counts;
 use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, DataBlock};
-use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
+use crate::segment::{Place, SegmentEntry, filter};
 use aquifer_remote::{Remote, RemoteFuture};
 use bytes::Bytes;
 use std::ops::Range;

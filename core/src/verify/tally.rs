@@ -5,6 +5,7 @@ use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::manifest::format::Manifest;
 use crate::segment::SegmentEntry;
 use aquifer_remote::RemoteError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Faults that a report lists; more are counted only.
 const FAULTS_MAX: usize = 1000;
@@ -146,4 +147,9 @@ impl<'p> Tally<'p> {
             self.panicked = told.err();
         }
     }
+}
+
+/// The tally: nothing that runs under its lock waits, or can leave it half changed.
+pub(super) fn locked<'a, 'p>(tally: &'a Mutex<Tally<'p>>) -> MutexGuard<'a, Tally<'p>> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }

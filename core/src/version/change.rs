@@ -1,6 +1,7 @@
 //! One step from a version to the next that compaction makes: parts of segments go, segments come.
 
-use super::{Segment, SegmentId, SortedRun, Version};
+use super::segment::{Segment, SegmentId, intersection};
+use super::state::{SortedRun, Version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::SegmentEntry;
 use std::collections::HashMap;
@@ -75,7 +76,7 @@ impl Version {
             here.entry(segment.id()).or_default().push(segment.entry.groups.clone());
         }
         for (segment, groups) in &change.removed {
-            let wanted = super::intersection(&segment.entry.groups, groups);
+            let wanted = intersection(&segment.entry.groups, groups);
             let parts = here.get(&segment.id());
             if !parts.is_some_and(|parts| {
                 parts.iter().any(|part| part.start <= wanted.start && wanted.end <= part.end)

@@ -3,7 +3,9 @@
 //! All of them run in debug builds after each change of a version, and, on a manifest's segments, before each swap; a violation is
 //! refused there and never written. Release builds run the cheap ones after each change.
 
-use super::{Change, Segment, Version, intersection};
+use super::change::Change;
+use super::segment::{Segment, intersection};
+use super::state::Version;
 use crate::limits::LEVEL_MAX;
 use crate::segment::SegmentEntry;
 use std::collections::{HashMap, HashSet};

@@ -1,10 +1,9 @@
 //! `aquifer inspect block`: the entries of a data block.
 
-use super::super::failure::Failure;
-use super::super::output;
-use super::super::text;
+use super::common::{Common, KeyJson, shown};
 use super::open_segment::OpenSegment;
-use super::{Common, KeyJson, shown};
+use crate::cli::failure::Failure;
+use crate::cli::{output, text};
 use crate::entry::{Entry, NEVER, Op, next_chained};
 use crate::merge_operator::MergeOperators;
 use crate::segment::cursor::Cursor;
@@ -14,7 +13,7 @@ use std::rc::Rc;
 
 /// Flags of `inspect block`.
 #[derive(Clone, Debug, clap::Args)]
-pub(in super::super) struct Args {
+pub(crate) struct Args {
     /// The segment: its number in `inspect manifest`, or object@offset.
     segment: String,
     /// The block: its number in `inspect segment --blocks`.
@@ -112,7 +111,7 @@ impl WriteJson {
     }
 }
 
-pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let open = OpenSegment::open(&args.common, &args.segment).await?;
     let Some((partition, handle)) = find(&open, args.block).await? else {
         let (block, segment) = (args.block, &args.segment);

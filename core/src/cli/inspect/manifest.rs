@@ -1,10 +1,10 @@
 //! `aquifer inspect manifest`: the segments that a manifest names.
 
-use super::super::failure::Failure;
-use super::super::output;
-use super::super::store::Store;
-use super::super::text::{self, count, human};
-use super::{Common, CountsJson, KeyJson, shown};
+use super::common::{Common, CountsJson, KeyJson, shown};
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::store::Store;
+use crate::cli::text::{self, count, human};
 use crate::manifest::format::Manifest;
 use crate::manifest::hot;
 use crate::segment::SegmentEntry;
@@ -15,7 +15,7 @@ const METADATA_SHOWN_BYTES: usize = 64;
 
 /// Flags of `inspect manifest`.
 #[derive(Clone, Debug, clap::Args)]
-pub(in super::super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
 }
@@ -107,7 +107,7 @@ pub(super) async fn chosen(common: &Common) -> Result<(Store, Manifest), Failure
     Ok((store, manifest))
 }
 
-pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let (store, manifest) = chosen(&args.common).await?;
     let document = Document {
         store: store.remote.describe(),

@@ -1,16 +1,15 @@
 //! A segment whose head was read: where its partitions and blocks are.
 
-use super::super::failure::Failure;
-use super::super::store::Store;
-use super::Common;
+use super::common::Common;
 use super::manifest::chosen;
-use crate::segment::Place;
-use crate::segment::SegmentEntry;
+use crate::cli::failure::Failure;
+use crate::cli::store::Store;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::footer::{FOOTER_BYTES, Footer};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
+use crate::segment::{Place, SegmentEntry};
 use bytes::Bytes;
 use std::ops::Range;
 

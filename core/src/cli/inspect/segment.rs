@@ -1,11 +1,11 @@
 //! `aquifer inspect segment`: footer, head, partitions and blocks of a segment.
 
-use super::super::failure::Failure;
-use super::super::output;
-use super::super::text::{count, human};
+use super::common::{Common, CountsJson, KeyJson, shown};
 use super::manifest::SegmentJson;
 use super::open_segment::OpenSegment;
-use super::{Common, CountsJson, KeyJson, shown};
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::text::{count, human};
 use crate::segment::partition::{PartitionHandle, PartitionMeta};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -15,7 +15,7 @@ const READS_IN_FLIGHT: usize = 16;
 
 /// Flags of `inspect segment`.
 #[derive(Clone, Debug, clap::Args)]
-pub(in super::super) struct Args {
+pub(crate) struct Args {
     /// The segment: its number in `inspect manifest`, or object@offset.
     segment: String,
     /// List its data blocks too.
@@ -83,7 +83,7 @@ fn bits_per_key(filter_bytes: usize, entries: u64) -> f64 {
     (bits * 100.0).round() / 100.0
 }
 
-pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let open = OpenSegment::open(&args.common, &args.segment).await?;
     let handles: Vec<_> = (0..open.head.partitions()).filter_map(|at| open.head.partition(at)).collect();
     let metas: Vec<PartitionMeta> = stream::iter(handles.iter().map(|handle| open.meta(*handle)))

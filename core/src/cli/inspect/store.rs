@@ -1,10 +1,10 @@
 //! `aquifer inspect store`: what lies under the store's prefix.
 
-use super::super::failure::Failure;
-use super::super::output;
-use super::super::store::{Store, StoreArgs};
-use super::super::text::{count, human};
-use crate::error::Error;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+use crate::cli::store::{Store, StoreArgs};
+use crate::cli::text::{count, human};
+use crate::error::{Error, ErrorKind};
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
 use crate::name::{self, Place};
@@ -19,7 +19,7 @@ const LIST_PAGE_ENTRIES: usize = 1000;
 
 /// Flags of `inspect store`.
 #[derive(Clone, Debug, clap::Args)]
-pub(in super::super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
     /// Read so many of the newest manifests of each partition; older ones are counted.
@@ -143,7 +143,7 @@ impl Census {
     }
 }
 
-pub(in super::super) async fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let store = args.store.open().await?;
     let census = Census::of(&store.remote, args.newest).await?;
     let mut partitions = Vec::new();
@@ -177,7 +177,7 @@ async fn partition(
     for (number, bytes) in newest.into_iter().rev() {
         newest_manifests.push(match of_partition.read(number).await {
             Ok(manifest) => Row::of(&manifest, bytes),
-            Err(error) if error.kind() == crate::ErrorKind::Corrupt => Row::damaged(number, bytes, &error),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Row::damaged(number, bytes, &error),
             Err(error) => return Err(error.into()),
         });
     }

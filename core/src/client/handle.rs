@@ -1,0 +1,225 @@
+//! The handle that callers on other threads have.
+
+use crate::barrier::{CheckpointInfo, CheckpointRequest};
+use crate::embedder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key_ref::Key;
+use crate::limits::CHECKPOINT_METADATA_BYTES_MAX;
+use crate::mailbox::Mailbox;
+use crate::reply::{ReplyTo, reply};
+use crate::request::{Keyed, Reply, Request};
+use crate::shard::handle::Shard;
+use crate::shared::Shared;
+use crate::snapshot::Snapshot;
+use crate::stats::EngineStats;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bytes that an operation counts in a mailbox beside its key and value.
+pub(super) const REQUEST_OVERHEAD_BYTES: usize = 64;
+
+/// A handle for operations: `Send`, `Sync`, cheap to clone, works from any runtime or none.
+///
+/// An operation is in its shard's mailbox when the call returns; the returned [`Reply`] only waits for its outcome. So operations
+/// that one thread issues on one key take effect in the order of its calls, awaited or not, and a get sees every earlier put.
+/// A full mailbox answers `Busy`: await some operations before issuing more. Dropping a [`Reply`] loses the answer and takes nothing back.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Client {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Puts an operation on a key into the mailbox of the shard that owns it.
+    pub(super) fn keyed<T>(
+        &self,
+        key: Key<'_>,
+        value_bytes: usize,
+        operation: impl FnOnce(ReplyTo<T>) -> Keyed,
+    ) -> Reply<T> {
+        let sent = key.engine_key(self.shared.route).and_then(|(group, key)| {
+            let (reply, outcome) = reply();
+            let bytes = key.len() + value_bytes + REQUEST_OVERHEAD_BYTES;
+            let mailbox = self.mailbox(self.shared.route.shard(group))?;
+            mailbox.push(Request::Keyed(key, operation(reply)), bytes).map(|()| outcome)
+        });
+        match sent {
+            Ok(outcome) => Reply::waiting(outcome),
+            Err(error) => Reply::refused(error),
+        }
+    }
+
+    /// The state of this moment, kept readable: it holds all that was called before on this client and nothing that is called after.
+    ///
+    /// The moment is when the future is first polled. Dropping it releases whatever was pinned.
+    ///
+    /// # Errors
+    /// `Busy` with 1,024 snapshots and open scans; `Closed`.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let id = self.shared.snapshot_next.fetch_add(1, Ordering::Relaxed);
+        // Released on every shard if any of them refuses, or if this future is dropped.
+        let snapshot = Snapshot::new(Arc::clone(&self.shared), id);
+        let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
+        for mailbox in &self.shared.mailboxes {
+            let (reply, outcome) = reply();
+            mailbox.push_control(Request::Snapshot { id, reply })?;
+            waiting.push(outcome);
+        }
+        for outcome in waiting {
+            outcome.await?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Event time, in milliseconds; `None` for a store whose times to live do not follow it ([`crate::TtlTime`]). An opening goes on from that of the
+    /// checkpoint.
+    pub fn event_time_ms(&self) -> Option<u64> {
+        self.shared.clock.event_time_ms()
+    }
+
+    /// Moves event time on to `to_ms`, for example with a watermark: what expires up to then is gone. It never goes back. Each checkpoint keeps it.
+    ///
+    /// # Errors
+    /// `Invalid` for a store whose times to live do not follow it ([`crate::TtlTime`]).
+    pub fn advance_event_time(&self, to_ms: u64) -> Result<()> {
+        self.shared.clock.advance_event_time(to_ms)
+    }
+
+    /// The key group of `key` in this store.
+    pub fn key_group<'a>(&self, key: impl Into<Key<'a>>) -> u16 {
+        key.into().group(self.shared.route.key_groups())
+    }
+
+    /// Makes everything that was called before it on this client durable, and nothing that is called after it: the barrier is
+    /// in every mailbox when the call returns, so operations may go on at once. `metadata`, for example the position in the source,
+    /// is kept with the checkpoint and comes back from [`crate::Engine::restored`].
+    ///
+    /// The checkpoint goes on to its end even if the reply is dropped.
+    ///
+    /// # Errors
+    /// `Busy` while one is running; `Invalid` for more than 64 KiB of metadata; `Unavailable`: not committed as far as is known, and
+    /// all that was written stays in the engine: call again; `Fenced`; `Closed`.
+    pub fn checkpoint(&self, metadata: Vec<u8>) -> Reply<CheckpointInfo> {
+        if metadata.len() > CHECKPOINT_METADATA_BYTES_MAX {
+            return Reply::refused(Error::invalid(format!(
+                "checkpoint metadata of {} bytes; at most {CHECKPOINT_METADATA_BYTES_MAX} are possible",
+                metadata.len()
+            )));
+        }
+        if let Err(error) = self.shared.check_writable() {
+            return Reply::refused(error);
+        }
+        if self.shared.checkpoint_running.swap(true, Ordering::AcqRel) {
+            return Reply::refused(Error::new(
+                ErrorKind::Busy,
+                "a checkpoint is running: await it, then begin the next",
+            ));
+        }
+        match self.begin_checkpoint(metadata) {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.shared.checkpoint_running.store(false, Ordering::Release);
+                Reply::refused(error)
+            }
+        }
+    }
+
+    pub(super) fn begin_checkpoint(&self, metadata: Vec<u8>) -> Result<Reply<CheckpointInfo>> {
+        let begun = aquifer_io::now();
+        let event_time_ms = self.shared.clock.begin_barrier();
+        let mut parts = Vec::with_capacity(self.shared.mailboxes.len());
+        for mailbox in &self.shared.mailboxes {
+            let (reply, part) = reply();
+            mailbox.push_control(Request::Barrier { reply })?;
+            parts.push(part);
+        }
+        let (to_caller, outcome) = reply();
+        let request = CheckpointRequest { metadata, event_time_ms, parts, begun, reply: to_caller };
+        self.mailbox(0)?.push_control(Request::Checkpoint(Box::new(request)))?;
+        Ok(Reply::waiting(outcome))
+    }
+
+    /// The shard that owns `key`; of a key group that does not exist, the last one.
+    pub fn shard_of<'a>(&self, key: impl Into<Key<'a>>) -> usize {
+        let group = self.key_group(key).min(self.shared.route.key_groups() - 1);
+        self.shared.route.shard(group)
+    }
+
+    /// Runs `job` on a shard's own thread, beside its data, as a task of that thread. It shares the thread with every other
+    /// operation of the shard: await often, compute little. The job goes on to its end even if the reply is dropped; when the engine is
+    /// closed, it is dropped where it waits.
+    ///
+    /// # Errors
+    /// `Invalid` for a shard that does not exist; `Busy`; `Closed`; `Panicked` when the job panicked: it has ended, and all else goes on.
+    pub fn run_on_shard<T, F, Fut>(&self, shard: usize, job: F) -> Reply<T>
+    where
+        F: FnOnce(Shard) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        let (to_caller, outcome) = reply();
+        let start = Box::new(move |shard: Shard| {
+            let core = shard.core();
+            core.spawn(async move {
+                let done = embedder::run(|| "a job of run_on_shard".to_owned(), || job(shard)).await;
+                to_caller.send(done);
+            });
+        });
+        match self
+            .mailbox(shard)
+            .and_then(|mailbox| mailbox.push(Request::Run(start), REQUEST_OVERHEAD_BYTES))
+        {
+            Ok(()) => Reply::waiting(outcome),
+            Err(error) => Reply::refused(error),
+        }
+    }
+
+    /// As [`Self::run_on_shard`], but what it does is taken for the engine's own doing.
+    #[cfg(feature = "internals")]
+    pub(crate) fn run_unguarded(&self, shard: usize, job: crate::request::Job) {
+        drop(self.mailbox(shard).and_then(|mailbox| mailbox.push_control(Request::Run(job))));
+    }
+
+    /// Numbers of every shard. Dropping the future changes nothing.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn stats(&self) -> Result<EngineStats> {
+        let shards = self.ask_all(|reply| Request::Stats { reply }).await?;
+        Ok(EngineStats { shards })
+    }
+
+    /// Empties the memory tier of every shard's cache, filters and indexes included, so that reads begin at the SSD again. For
+    /// measurements: nothing is lost, the next reads fill it anew, and what reads under way have asked for still comes. Dropping the future after its first poll takes nothing back.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub async fn forget_memory(&self) -> Result<()> {
+        self.ask_all(|reply| Request::ForgetMemory { reply }).await.map(drop)
+    }
+
+    /// Asks every shard at once and collects their answers in the order of the shards.
+    pub(super) async fn ask_all<T>(&self, request: impl Fn(ReplyTo<T>) -> Request) -> Result<Vec<T>> {
+        let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
+        for mailbox in &self.shared.mailboxes {
+            let (reply, outcome) = reply();
+            mailbox.push_control(request(reply))?;
+            waiting.push(outcome);
+        }
+        let mut answers = Vec::with_capacity(waiting.len());
+        for outcome in waiting {
+            answers.push(outcome.await?);
+        }
+        Ok(answers)
+    }
+
+    pub(super) fn mailbox(&self, shard: usize) -> Result<&Mailbox<Request>> {
+        self.shared.mailboxes.get(shard).map(Arc::as_ref).ok_or_else(|| {
+            Error::invalid(format!("shard {shard} does not exist; there are {}", self.shared.mailboxes.len()))
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! Segments that a pinned disk tier keeps whole.
+
+pub(crate) mod pinned;
+pub(crate) mod keep;

@@ -1,0 +1,17 @@
+//! What a shard owns, a file for each part. No part knows the shard or another part that acts.
+
+pub(crate) mod counters;
+pub(crate) mod answers;
+pub(crate) mod cached_block;
+pub(crate) mod flush_queue;
+pub(crate) mod growing;
+pub(crate) mod heat;
+pub(crate) mod hot_list;
+pub(crate) mod keeper;
+pub(crate) mod point_index;
+pub(crate) mod pressure;
+pub(crate) mod resizes;
+pub(crate) mod snapshots;
+pub(crate) mod tasks;
+pub(crate) mod waiting;
+pub(crate) mod warm_up;

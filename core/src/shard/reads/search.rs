@@ -1,0 +1,473 @@
+//! Lookups that memory could not end: which heads, metas and blocks they need, and how they go on with these.
+//!
+//! ```text
+//! key ──> runs, newest first:  head ──> partition ──> filter, index ──> block ──> entry ──> next run, if it does not end the search
+//!            │                  │          │                             │
+//!            │                  └──────────┴── of all runs at once ──────┴── of one run, unless the entries are operands
+//! ```
+//! A step goes as far as memory and what is in hand go, and names what it needs next. All that many keys need is asked for at once, and so
+//! planned together (`multi_get.rs`).
+//!
+//! * Heads: those of all runs that may hold the key are asked for together. They are few, and every later lookup needs them. A small segment
+//!   comes whole with its head.
+//! * Metas: of all runs together, if moving them takes no longer than the round trip that it saves; with their data blocks, if those fit
+//!   as well.
+//! * Blocks: only of the newest run whose filter lets the key pass. It errs once in 256 times, so a block of an older run would be read in
+//!   vain nearly always. But below an operand the next older entry is needed as well: then those of all runs.
+
+use crate::answer::{Answer, Source};
+use crate::entry::NEVER;
+use crate::error::{Error, Result};
+use crate::key::of_key;
+use crate::limits::{LARGE_READ_BYTES, PARTITION_RAW_BYTES};
+use crate::resolve::{Base, Resolver};
+use crate::segment::data::DataBlock;
+use crate::segment::head::SegmentHead;
+use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
+use crate::shard::parts::cached_block::CachedBlock;
+use crate::shard::parts::counters::add;
+use crate::shard::reads::answer_room::Room;
+use crate::shard::reads::blocks::{Along, Asking, loaded, not_loaded, take_data, take_partition};
+use crate::shard::reads::lookup::{Pending, candidate, holder, partition_of};
+use crate::shard::shard_core::ShardCore;
+use crate::version::Segment;
+use aquifer_cache::{Gather, Gathered, Load, Tier};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+/// Reads that may bring blocks into the cache between two looks at its memory.
+const BALANCE_READS: u64 = 256;
+
+/// A lookup that waits for SSD or DFS.
+pub(crate) struct Search {
+    pending: Box<Pending>,
+    /// Of the next run.
+    current: InHand,
+    /// Of later ones.
+    later: BTreeMap<usize, InHand>,
+    /// When what was found expires, once it is found.
+    expires_ms: u64,
+}
+
+/// What a lookup has of one run: memory may forget it, or never have had room for it.
+#[derive(Default)]
+struct InHand {
+    head: Part<Rc<SegmentHead>>,
+    meta: Part<Rc<PartitionMeta>>,
+    data: Part<Rc<DataBlock>>,
+    /// What came along with its head or meta.
+    along: Along,
+}
+
+#[derive(Default)]
+enum Part<T> {
+    #[default]
+    Unasked,
+    Asked,
+    Here(T, Tier),
+    /// It was asked for ahead and could not be read: no harm unless it turns out to be needed.
+    Refused,
+}
+
+/// What a lookup needs to go on, of one run.
+pub(crate) struct Need {
+    run: usize,
+    what: What,
+}
+
+enum What {
+    Head { with_segment: bool },
+    Meta { handle: PartitionHandle, data_uses: u32 },
+    Data { head: Rc<SegmentHead>, handle: BlockHandle, raw_bytes: usize },
+}
+
+impl Need {
+    /// Bytes that it brings for the sake of a large entry; heads are few, and partitions of the usual size are for many keys.
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Head { .. } => 0,
+            What::Meta { data_uses: 0, .. } => 0,
+            What::Meta { handle, .. } => (handle.bytes() as usize).saturating_sub(2 * PARTITION_RAW_BYTES),
+            What::Data { handle, raw_bytes, .. } => (handle.bytes as usize).max(*raw_bytes),
+        }
+    }
+}
+
+/// Bytes that needs bring, if that is enough to count; else 0.
+pub(crate) fn large_bytes(needs: &[Need]) -> usize {
+    let bytes: usize = needs.iter().map(Need::bytes).sum();
+    if bytes >= LARGE_READ_BYTES { bytes } else { 0 }
+}
+
+impl<T: Clone> Part<T> {
+    /// The part, if it is in hand or in memory, and where it came from.
+    fn known(&self, now: impl FnOnce() -> Option<T>) -> Option<(T, Tier)> {
+        match self {
+            Self::Here(value, tier) => Some((value.clone(), *tier)),
+            Self::Asked => None,
+            Self::Unasked | Self::Refused => now().map(|value| (value, Tier::Memory)),
+        }
+    }
+
+    /// Whether it is to be asked for: what was refused only when it is needed.
+    fn is_open(&self, is_needed: bool) -> bool {
+        matches!(self, Self::Unasked) || is_needed && matches!(self, Self::Refused)
+    }
+
+    /// Marks it as asked for; whether it is to be asked for.
+    fn ask(&mut self, is_needed: bool) -> bool {
+        let is_open = self.is_open(is_needed);
+        if is_open {
+            *self = Self::Asked;
+        }
+        is_open
+    }
+}
+
+impl Search {
+    pub(crate) fn new(pending: Box<Pending>) -> Self {
+        Self { pending, current: InHand::default(), later: BTreeMap::new(), expires_ms: NEVER }
+    }
+
+    fn of_run(&mut self, run: usize) -> &mut InHand {
+        if run == self.pending.next { &mut self.current } else { self.later.entry(run).or_default() }
+    }
+
+    fn next_run(&mut self) {
+        self.pending.next += 1;
+        self.current = self.later.remove(&self.pending.next).unwrap_or_default();
+    }
+
+    fn saw(&mut self, tier: Tier) {
+        self.pending.source = self.pending.source.max(tier.into());
+    }
+
+    /// Runs from the next one on whose segment may hold the key, and that segment.
+    fn segments(&self, key: &[u8]) -> Vec<(usize, Rc<Segment>)> {
+        let runs = self.pending.version.runs.iter().enumerate().skip(self.pending.next);
+        runs.filter_map(|(run, sorted)| Some((run, Rc::clone(holder(sorted, key)?)))).collect()
+    }
+}
+
+impl ShardCore {
+    /// Goes on where [`Self::look_now`] stopped, waiting for blocks. Sees what was there when the lookup began.
+    pub(crate) async fn get_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<Answer> {
+        self.found_waiting(key, pending).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, and when what was found expires.
+    pub(crate) async fn found_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<(Answer, u64)> {
+        self.count_waited(1);
+        let mut search = Search::new(pending);
+        let mut needs = Vec::new();
+        let mut gather = Gather::default();
+        let mut owners = Vec::new();
+        // Held until the answer is given.
+        let mut room: Option<Room<'_>> = None;
+        loop {
+            if let Some(answer) = self.step(key, &mut search, &mut needs)? {
+                return Ok((answer, search.expires_ms));
+            }
+            match (large_bytes(&needs), &mut room) {
+                (0, _) => {}
+                (bytes, Some(room)) => room.grow(bytes),
+                (bytes, None) => room = Some(self.room_for_large(bytes).await),
+            }
+            if gather.is_empty() && needs.len() == 1 {
+                if let Some(need) = needs.pop() {
+                    let came = loaded(self.ask(key, &search, &need, 0)?).await;
+                    self.deliver(key, &mut search, &need, came)?;
+                }
+                continue;
+            }
+            for need in needs.drain(..) {
+                own(&mut owners, gather.add(self.ask(key, &search, &need, 0)?), need);
+            }
+            let Some((done, need)) = next_of(&mut gather, &mut owners).await else {
+                return Err(Error::closed());
+            };
+            self.deliver(key, &mut search, &need, came(done))?;
+        }
+    }
+
+    /// Notes reads that wait.
+    pub(crate) fn count_waited(&self, reads: u64) {
+        let before = self.counters.reads_waited.get();
+        add(&self.counters.reads_waited, reads);
+        if before / BALANCE_READS != (before + reads) / BALANCE_READS {
+            self.balance_memory();
+        }
+    }
+
+    /// Goes as far as memory and what is in hand go. `None`: it waits for `needs`, or for what it needed before.
+    pub(crate) fn step(
+        &self,
+        key: &[u8],
+        search: &mut Search,
+        needs: &mut Vec<Need>,
+    ) -> Result<Option<Answer>> {
+        self.step_unnamed(key, search, needs).map_err(|error| of_key(error, key))
+    }
+
+    fn step_unnamed(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) -> Result<Option<Answer>> {
+        loop {
+            let version = Rc::clone(&search.pending.version);
+            let Some(run) = version.runs.get(search.pending.next) else {
+                return self.end(search, Base::Nothing).map(Some);
+            };
+            let Some(segment) = holder(run, key) else {
+                search.next_run();
+                continue;
+            };
+            let Some((head, tier)) = search.current.head.known(|| self.head_now(segment)) else {
+                self.need_heads(key, search, needs);
+                // Those of later runs that are here need not wait for it.
+                self.need_metas(key, search, needs);
+                return Ok(None);
+            };
+            search.saw(tier);
+            if let Some((position, partition)) = partition_of(&head, key) {
+                let Some((meta, tier)) =
+                    self.meta_at_hand(segment, &head, (position, &partition), &search.current)?
+                else {
+                    self.need_metas(key, search, needs);
+                    return Ok(None);
+                };
+                search.saw(tier);
+                if let Some(handle) = candidate(&meta, &partition, key, search.pending.hash) {
+                    let mut known = search.current.data.known(|| self.data_now(segment, &handle));
+                    if known.is_none() {
+                        known = self.data_along(segment, &head, handle, &search.current.along)?;
+                        if known.as_ref().is_some_and(|(_, tier)| *tier != Tier::Memory) {
+                            self.heat.note(segment, (position, &partition, &meta), &handle);
+                        }
+                    }
+                    let Some((block, tier)) = known else {
+                        self.need_data(key, search, needs);
+                        return Ok(None);
+                    };
+                    search.saw(tier);
+                    if let Some(entry) = block.get(key, search.pending.hash)
+                        && let ControlFlow::Break(base) = self.feed(&mut search.pending.resolver, entry)?
+                    {
+                        self.keep_entry(key, &entry, &search.pending, segment);
+                        return self.end(search, base).map(Some);
+                    }
+                }
+            }
+            if head.range_deletes().covers(key) {
+                return self.end(search, Base::Nothing).map(Some);
+            }
+            search.next_run();
+        }
+    }
+
+    /// The meta of a partition, if it is in hand or in memory, or came along with the head.
+    fn meta_at_hand(
+        &self,
+        segment: &Rc<Segment>,
+        head: &SegmentHead,
+        (position, handle): (usize, &PartitionHandle),
+        hand: &InHand,
+    ) -> Result<Option<(Rc<PartitionMeta>, Tier)>> {
+        match hand.meta.known(|| self.partition_now(segment, head, position, handle)) {
+            None => self.partition_along(segment, handle, &hand.along),
+            known => Ok(known),
+        }
+    }
+
+    fn end(&self, search: &mut Search, base: Base<'_>) -> Result<Answer> {
+        self.pay(search.pending.next as u64);
+        let resolver = std::mem::replace(&mut search.pending.resolver, Resolver::new());
+        search.expires_ms = resolver.expires_ms();
+        self.answer(resolver, base, search.pending.source)
+    }
+
+    /// The heads of all runs that may hold the key; of small segments all there is, the newest first, while moving that takes no longer than
+    /// the round trip it saves.
+    fn need_heads(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+        let mut left = self.cache.span_bytes_max();
+        for (run, segment) in search.segments(key) {
+            self.need_head(run, &segment, &mut left, search, needs);
+        }
+    }
+
+    fn need_head(
+        &self,
+        run: usize,
+        segment: &Segment,
+        bytes_left: &mut u64,
+        search: &mut Search,
+        needs: &mut Vec<Need>,
+    ) {
+        // The next one is known to be missing.
+        let is_next = run == search.pending.next;
+        let is_missing = is_next || self.head_now(segment).is_none();
+        if is_missing && search.of_run(run).head.ask(is_next) {
+            let left = bytes_left.checked_sub(u64::from(segment.entry.bytes));
+            *bytes_left = left.unwrap_or(*bytes_left);
+            needs.push(Need { run, what: What::Head { with_segment: left.is_some() } });
+        }
+    }
+
+    /// The metas of the partitions that may hold the key: of the next run, and of later ones if that pays.
+    fn need_metas(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+        let mut missing = Vec::new();
+        let next = search.pending.next;
+        for (run, segment) in search.segments(key) {
+            let hand = search.of_run(run);
+            let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else {
+                self.need_head(run, &segment, &mut 0, search, needs);
+                continue;
+            };
+            if let Some((position, handle)) = partition_of(&head, key)
+                && hand.meta.is_open(run == next)
+                && hand.along.meta(&handle).is_none()
+                && self.partition_now(&segment, &head, position, &handle).is_none()
+            {
+                missing.push((run, handle));
+            }
+            if head.range_deletes().covers(key) {
+                break;
+            }
+        }
+        let round_trip_bytes = self.cache.request_bytes(Tier::Remote);
+        let bytes = |of: fn(&PartitionHandle) -> u32| -> u64 {
+            missing.iter().map(|(_, handle)| u64::from(of(handle))).sum()
+        };
+        let with_data = bytes(PartitionHandle::bytes) <= round_trip_bytes;
+        if !with_data && bytes(|handle| handle.meta_bytes) > round_trip_bytes {
+            missing.retain(|(run, _)| *run == next);
+        }
+        for (run, handle) in missing {
+            search.of_run(run).meta.ask(run == next);
+            // Of the next run the block is needed for sure, unless the filter says otherwise. Whether one request for all of them pays is seen
+            // when it is known how many keys wait for the partition.
+            let data_uses = u32::from(with_data || run == next);
+            needs.push(Need { run, what: What::Meta { handle, data_uses } });
+        }
+    }
+
+    /// The block of the next run; below an operand those of later ones as well, where their filters are at hand.
+    fn need_data(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+        let (next, hash) = (search.pending.next, search.pending.hash);
+        let runs_max = if search.pending.resolver.is_waiting() { usize::MAX } else { 1 };
+        for (run, segment) in search.segments(key).into_iter().take(runs_max) {
+            let hand = search.of_run(run);
+            let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else { return };
+            if let Some((position, partition)) = partition_of(&head, key) {
+                // One that does not decode is reported when it is needed.
+                let meta = self.meta_at_hand(&segment, &head, (position, &partition), hand);
+                let Ok(Some((meta, _))) = meta else { return };
+                if let Some(handle) = candidate(&meta, &partition, key, hash) {
+                    let is_missing = run == next
+                        || hand.along.data(&handle).is_none() && self.data_now(&segment, &handle).is_none();
+                    if is_missing && hand.data.ask(run == next) {
+                        self.heat.note(&segment, (position, &partition, &meta), &handle);
+                        // What a partition has beyond its usual size is a large entry's.
+                        let beyond = meta.counts().raw_bytes.saturating_sub(PARTITION_RAW_BYTES as u64);
+                        let raw_bytes = usize::try_from(beyond).unwrap_or(usize::MAX);
+                        let what = What::Data { head: Rc::clone(&head), handle, raw_bytes };
+                        needs.push(Need { run, what });
+                    }
+                }
+            }
+            if head.range_deletes().covers(key) {
+                return;
+            }
+        }
+    }
+
+    /// Asks for what a lookup needs.
+    pub(crate) fn ask(
+        &self,
+        key: &[u8],
+        search: &Search,
+        need: &Need,
+        in_batch: u32,
+    ) -> Result<Load<CachedBlock>> {
+        let segment = segment_of(search, need.run, key)?;
+        let asking = Asking { in_batch, ..Asking::default() };
+        Ok(match &need.what {
+            What::Head { with_segment } => self.ask_head(segment, *with_segment, asking),
+            What::Meta { handle, data_uses } => self.ask_partition(segment, *handle, *data_uses, asking),
+            What::Data { head, handle, .. } => self.ask_data(segment, head, *handle, asking),
+        })
+    }
+
+    /// Hands a lookup what it needed. An error is one if it needs that now.
+    pub(crate) fn deliver(
+        &self,
+        key: &[u8],
+        search: &mut Search,
+        need: &Need,
+        came: Result<(CachedBlock, Tier, Bytes)>,
+    ) -> Result<()> {
+        if need.run < search.pending.next {
+            return Ok(());
+        }
+        let segment = Rc::clone(segment_of(search, need.run, key)?);
+        let is_next = need.run == search.pending.next;
+        let hand = search.of_run(need.run);
+        let (block, tier, along) = match came {
+            Ok(came) => came,
+            Err(error) if is_next => return Err(error),
+            Err(_) => {
+                match &need.what {
+                    What::Head { .. } => hand.head = Part::Refused,
+                    What::Meta { .. } => hand.meta = Part::Refused,
+                    What::Data { .. } => hand.data = Part::Refused,
+                }
+                return Ok(());
+            }
+        };
+        match &need.what {
+            What::Head { .. } => {
+                hand.head = Part::Here(self.take_head(&segment, block)?, tier);
+                hand.along = Along::of_head(along);
+            }
+            What::Meta { handle, .. } => {
+                hand.meta = Part::Here(take_partition(&segment, block)?, tier);
+                if !along.is_empty() {
+                    hand.along = Along::of_partition(handle, along);
+                }
+            }
+            What::Data { .. } => hand.data = Part::Here(take_data(&segment, block)?, tier),
+        }
+        Ok(())
+    }
+}
+
+/// The next load that is done, and what its owner noted.
+pub(crate) async fn next_of<T>(
+    gather: &mut Gather<CachedBlock>,
+    owners: &mut [Option<T>],
+) -> Option<(Gathered<CachedBlock>, T)> {
+    let done = gather.next().await?;
+    let owner = owners.get_mut(done.token)?.take()?;
+    Some((done, owner))
+}
+
+/// What a load brought.
+pub(crate) fn came(done: Gathered<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
+    let block = done.result.map_err(not_loaded)?;
+    Ok((block, done.tier, done.along))
+}
+
+/// Notes whose a load is.
+pub(crate) fn own<T>(owners: &mut Vec<Option<T>>, token: usize, owner: T) {
+    if owners.len() <= token {
+        owners.resize_with(token + 1, || None);
+    }
+    if let Some(slot) = owners.get_mut(token) {
+        *slot = Some(owner);
+    }
+}
+
+/// The segment of a run that may hold the key. There is one if something of it was needed.
+fn segment_of<'a>(search: &'a Search, run: usize, key: &[u8]) -> Result<&'a Rc<Segment>> {
+    let segment = search.pending.version.runs.get(run).and_then(|run| holder(run, key));
+    segment.ok_or_else(Error::closed)
+}

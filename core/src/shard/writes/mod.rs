@@ -1,0 +1,8 @@
+//! Writes: their turn, their room, the memtable, and the flush that makes a segment of it.
+
+pub(crate) mod room;
+pub(crate) mod look;
+pub(crate) mod trial;
+pub(crate) mod apply;
+pub(crate) mod order;
+pub(crate) mod flush;
