@@ -1,6 +1,6 @@
 //! Every relative link of README and `docs/` leads to a file, and to a heading of it if it names one.
 
-use crate::workspace;
+use crate::{CRATES, workspace};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,30 @@ fn links_of_the_documents_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// A document that names a file of the code went on naming it after it had moved.
+#[test]
+fn files_that_documents_name_are_there() {
+    let root = workspace();
+    let mut documents = vec![root.join("README.md")];
+    gather(&root.join("docs"), &mut documents);
+    let mut gone = Vec::new();
+    let mut named = 0;
+    for document in &documents {
+        let text = fs::read_to_string(document).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let crate_name = name.split('/').next().unwrap_or_default();
+            let is_path =
+                CRATES.contains(&crate_name) && name.contains('/') && !name.contains([' ', '*', '{']);
+            named += usize::from(is_path);
+            if is_path && !root.join(name).exists() {
+                gone.push(format!("{}: {name}", document.strip_prefix(&root).unwrap().display()));
+            }
+        }
+    }
+    assert!(named > 30, "the names are found: {named}");
+    assert!(gone.is_empty(), "files that are not there:\n{}", gone.join("\n"));
 }
 
 fn gather(folder: &Path, documents: &mut Vec<PathBuf>) {
