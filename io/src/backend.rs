@@ -23,8 +23,9 @@ pub enum Backend {
     Uring,
     /// io_uring, through the tokio-uring runtime, in a build with the feature `tokio-uring`.
     TokioUring,
-    /// io_uring, through the glommio runtime, in a build with the feature `glommio`: reads and syncs; writes go through a pool of threads. Each of its
-    /// threads leaves one descriptor open when it ends, for good: not for processes that open and close engines all day.
+    /// io_uring, through the glommio runtime, in a build with the feature `glommio`: reads and syncs; writes go through
+    /// a pool of threads. Each of its threads leaves one descriptor open when it ends, for good: not for processes that
+    /// open and close engines all day.
     Glommio,
     /// pread and pwrite on a bounded pool of threads.
     Threads,
@@ -143,8 +144,9 @@ pub struct BackendSelection {
 /// `Auto` and `Threads` always find one; in a simulated world, `Auto` is [`Backend::Simulated`]. Works on every thread, blocks for a millisecond or two.
 ///
 /// # Errors
-/// `Unsupported` when a backend of io_uring was asked for by name and does not work here, or is not in this program; the line says why. glommio
-/// works in fewer places than tokio-uring: it wants Linux 5.8 and a limit on locked memory of 512 KiB.
+/// `Unsupported` when a backend of io_uring was asked for by name and does not work here, or is not in this program;
+/// the line says why. glommio works in fewer places than tokio-uring: it wants Linux 5.8 and a limit on locked memory
+/// of 512 KiB.
 pub fn select_backend(choice: BackendChoice) -> Result<BackendSelection, IoError> {
     let chosen = |backend| BackendSelection { backend, note: None };
     let named = |backend: Backend| {

@@ -1,8 +1,8 @@
 //! One suite of promises that every backend keeps: files, buffers, executors, wakes, shutdown.
 //!
 //! Each promise is a function of a backend, and becomes one test for each backend. Where the kernel forbids io_uring its tests
-//! say so and pass: the library then never uses it. tokio-uring and glommio are tested in builds with their features: the first in those of the whole
-//! workspace, the second by `cargo test -p aquifer-io --features glommio`.
+//! say so and pass: the library then never uses it. tokio-uring and glommio are tested in builds with their features:
+//! the first in those of the whole workspace, the second by `cargo test -p aquifer-io --features glommio`.
 
 // Integration tests are tests anyhow; said again so that clippy knows.
 #[cfg(test)]

@@ -14,8 +14,8 @@
 //! * [`SimulatedDfs`] is the store of a simulated world; [`shape`] has latencies and faults as numbers.
 //! * [`metered`] and [`priced`] count alone; [`probe_put_if_absent`] finds out whether a store keeps its promise.
 //! * [`open_url`] opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `webhdfs://host:port/path`,
-//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`, where the features `gcp`, `azure`, `webhdfs` and `webdav` are for those that
-//!   they are named after; [`from_object_store`] takes an embedder's own.
+//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`; `gs`, `az`, `webhdfs` and WebDAV by the features
+//!   `gcp`, `azure`, `webhdfs` and `webdav`. [`from_object_store`] takes an embedder's own.
 //! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise; [`read_only`] lets a
 //!   store that does not keep it be read.
 //! * Feature `server`: the embedded server, an S3 subset over HTTP on a local folder, in process.

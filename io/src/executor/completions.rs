@@ -1,5 +1,6 @@
-//! How many completions a turn of a loop takes, of operations on a ring: a part of those that are there, for the reason that `uring/driver.rs`
-//! and `gate.rs` have: a device hands them over in bunches, and a loop that deals with a whole bunch before it submits what follows leaves
+//! How many completions a turn of a loop takes, of operations on a ring: a part of those that are there.
+//!
+//! A device hands them over in bunches, and a loop that deals with a whole bunch before it submits what follows leaves
 //! the device without work meanwhile.
 
 /// A turn takes one in so many of the operations in flight.

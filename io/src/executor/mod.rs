@@ -148,7 +148,8 @@ impl ExecutorThread {
 ///
 /// # Errors
 /// What the kernel said to the thread or to the ring: `Unsupported` or `PermissionDenied` where io_uring is not
-/// permitted (use [`Backend::Threads`]), `Unsupported` for a backend that is not in this program, `Other` for want of memory, files or threads.
+/// permitted (use [`Backend::Threads`]), `Unsupported` for a backend that is not in this program, `Other` for want of
+/// memory, files or threads.
 pub fn spawn_executor<F, Fut>(options: ExecutorOptions, main: F) -> Result<ExecutorThread, IoError>
 where
     F: FnOnce() -> Fut + Send + 'static,

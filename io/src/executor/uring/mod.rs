@@ -85,8 +85,8 @@ where
 /// Smallest ring that a thread makes do with when the kernel has no memory for a larger one.
 const RING_ENTRIES_MIN: u32 = 8;
 
-/// Sets up a plain ring, as any kernel with io_uring has it, lets the kernel enter it once, and gives it back. The number of entries that the
-/// kernel had memory for: this many, or half, or a quarter, ..
+/// Sets up a plain ring, as any kernel with io_uring has it, lets the kernel enter it once, and gives it back. The
+/// number of entries that the kernel had memory for: this many, or half, or a quarter, ..
 ///
 /// # Errors
 /// The kernel's own, of `io_uring_setup` or `io_uring_enter`.
