@@ -15,7 +15,7 @@
 //! * Blocks: only of the newest run whose filter lets the key pass. It errs once in 256 times, so a block of an older run would be read in
 //!   vain nearly always. But below an operand the next older entry is needed as well: then those of all runs.
 
-use crate::answer::{Answer, Source};
+use crate::answer::Answer;
 use crate::entry::NEVER;
 use crate::error::{Error, Result};
 use crate::key::of_key;
