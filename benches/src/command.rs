@@ -105,6 +105,21 @@ mod tests {
     }
 
     #[test]
+    fn a_backend_that_is_not_built_in_names_its_feature() {
+        let optional =
+            [("tokio-uring", cfg!(feature = "tokio-uring")), ("glommio", cfg!(feature = "glommio"))];
+        for (name, is_built_in) in optional {
+            for flags in [&["--io", name][..], &["run", "--io", name]] {
+                let parsed = parse(flags);
+                assert_eq!(parsed.is_ok(), is_built_in, "{flags:?}");
+                let Err(error) = parsed else { continue };
+                assert_eq!(error.exit_code(), 2);
+                assert!(error.to_string().contains(&format!("--features {name}")), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn flags_that_make_no_sense_exit_with_2() {
         for flags in [
             &["--key", "carrier"][..],

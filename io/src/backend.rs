@@ -11,7 +11,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::error::{IoError, IoErrorKind};
-use crate::executor::{ExecutorOptions, context, glommio, spawn_executor, tokio_uring::try_ring};
+#[cfg(feature = "glommio")]
+use crate::executor::glommio;
+use crate::executor::{ExecutorOptions, context, spawn_executor, uring::try_ring};
 use crate::file::{File, OpenOptions};
 
 /// How an executor's files reach the kernel.
@@ -19,15 +21,36 @@ use crate::file::{File, OpenOptions};
 pub enum Backend {
     /// io_uring, by our own loop: Linux 6.1.
     Uring,
-    /// io_uring, through the tokio-uring runtime.
+    /// io_uring, through the tokio-uring runtime, in a build with the feature `tokio-uring`.
     TokioUring,
-    /// io_uring, through the glommio runtime: reads and syncs; writes go through a pool of threads. Each of its threads leaves one descriptor
-    /// open when it ends, for good: not for processes that open and close engines all day.
+    /// io_uring, through the glommio runtime, in a build with the feature `glommio`: reads and syncs; writes go through
+    /// a pool of threads. Each of its threads leaves one descriptor open when it ends, for good: not for processes that
+    /// open and close engines all day.
     Glommio,
     /// pread and pwrite on a bounded pool of threads.
     Threads,
     /// A machine in memory that one seed replays: see [`simulated`](crate::simulated).
     Simulated,
+}
+
+impl Backend {
+    /// The Cargo feature that it takes and that this program was built without.
+    #[must_use]
+    pub fn missing_feature(self) -> Option<&'static str> {
+        match self {
+            Self::TokioUring if !cfg!(feature = "tokio-uring") => Some("tokio-uring"),
+            Self::Glommio if !cfg!(feature = "glommio") => Some("glommio"),
+            _ => None,
+        }
+    }
+
+    /// Refuses one that is not in this program.
+    pub(crate) fn check_built_in(self, operation: &'static str) -> Result<(), IoError> {
+        let Some(feature) = self.missing_feature() else { return Ok(()) };
+        Err(IoError::new(IoErrorKind::Unsupported, operation)
+            .with_expected(format!("{self}, as asked for (choose `auto` to do without)"))
+            .with_found(format!("a program built without it: build it with `--features {feature}`")))
+    }
 }
 
 impl fmt::Display for Backend {
@@ -61,6 +84,18 @@ pub enum BackendChoice {
 impl BackendChoice {
     /// Every choice, by the name that [`FromStr`] takes.
     pub const NAMES: [&'static str; 5] = ["auto", "uring", "tokio-uring", "glommio", "threads"];
+
+    /// The one backend that is asked for; `None` for `Auto`.
+    #[must_use]
+    pub fn backend(self) -> Option<Backend> {
+        match self {
+            Self::Auto => None,
+            Self::Uring => Some(Backend::Uring),
+            Self::TokioUring => Some(Backend::TokioUring),
+            Self::Glommio => Some(Backend::Glommio),
+            Self::Threads => Some(Backend::Threads),
+        }
+    }
 }
 
 impl fmt::Display for BackendChoice {
@@ -109,18 +144,22 @@ pub struct BackendSelection {
 /// `Auto` and `Threads` always find one; in a simulated world, `Auto` is [`Backend::Simulated`]. Works on every thread, blocks for a millisecond or two.
 ///
 /// # Errors
-/// `Unsupported` when a backend of io_uring was asked for by name and does not work here; the line says why. glommio
-/// works in fewer places than tokio-uring: it wants Linux 5.8 and a limit on locked memory of 512 KiB.
+/// `Unsupported` when a backend of io_uring was asked for by name and does not work here, or is not in this program;
+/// the line says why. glommio works in fewer places than tokio-uring: it wants Linux 5.8 and a limit on locked memory
+/// of 512 KiB.
 pub fn select_backend(choice: BackendChoice) -> Result<BackendSelection, IoError> {
     let chosen = |backend| BackendSelection { backend, note: None };
-    let named = |backend| match probe_ring(backend) {
-        Ok(()) => {
-            let note = (backend == Backend::Glommio).then(|| GLOMMIO_NOTE.to_owned());
-            Ok(BackendSelection { backend, note })
+    let named = |backend: Backend| {
+        backend.check_built_in("choose the backend")?;
+        match probe_ring(backend) {
+            Ok(()) => {
+                let note = (backend == Backend::Glommio).then(|| GLOMMIO_NOTE.to_owned());
+                Ok(BackendSelection { backend, note })
+            }
+            Err(why) => Err(IoError::new(IoErrorKind::Unsupported, "set up io_uring")
+                .with_expected(format!("{backend}, as asked for (choose `auto` or `threads` to do without)"))
+                .with_found(why)),
         }
-        Err(why) => Err(IoError::new(IoErrorKind::Unsupported, "set up io_uring")
-            .with_expected(format!("{backend}, as asked for (choose `auto` or `threads` to do without)"))
-            .with_found(why)),
     };
     if choice == BackendChoice::Auto && context::machine().is_some() {
         return Ok(chosen(Backend::Simulated));
@@ -143,6 +182,14 @@ fn best_that_works() -> BackendSelection {
     let Err(why) = probe_ring(Backend::Uring) else {
         return BackendSelection { backend: Backend::Uring, note: None };
     };
+    if let Some(feature) = Backend::TokioUring.missing_feature()
+        && try_ring(8).is_ok()
+    {
+        let note = format!(
+            "uring is not used: {why}; files go through a pool of threads (a program built with `--features {feature}` would use io_uring here)"
+        );
+        return BackendSelection { backend: Backend::Threads, note: Some(note) };
+    }
     match probe_ring(Backend::TokioUring) {
         Ok(()) => {
             let note = format!("uring is not used: {why}; files go through tokio-uring");
@@ -171,6 +218,7 @@ fn probe_ring(backend: Backend) -> Result<(), String> {
         explain(errno, &error.to_string(), io_uring_disabled.as_deref())
     };
     try_ring(8).map_err(|error| why(error.raw_os_error(), &error))?;
+    #[cfg(feature = "glommio")]
     if backend == Backend::Glommio {
         glommio::check().map_err(|error| error.to_string())?;
         // Each probe leaves a descriptor behind: one is enough for the process.
@@ -265,6 +313,24 @@ mod tests {
         assert!(line(38, None).starts_with("ENOSYS"));
         assert!(line(12, None).contains("ulimit -l"));
         assert_eq!(line(5, None), "os error");
+    }
+
+    /// A program without a runtime says how to get it, whoever asks for it.
+    #[test]
+    fn what_is_not_built_in_names_its_feature() {
+        for choice in BackendChoice::NAMES.map(|name| name.parse::<BackendChoice>().unwrap()) {
+            let Some(backend) = choice.backend() else { continue };
+            let Some(feature) = backend.missing_feature() else { continue };
+            let selected = select_backend(choice).unwrap_err();
+            let options = ExecutorOptions { backend, ..ExecutorOptions::default() };
+            let started = spawn_executor(options, || async {}).unwrap_err();
+            for error in [selected, started] {
+                assert_eq!(error.kind(), IoErrorKind::Unsupported);
+                assert!(error.to_string().contains(&format!("--features {feature}")), "{error}");
+            }
+        }
+        assert_eq!(Backend::Uring.missing_feature(), None);
+        assert_eq!(Backend::Threads.missing_feature(), None);
     }
 
     #[test]

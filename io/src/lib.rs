@@ -35,10 +35,10 @@ mod buffer_pool;
 mod metrics;
 mod time;
 mod lock;
-pub mod fs;
-mod wait;
-mod map;
 mod block_on;
+mod map;
+mod wait;
+pub mod fs;
 
 pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
 pub use block_on::block_on;

@@ -6,7 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::executor::{context, glommio, simulated};
+#[cfg(feature = "glommio")]
+use crate::executor::glommio;
+use crate::executor::{context, simulated};
 
 /// The deadline passed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,7 @@ pub async fn sleep(duration: Duration) {
         return ring.sleep(duration).await;
     }
     match executor.map(|executor| executor.backend) {
+        #[cfg(feature = "glommio")]
         Some(Backend::Glommio) => glommio::sleep(duration).await,
         Some(Backend::Simulated) => simulated::sleep(duration).await,
         _ => tokio::time::sleep(duration).await,

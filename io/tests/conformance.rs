@@ -1,7 +1,8 @@
 //! One suite of promises that every backend keeps: files, buffers, executors, wakes, shutdown.
 //!
 //! Each promise is a function of a backend, and becomes one test for each backend. Where the kernel forbids io_uring its tests
-//! say so and pass: the library then never uses it.
+//! say so and pass: the library then never uses it. tokio-uring and glommio are tested in builds with their features:
+//! the first in those of the whole workspace, the second by `cargo test -p aquifer-io --features glommio`.
 
 // Integration tests are tests anyhow; said again so that clippy knows.
 #[cfg(test)]
@@ -15,9 +16,11 @@ macro_rules! on_every_backend {
         mod uring {
             $($(#[test] fn $promise() { super::on(super::Backend::Uring, super::suite::$file::$promise); })*)*
         }
+        #[cfg(feature = "tokio-uring")]
         mod tokio_uring {
             $($(#[test] fn $promise() { super::on(super::Backend::TokioUring, super::suite::$file::$promise); })*)*
         }
+        #[cfg(feature = "glommio")]
         mod glommio {
             $($(#[test] fn $promise() { super::on(super::Backend::Glommio, super::suite::$file::$promise); })*)*
         }

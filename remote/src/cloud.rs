@@ -10,7 +10,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(feature = "azure")]
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+#[cfg(feature = "gcp")]
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use url::Url;
 
@@ -23,9 +25,11 @@ use crate::options::RemoteOptions;
 use crate::store::Remote;
 
 /// The host of Google's storage.
+#[cfg(feature = "gcp")]
 const GOOGLE_HOST: &str = "storage.googleapis.com";
 
 /// Opens the bucket that a `gs` URL names.
+#[cfg(feature = "gcp")]
 pub(crate) fn open_google(
     location: &Location,
     options: &RemoteOptions,
@@ -52,6 +56,7 @@ pub(crate) fn open_google(
 }
 
 /// Opens the container that an `az` URL names.
+#[cfg(feature = "azure")]
 pub(crate) fn open_azure(
     location: &Location,
     options: &RemoteOptions,

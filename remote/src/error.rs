@@ -152,6 +152,7 @@ impl RemoteError {
     }
 
     /// The same error of another operation.
+    #[cfg(feature = "webhdfs")]
     pub(crate) fn with_operation(mut self, operation: &'static str) -> Self {
         Arc::make_mut(&mut self.context).operation = operation;
         self

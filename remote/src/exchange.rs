@@ -11,9 +11,7 @@
 //! * The text of a fault holds no URL, no header and no body: they may carry tokens.
 //! * Redirects are never followed here: the caller looks at where they lead first.
 
-use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,21 +21,20 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::bounds::{Pace, REFUSAL_BYTES_MAX, REFUSAL_WAIT};
+use crate::bounds::Pace;
+#[cfg(feature = "webhdfs")]
+use crate::bounds::{REFUSAL_BYTES_MAX, REFUSAL_WAIT};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
+use crate::failure::{innermost, is_tls};
 use crate::http_client::{IDLE_CONNECTIONS_MAX, is_loopback};
 use crate::options::RemoteOptions;
+use crate::repeats::Repeats;
 use crate::resolver::Spread;
 use crate::runtime::moved;
-use crate::secrets::masked;
 
-/// First wait before a repeat; each next one is twice as long.
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-/// Longest wait before a repeat.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Memory that is set aside for a body before its bytes are there.
 const BODY_RESERVED_BYTES_MAX: usize = 1 << 20;
 
@@ -218,6 +215,7 @@ impl Answer {
     }
 
     /// The beginning of an error answer, as far as it can be read.
+    #[cfg(feature = "webhdfs")]
     pub(crate) async fn refusal(mut self) -> String {
         let mut bytes = BytesMut::new();
         let until = Instant::now() + REFUSAL_WAIT;
@@ -269,100 +267,6 @@ fn fault(error: &reqwest::Error) -> Fault {
         ));
     }
     Fault::NotSent(format!("cannot connect: {text}"))
-}
-
-/// True when TLS itself is what failed: its library reports that as invalid data.
-pub(crate) fn is_tls(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        // Such errors are wrapped in others of their type, which hide them from the chain of sources.
-        let mut inner = current.downcast_ref::<io::Error>();
-        while let Some(error) = inner {
-            if error.kind() == io::ErrorKind::InvalidData {
-                return true;
-            }
-            inner = error.get_ref().and_then(|error| error.downcast_ref());
-        }
-        next = current.source();
-    }
-    false
-}
-
-/// The innermost text of an error, which says what happened; the outer ones repeat URLs.
-pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
-    const CHARS_MAX: usize = 200;
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let text = if innermost.is::<reqwest::Error>() {
-        // No source: its own text could name the URL.
-        "the request failed".to_owned()
-    } else {
-        innermost.to_string()
-    };
-    masked(text.lines().next().unwrap_or("")).chars().take(CHARS_MAX).collect()
-}
-
-/// How often and how long an operation may be tried again.
-#[derive(Debug)]
-pub(crate) struct Repeats {
-    left: usize,
-    until: Instant,
-    backoff: Duration,
-}
-
-impl Repeats {
-    pub(crate) fn new(options: &RemoteOptions) -> Self {
-        Self {
-            left: options.retries_max,
-            until: Instant::now() + options.retry_time_max,
-            backoff: BACKOFF_FIRST,
-        }
-    }
-
-    /// Waits, exponentially longer each time, with full jitter (see `wrap/backoff.rs`); false when the operation has had its chances.
-    pub(crate) async fn again(&mut self) -> bool {
-        let longest = u64::try_from(self.backoff.as_micros()).unwrap_or(u64::MAX).max(1);
-        let wait = Duration::from_micros(aquifer_io::random_u64() % longest);
-        if !self.take(wait) {
-            return false;
-        }
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-        sleep(wait).await;
-        true
-    }
-
-    /// Repeats an attempt while its trouble is passing and there are chances left; the last result.
-    pub(crate) async fn steadily<T, E, F: Future<Output = Result<T, E>>>(
-        mut self,
-        is_passing: impl Fn(&E) -> bool,
-        mut attempt: impl FnMut() -> F,
-    ) -> Result<T, E> {
-        loop {
-            match attempt().await {
-                Err(trouble) if is_passing(&trouble) => {
-                    if !self.again().await {
-                        return Err(trouble);
-                    }
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// Takes one of the chances without a wait.
-    pub(crate) fn at_once(&mut self) -> bool {
-        self.take(Duration::ZERO)
-    }
-
-    fn take(&mut self, wait: Duration) -> bool {
-        if self.left == 0 || Instant::now() + wait > self.until {
-            return false;
-        }
-        self.left -= 1;
-        true
-    }
 }
 
 /// The chunks of an object as the body of a request, with their length.

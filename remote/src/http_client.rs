@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use crate::bounded_body::{AnswerKind, BoundedBody, TooLong};
 use crate::bounds::{LISTING, Pace};
-use crate::exchange::{innermost, is_tls};
+use crate::failure::{innermost, is_tls};
 use crate::options::RemoteOptions;
 use crate::refusal::refuse;
 use crate::resolver::Spread;
@@ -57,6 +57,7 @@ pub(crate) enum StoreMark {
     /// They carry this header.
     Header(&'static str),
     /// They go to this host.
+    #[cfg(feature = "gcp")]
     Host(String),
 }
 
@@ -64,6 +65,7 @@ impl StoreMark {
     fn is_on(&self, request: &HttpRequest) -> bool {
         match self {
             Self::Header(name) => request.headers().contains_key(*name),
+            #[cfg(feature = "gcp")]
             Self::Host(host) => request.uri().host() == Some(host),
         }
     }
@@ -75,6 +77,7 @@ impl Connector {
         Self { loopback: endpoint.is_some_and(is_loopback), mark, options: options.clone() }
     }
 
+    #[cfg(any(feature = "gcp", feature = "azure"))]
     pub(crate) fn with_mark(self, mark: StoreMark) -> Self {
         Self { mark, ..self }
     }

@@ -9,13 +9,13 @@
 //! One narrow trait, [`Remote`]: put, put-if-absent, get, ranged get, head, delete, list in pages, multipart upload. Its
 //! promises are on the methods; the conformance suite (feature `conformance`) checks them for every store and wrapper.
 //!
-//! * [`open_url`] opens `s3://bucket/prefix`, `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
 //! * [`wrap`] puts the wrappers around any store, as [`open_url`] does with those it opens: repeats, second requests for slow reads,
 //!   limits for foreground and background, doubts settled, latencies, errors and costs counted. The order and why: `wrap/mod.rs`.
 //! * [`SimulatedDfs`] is the store of a simulated world; [`shape`] has latencies and faults as numbers.
 //! * [`metered`] and [`priced`] count alone; [`probe_put_if_absent`] finds out whether a store keeps its promise.
 //! * [`open_url`] opens `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `webhdfs://host:port/path`,
-//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`; [`from_object_store`] takes an embedder's own.
+//!   `https://host/path` (WebDAV), `file:///dir` and `memory://`; `gs`, `az`, `webhdfs` and WebDAV by the features
+//!   `gcp`, `azure`, `webhdfs` and `webdav`. [`from_object_store`] takes an embedder's own.
 //! * [`metered`] counts requests and bytes; [`probe_put_if_absent`] finds out whether a store keeps its promise; [`read_only`] lets a
 //!   store that does not keep it be read.
 //! * Feature `server`: the embedded server, an S3 subset over HTTP on a local folder, in process.
@@ -33,9 +33,11 @@ mod sharing;
 mod beneath;
 mod durable;
 mod local;
+mod failure;
 mod error;
 mod name;
 mod store;
+#[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod walk;
 mod location;
 mod options;
@@ -44,22 +46,28 @@ mod refusal;
 mod runtime;
 mod settings;
 mod wrap;
+#[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod front;
-mod exchange;
-mod webhdfs;
+mod repeats;
 mod http_client;
+#[cfg(any(feature = "webdav", feature = "webhdfs"))]
+mod exchange;
+#[cfg(feature = "webhdfs")]
+mod webhdfs;
 mod bounded_body;
 mod s3_read;
+#[cfg(feature = "webdav")]
 mod webdav;
 mod adapter;
+#[cfg(any(feature = "gcp", feature = "azure"))]
 mod cloud;
 mod open;
-mod simulated;
-#[cfg(feature = "server")]
-pub mod server;
-mod probe;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod probe;
+#[cfg(feature = "server")]
+pub mod server;
+mod simulated;
 
 pub use content::Content;
 pub use error::{RemoteError, RemoteErrorKind};

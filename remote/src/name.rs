@@ -139,6 +139,7 @@ pub(crate) fn invalid(operation: &'static str, name: &str, reason: &str) -> Remo
 }
 
 /// A path as it goes over the wire where no library encodes it: every byte but letters, digits, `. _ - ~ /` as `%XX`.
+#[cfg(any(feature = "webdav", feature = "webhdfs"))]
 pub(crate) fn encoded(path: &str) -> String {
     const PLAIN: &percent_encoding::AsciiSet =
         &percent_encoding::NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-').remove(b'~').remove(b'/');

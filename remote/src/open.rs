@@ -5,12 +5,14 @@
 //! | URL | store |
 //! |---|---|
 //! | `s3://bucket/prefix` | S3 and compatible; endpoint, region and credentials from the `AWS_*` variables |
-//! | `gs://bucket/prefix` | Google Cloud Storage; credentials from the `GOOGLE_*` variables |
-//! | `az://container/prefix` | Azure Blob Storage; account and credentials from the `AZURE_*` variables |
-//! | `webhdfs://host:port/path` | HDFS through WebHDFS, with TLS `webhdfss://`; `AQUIFER_HDFS_USER` (or `HADOOP_USER_NAME`), `AQUIFER_HDFS_DELEGATION_TOKEN` |
-//! | `http(s)://host/path` | a WebDAV server; `AQUIFER_WEBDAV_USER` and `AQUIFER_WEBDAV_PASSWORD`, which `http://` sends in clear |
+//! | `gs://bucket/prefix` | Google Cloud Storage (feature `gcp`); credentials from the `GOOGLE_*` variables |
+//! | `az://container/prefix` | Azure Blob Storage (feature `azure`); account and credentials from the `AZURE_*` variables |
+//! | `webhdfs://host:port/path` | HDFS through WebHDFS (feature `webhdfs`), with TLS `webhdfss://`; `AQUIFER_HDFS_USER` (or `HADOOP_USER_NAME`), `AQUIFER_HDFS_DELEGATION_TOKEN` |
+//! | `http(s)://host/path` | a WebDAV server (feature `webdav`); `AQUIFER_WEBDAV_USER` and `AQUIFER_WEBDAV_PASSWORD`, which `http://` sends in clear |
 //! | `file:///dir` | a local directory; every put is synced to the disk, file and folder, before it returns. A killed writer may leave a `name#1` behind, which no listing shows. What it makes is this user's alone (0700, 0600); with `AQUIFER_FILE_SHARING=umask` as the umask says |
 //! | `memory://` | this process's memory: for tests; each call opens a new, empty one |
+//!
+//! A URL of a store whose feature this program was built without is an error that names the feature.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -34,6 +36,16 @@ use crate::settings::Settings;
 use crate::sharing::Sharing;
 use crate::store::Remote;
 use crate::wrap::{Stack, wrap};
+
+/// The schemes that take a Cargo feature, and its name.
+const FEATURES: [(&str, &str); 6] = [
+    ("gs", "gcp"),
+    ("az", "azure"),
+    ("http", "webdav"),
+    ("https", "webdav"),
+    ("webhdfs", "webhdfs"),
+    ("webhdfss", "webhdfs"),
+];
 
 /// Settings of which one must be given where the endpoint is not the cloud's own.
 const CREDENTIALS: [AmazonS3ConfigKey; 6] = [
@@ -101,20 +113,34 @@ fn open_bare(url: &str, options: &RemoteOptions) -> Result<Arc<dyn Remote>, Remo
     match parsed.scheme() {
         "s3" | "s3a" => open_s3(&parsed, options),
         "file" => open_file(&parsed, options),
+        #[cfg(feature = "gcp")]
         "gs" => crate::cloud::open_google(&parsed, options),
+        #[cfg(feature = "azure")]
         "az" => crate::cloud::open_azure(&parsed, options),
+        #[cfg(feature = "webdav")]
         "http" | "https" => crate::webdav::open(&parsed, options),
+        #[cfg(feature = "webhdfs")]
         "webhdfs" | "webhdfss" => crate::webhdfs::open(&parsed, options),
         "memory" => {
             let store = Arc::new(InMemory::new());
             let adapter = Adapter::new(store, parsed.path(), &parsed.shown(), ListOrder::Ascending, options)?;
             Ok(Arc::new(adapter))
         }
-        other => Err(invalid(&format!(
-            "unknown scheme \"{other}\": use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, webhdfs://host:port/path, \
-             https://host/path (WebDAV), file:///dir or memory://"
-        ))),
+        other => Err(unknown(other)),
     }
+}
+
+/// A scheme that this program does not have, or nobody.
+fn unknown(scheme: &str) -> RemoteError {
+    if let Some((_, feature)) = FEATURES.iter().find(|(known, _)| *known == scheme) {
+        return invalid(&format!(
+            "this program was built without stores of {scheme}://: build it with the feature `{feature}`"
+        ));
+    }
+    invalid(&format!(
+        "unknown scheme \"{scheme}\": use s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, webhdfs://host:port/path, \
+         https://host/path (WebDAV), file:///dir or memory://"
+    ))
 }
 
 /// Puts an embedder's own store under a prefix.
@@ -264,6 +290,17 @@ mod tests {
             assert!(!error.to_string().contains("secret"), "{url}: {error}");
         }
         assert_eq!(open_url("memory:///a b", options()).unwrap_err().kind(), RemoteErrorKind::InvalidName);
+    }
+
+    #[test]
+    fn a_store_that_is_not_built_in_names_its_feature() {
+        for (scheme, feature) in [("gs", "gcp"), ("az", "azure"), ("https", "webdav"), ("webhdfs", "webhdfs")]
+        {
+            let error = unknown(scheme);
+            assert_eq!(error.kind(), RemoteErrorKind::InvalidUrl);
+            assert!(error.to_string().contains(&format!("the feature `{feature}`")), "{error}");
+        }
+        assert!(unknown("ftp").to_string().contains("unknown scheme"));
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl HttpRuntime {
     }
 
     /// Starts work that only waits and makes requests of its own through [`HttpRuntime::run`]: it takes no place in the line.
+    #[cfg(any(feature = "webdav", feature = "webhdfs"))]
     pub(crate) fn spawn<T, F>(self: &Arc<Self>, work: F) -> RemoteFuture<T>
     where
         T: Send + 'static,
@@ -141,6 +142,11 @@ tokio::task_local! {
 pub(crate) fn moved(bytes: u64) {
     // Requests of known length need no notes.
     let _ = MOVED.try_with(|moved| moved.fetch_add(bytes, Ordering::Relaxed));
+}
+
+/// What the error of a request says that had no answer by its deadline.
+pub(crate) fn no_answer(deadline: Duration) -> String {
+    format!("no answer within {:.1} s", deadline.as_secs_f64())
 }
 
 /// A request under way; aborts it when dropped.

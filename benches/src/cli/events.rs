@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aquifer_io::BackendChoice;
 
+use super::io_arg::parse_io;
 use super::run::parse_seconds_or_none;
 use crate::byte_size::parse_bytes;
 
@@ -52,7 +53,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, default_value = "256MiB")]
     pub(crate) disk_bytes: u64,
     /// How local files are read and written.
-    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", default_value = "auto")]
+    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", value_parser = parse_io, default_value = "auto")]
     pub(crate) io: BackendChoice,
     /// Events between two checkpoints.
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]

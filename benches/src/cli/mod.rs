@@ -4,6 +4,7 @@ mod check;
 mod device;
 mod dfs;
 mod diff;
+mod io_arg;
 mod micro;
 mod output_args;
 mod policies;

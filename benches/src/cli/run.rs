@@ -9,6 +9,7 @@ use aquifer_remote::Prices;
 use aquifer_remote::shape::LatencyProfile;
 
 use super::cache_row::RowName;
+use super::io_arg::parse_io;
 use super::output_args::OutputArgs;
 use super::phase_name::PhaseName;
 use crate::byte_size::parse_bytes;
@@ -98,7 +99,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent, conflicts_with = "disk_bytes", help_heading = ENGINE)]
     pub(crate) disk_percent: Option<f64>,
     /// How local files are read and written.
-    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", default_value = "auto", help_heading = ENGINE)]
+    #[arg(long, value_name = "auto|uring|tokio-uring|glommio|threads", value_parser = parse_io, default_value = "auto", help_heading = ENGINE)]
     pub(crate) io: BackendChoice,
     /// Compression of blocks: none, or zstd with its level.
     #[arg(long, value_name = "none|zstd:1", default_value = "zstd:1", value_parser = parse_compression, help_heading = ENGINE)]

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::LocalSet;
 
 use super::ExecutorOptions;
+#[cfg(any(feature = "tokio-uring", feature = "glommio"))]
 use super::gate::Gate;
 use super::simulated::machine::{Class, Machine};
 use super::simulated::seat::Seat;
@@ -54,8 +55,10 @@ pub(crate) struct Executor {
     pub(crate) backend: Backend,
     pub(crate) counters: Counters,
     /// Operations begun since the ring was last seen to take all of them: see `tokio_uring/turn.rs`.
+    #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
     pub(crate) unsubmitted: Cell<bool>,
     /// Which completions wait for the next turn, on runtimes that hand over all at once.
+    #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
     pub(super) gate: Gate,
     pool: Rc<BufferPool>,
     /// One for each operation that may be with the kernel.
@@ -75,7 +78,9 @@ impl Executor {
         Rc::new(Self {
             backend: options.backend,
             counters: Counters::default(),
+            #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
             unsubmitted: Cell::new(false),
+            #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
             gate: Gate::default(),
             pool: BufferPool::new(options.buffer_bytes_max),
             slots: Budget::new(slots_max.max(1)),

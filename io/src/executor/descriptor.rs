@@ -18,8 +18,12 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, statx};
 
 use super::context::Executor;
+#[cfg(feature = "glommio")]
+use super::glommio;
 use super::simulated::files::{self, SimulatedFile};
-use super::{glommio, threads, tokio_uring, uring};
+#[cfg(feature = "tokio-uring")]
+use super::tokio_uring;
+use super::{threads, uring};
 use crate::backend::Backend;
 use crate::budget::Grant;
 use crate::buffer::{BUFFER_ALIGN_BYTES, Buffer, SECTOR_BYTES};
@@ -47,7 +51,9 @@ pub(crate) struct Transfer {
 #[derive(Clone, Debug)]
 pub(crate) enum Descriptor {
     Uring(Rc<uring::OpenFile>),
+    #[cfg(feature = "tokio-uring")]
     TokioUring(Rc<::tokio_uring::fs::File>),
+    #[cfg(feature = "glommio")]
     Glommio(Rc<glommio::OpenFile>),
     Threads(Arc<std::fs::File>),
     Simulated(Rc<SimulatedFile>),
@@ -57,15 +63,20 @@ impl Descriptor {
     pub(crate) async fn open(executor: &Executor, path: Arc<Path>, options: OpenOptions) -> io::Result<Self> {
         match executor.backend {
             Backend::Uring => Ok(Self::Uring(Rc::new(uring::open(executor.ring()?, &path, options).await?))),
+            #[cfg(feature = "tokio-uring")]
             Backend::TokioUring => {
                 Ok(Self::TokioUring(Rc::new(tokio_uring::open(executor, &path, options).await?)))
             }
+            #[cfg(feature = "glommio")]
             Backend::Glommio => {
                 let file = threads::open(path, options).await?;
                 Ok(Self::Glommio(Rc::new(glommio::OpenFile::new(file)?)))
             }
             Backend::Threads => Ok(Self::Threads(Arc::new(threads::open(path, options).await?))),
             Backend::Simulated => Ok(Self::Simulated(Rc::new(files::open(executor, path, options).await?))),
+            // No executor of one that is not built in has started.
+            #[cfg(not(all(feature = "tokio-uring", feature = "glommio")))]
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -86,14 +97,17 @@ impl Descriptor {
                 uring::transfer(driver, Rc::clone(file), direction, offset, transfer).await
             }
             // The ring's driver owns the transfer while the kernel works on it, whatever becomes of this future.
+            #[cfg(feature = "tokio-uring")]
             Self::TokioUring(file) => {
                 tokio_uring::transfer(executor, file, direction, offset, transfer).await
             }
             // Here and below an operation task does.
+            #[cfg(feature = "glommio")]
             Self::Glommio(file) if direction == Direction::Read => {
                 let job = glommio::read(Rc::clone(executor), Rc::clone(file), offset, transfer);
                 executor.run_to_end(job).await
             }
+            #[cfg(feature = "glommio")]
             Self::Glommio(file) => {
                 let job = threads::transfer(Arc::clone(&file.pool), direction, offset, transfer);
                 executor.run_to_end(job).await
@@ -113,7 +127,9 @@ impl Descriptor {
     pub(crate) async fn sync_data(&self, executor: &Executor) -> io::Result<()> {
         match self {
             Self::Uring(file) => uring::sync_data(executor.ring()?, Rc::clone(file)).await,
+            #[cfg(feature = "tokio-uring")]
             Self::TokioUring(file) => tokio_uring::sync_data(executor, file).await,
+            #[cfg(feature = "glommio")]
             Self::Glommio(file) => glommio::sync_data(executor, file).await,
             Self::Threads(file) => threads::sync_data(Arc::clone(file)).await,
             Self::Simulated(file) => files::sync_data(Rc::clone(file)).await,
@@ -124,7 +140,9 @@ impl Descriptor {
     pub(crate) async fn allocate(&self, executor: &Executor, bytes: u64) -> io::Result<()> {
         let reserved = match self {
             Self::Uring(file) => uring::allocate(executor.ring()?, Rc::clone(file), bytes).await,
+            #[cfg(feature = "tokio-uring")]
             Self::TokioUring(file) => tokio_uring::allocate(executor, file, bytes).await,
+            #[cfg(feature = "glommio")]
             Self::Glommio(file) => glommio::allocate(executor, file, bytes).await,
             Self::Threads(file) => threads::allocate(Arc::clone(file), bytes).await,
             Self::Simulated(file) => {
@@ -144,7 +162,9 @@ impl Descriptor {
     pub(crate) async fn punch_hole(&self, executor: &Executor, offset: u64, bytes: u64) -> io::Result<()> {
         match self {
             Self::Uring(file) => uring::punch_hole(executor.ring()?, Rc::clone(file), offset, bytes).await,
+            #[cfg(feature = "tokio-uring")]
             Self::TokioUring(file) => tokio_uring::punch_hole(executor, file, offset, bytes).await,
+            #[cfg(feature = "glommio")]
             Self::Glommio(file) => glommio::punch_hole(executor, file, offset, bytes).await,
             Self::Threads(file) => threads::punch_hole(Arc::clone(file), offset, bytes).await,
             Self::Simulated(file) => {
@@ -181,10 +201,12 @@ impl Descriptor {
                 Ok(file) => uring::close(executor.ring()?, file).await,
                 Err(_) => Ok(()),
             },
+            #[cfg(feature = "tokio-uring")]
             Self::TokioUring(file) => match Rc::try_unwrap(file) {
                 Ok(file) => tokio_uring::close(executor, file).await,
                 Err(_) => Ok(()),
             },
+            #[cfg(feature = "glommio")]
             Self::Glommio(file) => match Rc::try_unwrap(file) {
                 Ok(file) => glommio::close(executor, file).await,
                 Err(_) => Ok(()),
@@ -219,7 +241,9 @@ impl Descriptor {
     fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         match self {
             Self::Uring(file) => Ok(file.as_fd()),
+            #[cfg(feature = "tokio-uring")]
             Self::TokioUring(file) => Ok(tokio_uring::kernel::descriptor(file)),
+            #[cfg(feature = "glommio")]
             Self::Glommio(file) => Ok(file.pool.as_fd()),
             Self::Threads(file) => Ok(file.as_fd()),
             Self::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),

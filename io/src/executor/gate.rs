@@ -14,17 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
-/// A turn takes one in so many of the operations in flight.
-const SHARE: usize = 8;
-
-/// Most completions of a turn.
-const COMPLETIONS_MAX: usize = 16;
-
-/// Most completions of a turn, of so many operations in flight. Where a submission is dear, a turn takes at least
-/// `completions_min`.
-pub(super) fn completions_max(in_flight: usize, completions_min: usize) -> usize {
-    (in_flight / SHARE).clamp(completions_min, COMPLETIONS_MAX)
-}
+use super::completions::completions_max;
 
 /// See the module. Closed until the first turn.
 #[derive(Debug, Default)]
@@ -69,6 +59,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::completions::COMPLETIONS_MAX;
     use futures_util::FutureExt;
 
     #[test]

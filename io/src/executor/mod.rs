@@ -10,16 +10,20 @@
 //! * The thread ends after the last operation in flight: its files and buffers are with nobody then.
 //! * A panic anywhere on the thread reaches somebody: the task's waiter, or `join`.
 
+mod completions;
+#[cfg(any(feature = "tokio-uring", feature = "glommio"))]
 mod gate;
 mod handshake;
 pub(crate) mod context;
 pub(crate) mod descriptor;
 pub(crate) mod threads;
-pub(crate) mod tokio_uring;
 pub(crate) mod uring;
+#[cfg(feature = "tokio-uring")]
+pub(crate) mod tokio_uring;
+#[cfg(feature = "glommio")]
+pub(crate) mod glommio;
 pub(crate) mod simulated;
 pub(crate) mod task;
-pub(crate) mod glommio;
 
 #[cfg(test)]
 mod handshake_test;
@@ -144,7 +148,8 @@ impl ExecutorThread {
 ///
 /// # Errors
 /// What the kernel said to the thread or to the ring: `Unsupported` or `PermissionDenied` where io_uring is not
-/// permitted (use [`Backend::Threads`]), `Other` for want of memory, files or threads.
+/// permitted (use [`Backend::Threads`]), `Unsupported` for a backend that is not in this program, `Other` for want of
+/// memory, files or threads.
 pub fn spawn_executor<F, Fut>(options: ExecutorOptions, main: F) -> Result<ExecutorThread, IoError>
 where
     F: FnOnce() -> Fut + Send + 'static,
@@ -153,6 +158,7 @@ where
     if options.backend == Backend::Simulated {
         return simulated::spawn(options, main);
     }
+    options.backend.check_built_in(START)?;
     let (report, started) = sync_channel(1);
     // Chosen here, so that of executors that start together each sees the ones before it.
     let tie = Tie::new(options.core);
@@ -165,10 +171,12 @@ where
             seed_thread(options.seed);
             match options.backend {
                 Backend::Uring => uring::run(&options, affinity, report, main),
+                #[cfg(feature = "tokio-uring")]
                 Backend::TokioUring => tokio_uring::run(&options, report, main),
+                #[cfg(feature = "glommio")]
                 Backend::Glommio => glommio::run(&options, affinity, report, main),
-                // The simulated one has its own way, above.
-                Backend::Threads | Backend::Simulated => threads::run(&options, affinity, report, main),
+                // Threads; the simulated one has its own way, above, and what is not built in has none.
+                _ => threads::run(&options, affinity, report, main),
             }
             // `tie` ends here, with the thread's use of its CPU.
         })

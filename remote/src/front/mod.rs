@@ -14,7 +14,6 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +23,7 @@ use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::{ObjectName, check_folder};
 use crate::options::RemoteOptions;
-use crate::runtime::HttpRuntime;
+use crate::runtime::{HttpRuntime, no_answer};
 use crate::secrets::masked;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
@@ -106,10 +105,6 @@ impl Line {
             RemoteError::new(kind, operation).with_object(&late).with_cause(no_answer(deadline))
         })
     }
-}
-
-pub(crate) fn no_answer(deadline: Duration) -> String {
-    format!("no answer within {:.1} s", deadline.as_secs_f64())
 }
 
 impl<V: Verbs> Front<V> {

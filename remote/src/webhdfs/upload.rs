@@ -18,8 +18,9 @@ use super::protocol::Trouble;
 use super::temporary::{Mode, Temporary};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::exchange::{Fault, Repeats};
+use crate::exchange::Fault;
 use crate::front::upload::Sink;
+use crate::repeats::Repeats;
 
 /// The temporary file of one upload.
 pub(crate) struct AppendSink {

@@ -41,7 +41,7 @@ use tokio::task::LocalSet;
 
 use super::context::{self, Executor};
 use super::descriptor::Transfer;
-use super::tokio_uring::try_ring;
+use super::uring::try_ring;
 use super::{Ended, ExecutorOptions, Report, START, run_main, threads};
 use crate::error::{IoError, IoErrorKind};
 use crate::pin::Affinity;

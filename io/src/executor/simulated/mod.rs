@@ -9,11 +9,11 @@
 pub(crate) mod machine;
 pub(crate) mod seat;
 mod wake;
-mod sleep;
 mod life;
-mod end;
-pub(crate) mod world;
+mod sleep;
 pub(crate) mod files;
+pub(crate) mod world;
+mod end;
 
 use std::future::Future;
 use std::sync::mpsc::sync_channel;

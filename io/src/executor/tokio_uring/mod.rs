@@ -30,13 +30,11 @@ use tokio_uring::fs::File;
 
 use super::context::{self, Executor};
 use super::descriptor::{Direction, Transfer};
+use super::uring::try_ring;
 use super::{Ended, ExecutorOptions, Report, START, run_main};
 use crate::error::IoError;
 use crate::file::{OpenOptions, PRIVATE_FILE_MODE};
 use turn::Turns;
-
-/// Smallest ring that a thread makes do with when the kernel has no memory for a larger one.
-const RING_ENTRIES_MIN: u32 = 8;
 
 /// Runs an executor thread to its end.
 pub(super) fn run<F, Fut>(options: &ExecutorOptions, report: Report, main: F) -> Result<(), IoError>
@@ -62,22 +60,6 @@ where
         drop(ManuallyDrop::into_inner(runtime));
     }
     outcome
-}
-
-/// Sets up a ring, lets the kernel enter it once, and gives it back. The number of entries that the kernel had
-/// memory for: this many, or half, or a quarter, ..
-///
-/// # Errors
-/// The kernel's own, of `io_uring_setup` or `io_uring_enter`.
-pub(crate) fn try_ring(mut entries: u32) -> io::Result<u32> {
-    let out_of_memory = Some(rustix::io::Errno::NOMEM.raw_os_error());
-    loop {
-        match tokio_uring::uring_builder().build(entries) {
-            Ok(ring) => return ring.submit().map(|_| entries),
-            Err(error) if error.raw_os_error() == out_of_memory && entries > RING_ENTRIES_MIN => entries /= 2,
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 pub(crate) async fn open(executor: &Executor, path: &Path, options: OpenOptions) -> io::Result<File> {

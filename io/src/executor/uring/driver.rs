@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One call to the kernel a turn, at most: it submits all that the turn began, sleeps when nothing is ready, and gets
-//! completions: of those that are there a part only, for the reason that `gate.rs` gives.
+//! completions: of those that are there a part only, for the reason that `completions.rs` gives.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -23,7 +23,7 @@ use super::slots::Slot;
 use super::timers::{TimerKey, Timers};
 use super::wakes::Wakes;
 use crate::clock::{Instant, now};
-use crate::executor::gate::completions_max;
+use crate::executor::completions::completions_max;
 
 /// The ring and the timers of one thread.
 pub(crate) struct Driver {

@@ -82,6 +82,25 @@ where
     outcome
 }
 
+/// Smallest ring that a thread makes do with when the kernel has no memory for a larger one.
+const RING_ENTRIES_MIN: u32 = 8;
+
+/// Sets up a plain ring, as any kernel with io_uring has it, lets the kernel enter it once, and gives it back. The
+/// number of entries that the kernel had memory for: this many, or half, or a quarter, ..
+///
+/// # Errors
+/// The kernel's own, of `io_uring_setup` or `io_uring_enter`.
+pub(crate) fn try_ring(mut entries: u32) -> io::Result<u32> {
+    let out_of_memory = Some(Errno::NOMEM.raw_os_error());
+    loop {
+        match io_uring::IoUring::new(entries) {
+            Ok(ring) => return ring.submit().map(|_| entries),
+            Err(error) if error.raw_os_error() == out_of_memory && entries > RING_ENTRIES_MIN => entries /= 2,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// EINVAL is what a kernel says to flags that it does not know.
 fn explained(source: io::Error) -> IoError {
     if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) {
