@@ -116,13 +116,15 @@ fn ctrl_c_keeps_what_was_measured_and_says_that_it_is_partial() {
 fn ctrl_c_while_loading_leaves_no_kept_store() {
     let place = Place::new();
     let kept = place.path("kept");
-    let flags = ["run", "--keys", "20000000", "--seconds", "1", "--keep", kept.to_str().unwrap()];
+    // Enough to be loading for seconds, and no more than a small disk has room for.
+    let flags = ["run", "--keys", "5000000", "--seconds", "1", "--keep", kept.to_str().unwrap()];
     let mut child = start(place.command(&flags));
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
+    let (mut line, mut before) = (String::new(), String::new());
     while !line.starts_with("load ") {
+        before.push_str(&line);
         line.clear();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it loaded");
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it loaded: {before}");
     }
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let mut said = String::new();
