@@ -10,7 +10,7 @@ use crate::request::Request;
 use std::sync::{Arc, PoisonError};
 
 impl Engine {
-    /// Changes [`Options::memory_bytes`] while the engine runs. It is divided anew among the shards, as at opening, but for the buffers of file
+    /// Changes [`crate::Options::memory_bytes`] while the engine runs. It is divided anew among the shards, as at opening, but for the buffers of file
     /// reads and writes, whose size stays: so a budget far below the one of the opening is refused.
     ///
     /// A smaller budget has taken effect when this returns. Caches give at once; a memtable that holds more than it may from now on is frozen, and its
@@ -34,12 +34,12 @@ impl Engine {
         all_of(waiting).await
     }
 
-    /// Changes [`Options::disk_bytes`] while the engine runs, in equal shares of the shards. When this returns, what is in the local folder takes no
+    /// Changes [`crate::Options::disk_bytes`] while the engine runs, in equal shares of the shards. When this returns, what is in the local folder takes no
     /// more than that; what had to go is read from the DFS. 0 gives everything up, and a budget after that begins with an empty tier. Reads
     /// and writes go on meanwhile. Dropping the future takes nothing back.
     ///
     /// # Errors
-    /// `Invalid` if the engine was opened without [`Options::local_dir`]. `Local` if another engine uses the folder, or if the disk has no room for a
+    /// `Invalid` if the engine was opened without [`crate::Options::local_dir`]. `Local` if another engine uses the folder, or if the disk has no room for a
     /// larger budget: shards that found none go on with what they had; free some, and call it again. `Closed`.
     pub async fn set_disk_bytes(&self, disk_bytes: u64) -> Result<()> {
         check_most("disk_bytes", disk_bytes, DISK_BYTES_MAX)?;
