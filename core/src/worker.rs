@@ -2,7 +2,7 @@
 //!
 //! It looks for jobs, claims one by put-if-absent, merges, and puts the result; the owner takes it over. It never touches a manifest, so
 //! nothing it does or leaves undone can harm the store: at the worst its work is not used. While it works it shows life by small
-//! objects, and looks whether its job is still wanted. See [`super::remote`] for the owner's side.
+//! objects, and looks whether its job is still wanted. See [`crate::compact::remote`] for the owner's side.
 
 use crate::compact::offer::{self, Folder, Offer};
 use crate::compact::remote::{look, look_at_all};

@@ -22,7 +22,7 @@ pub(crate) struct CompactionState {
     pub(crate) remote: Option<RemoteCompaction>,
     /// Inputs of jobs that are offered or came back.
     pub(crate) busy: RefCell<HashSet<SegmentId>>,
-    /// What range deletions take as a whole: see [`Situation::covered`].
+    /// What range deletions take as a whole: see [`crate::compact::pick::Situation::covered`].
     pub(crate) covered: RefCell<HashSet<(SegmentId, u16)>>,
     pub(crate) offers: Cell<usize>,
     pub(crate) offers_rest_until: Cell<Option<Instant>>,

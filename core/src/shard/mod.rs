@@ -7,7 +7,7 @@
 //! ```
 //! An operation takes effect when the loop meets it: a write changes the memtable there and then, and a read looks at the memtable
 //! and at the version of that moment even if it waits for blocks later. What must wait before it can take effect lines up by key
-//! ([`order`]), so operations on one key keep the order of the mailbox.
+//! ([`writes::order`]), so operations on one key keep the order of the mailbox.
 
 pub(crate) mod parts;
 pub(crate) mod shard_core;

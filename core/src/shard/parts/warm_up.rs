@@ -1,4 +1,4 @@
-//! What is left of a warm-up, and what it has done (see [`crate::shard::warm_up::fetch::fetch`]).
+//! What is left of a warm-up, and what it has done (see [`crate::shard::warm_up::fetch`]).
 
 use crate::manifest::hot::{self, HotSegment};
 use crate::stats::WarmUpStats;
