@@ -23,7 +23,7 @@ unless AQUIFER_FILE_SHARING=umask; memory:// is for trying out.";
 #[derive(Debug, Parser)]
 #[command(name = "aquifer-bench", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command to run; `events` if none is named.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     /// Flags of `events`, when no command is named.

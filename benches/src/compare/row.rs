@@ -19,7 +19,8 @@ pub(super) enum Stage {
     Checkpoint,
 }
 
-/// What a row is.
+/// The definition of a row: its name and stage, the tier that it reads from, its description, and the engines that it is measured
+/// against.
 pub(super) struct Definition {
     pub(super) name: RowName,
     pub(super) stage: Stage,
@@ -130,7 +131,7 @@ impl Definition {
     }
 }
 
-/// What a row is.
+/// Returns the definition of the row with this name.
 pub(super) fn definition(name: RowName) -> &'static Definition {
     let found = ROWS.iter().find(|row| row.name == name);
     found.unwrap_or(const { &ROWS[0] })

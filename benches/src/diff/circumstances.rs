@@ -1,4 +1,4 @@
-//! What is not the same on both sides, besides the numbers.
+//! The circumstances that differ between both sides, besides the numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,7 @@ use crate::result::Document;
 /// Two results side by side.
 #[derive(Debug)]
 pub(super) struct Difference {
-    /// What is not the same on both sides: name, old, new.
+    /// The circumstances that differ between both sides: name, old value, new value.
     pub(super) circumstances: Vec<(String, String, String)>,
     /// Lines that a reader must know before the numbers.
     pub(super) warnings: Vec<String>,

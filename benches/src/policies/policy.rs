@@ -1,6 +1,6 @@
-//! What a policy is.
+//! The interface of the policies that are compared.
 
-/// What decides what a full cache keeps.
+/// A policy chooses which entries a full cache keeps.
 pub(super) trait Policy {
     /// Whether the key is there; if not, it is afterwards, and another one may be gone.
     fn access(&mut self, key: u32) -> bool;

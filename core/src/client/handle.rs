@@ -193,8 +193,9 @@ impl Client {
         Ok(EngineStats { shards })
     }
 
-    /// Empties the memory tier of every shard's cache, filters and indexes included, so that reads begin at the SSD again. For
-    /// measurements: nothing is lost, the next reads fill it anew, and what reads under way have asked for still comes. Dropping the future after its first poll takes nothing back.
+    /// Empties the memory tier of every shard's cache, filters and indexes included, so that reads begin at the SSD
+    /// again. It is for measurements: nothing is lost, the next reads fill it anew, and blocks that reads under way
+    /// have asked for still come. Dropping the future after its first poll takes nothing back.
     ///
     /// # Errors
     /// `Closed`.

@@ -7,7 +7,7 @@
 //! ```
 //! An operation takes effect when the loop meets it: a write changes the memtable there and then, and a read looks at the memtable
 //! and at the version of that moment even if it waits for blocks later. What must wait before it can take effect lines up by key
-//! ([`writes::order`]), so operations on one key keep the order of the mailbox.
+//! ([`order`]), so operations on one key keep the order of the mailbox.
 
 pub(crate) mod parts;
 pub(crate) mod shard_core;
@@ -18,6 +18,7 @@ pub(crate) mod warm_up;
 pub(crate) mod cursors;
 pub(crate) mod compaction;
 pub(crate) mod writes;
+pub(crate) mod order;
 pub(crate) mod local_copies;
 pub(crate) mod stats;
 pub(crate) mod handle;

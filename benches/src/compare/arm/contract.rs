@@ -1,4 +1,4 @@
-//! What an engine must be able to do as an arm, and what is said of it.
+//! The interface of an engine as an arm of the comparison, and the description that its reader gets.
 
 use crate::compare::drive::bulk::Bulk;
 use crate::compare::drive::tally::Tally;
@@ -6,7 +6,7 @@ use crate::compare::spec::{Stats, Work};
 use crate::failure::Failure;
 use crate::result::Settings;
 
-/// What a reader must know of an arm.
+/// The description of an arm for whoever reads its numbers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct About {
     pub(crate) version: String,

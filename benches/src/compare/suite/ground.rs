@@ -1,4 +1,4 @@
-//! What the rows of all stages stand on: the suite with its state, the work they ask for, and how a row is completed.
+//! The suite that the rows of all stages share: its state, the work that a row asks for, and the completion of a row.
 
 use std::time::Duration;
 

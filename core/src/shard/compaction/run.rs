@@ -1,8 +1,9 @@
 //! The compaction task of a shard: picks a job, carries it out or lets another process do so, and makes its change.
 //!
-//! One job at a time on the shard's own thread; others may be with other processes meanwhile. A job changes the version when it is done, whole; the next checkpoint makes that durable,
-//! and until then the last manifest still names the inputs, which are never deleted here. At close the task is dropped between two
-//! slices: nothing of its job is installed.
+//! One job at a time runs on the shard's own thread; others may be with other processes meanwhile. A job changes the
+//! version when it is done, as a whole; the next checkpoint makes that durable, and until then the last manifest still
+//! names the inputs, which are never deleted here. At close the task is dropped between two slices: nothing of its job
+//! is installed.
 
 use super::work::{self, Mandate, note_failure};
 use crate::compact::job::{Job, Outcome};

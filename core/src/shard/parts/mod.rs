@@ -1,4 +1,5 @@
-//! What a shard owns, a file for each part. No part knows the shard or another part that acts.
+//! The parts that a shard owns, a file for each. A part knows its own state and never the shard; the rooms beside this
+//! one act on parts.
 
 pub(crate) mod counters;
 pub(crate) mod answers;

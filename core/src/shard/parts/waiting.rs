@@ -1,4 +1,4 @@
-//! Operations that wait for their turn, by key (see [`crate::shard::writes::order`]).
+//! Operations that wait for their turn, by key (see [`crate::shard::order`]).
 
 use crate::limits::{WAITING_KEYS_MAX, WAITING_REQUESTS_MAX};
 use crate::request::Keyed;

@@ -1,11 +1,10 @@
-//! Operations on keys taking effect: at once when they can, else in their turn (see [`super::order`]).
+//! Writes and comparisons taking effect: into the memtable, after whatever they must wait for.
 
 use crate::answer::CompareOutcome;
 use crate::entry::{Entry, Op};
 use crate::error::{Error, Result};
 use crate::memtable::{Memtables, MergeWrite};
 use crate::reply::ReplyTo;
-use crate::request::Keyed;
 use crate::segment::filter;
 use crate::shard::parts::counters::add;
 use crate::shard::parts::flush_queue::Freeze;
@@ -13,40 +12,9 @@ use crate::shard::reads::lookup::Now;
 use crate::shard::shard_core::ShardCore;
 use crate::write::Write;
 use bytes::Bytes;
-use std::rc::Rc;
 
 impl ShardCore {
-    /// Lets an operation take effect if it need not wait; gives it back if it must.
-    pub(crate) async fn effect_now(self: &Rc<Self>, key: &[u8], keyed: Keyed) -> Option<Keyed> {
-        match keyed {
-            Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
-            Keyed::Write { write, reply } if self.goes_on() && !self.must_look(key, &write) => {
-                reply.send(self.apply(key, &write));
-            }
-            Keyed::Compare { expected, write, reply } if self.goes_on() => match self.get_now(key, None) {
-                Ok(Now::Known(found)) => {
-                    self.answer_compared(reply, self.apply_if(key, expected.as_deref(), found.value, &write));
-                }
-                Err(error) => reply.send(Err(error)),
-                Ok(Now::Waits(_)) => return Some(Keyed::Compare { expected, write, reply }),
-            },
-            keyed => return Some(keyed),
-        }
-        None
-    }
-
-    /// Lets an operation take effect after whatever it must wait for.
-    pub(crate) async fn effect_waiting(self: &Rc<Self>, key: &[u8], keyed: Keyed) {
-        match keyed {
-            Keyed::Get { snapshot, reply } => self.effect_get(key, snapshot, reply).await,
-            Keyed::Write { write, reply } => reply.send(self.write(key, &write).await),
-            Keyed::Compare { expected, write, reply } => {
-                self.answer_compared(reply, self.compare(key, expected.as_deref(), &write).await);
-            }
-        }
-    }
-
-    fn answer_compared(&self, reply: ReplyTo<CompareOutcome>, outcome: Result<CompareOutcome>) {
+    pub(crate) fn answer_compared(&self, reply: ReplyTo<CompareOutcome>, outcome: Result<CompareOutcome>) {
         let bytes = match &outcome {
             Ok(CompareOutcome::Different(Some(found))) => found.len(),
             _ => 0,
@@ -82,7 +50,7 @@ impl ShardCore {
         }
     }
 
-    fn apply_if(
+    pub(crate) fn apply_if(
         &self,
         key: &[u8],
         expected: Option<&[u8]>,

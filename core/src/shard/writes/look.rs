@@ -65,6 +65,9 @@ impl ShardCore {
 
     /// Refuses a batch of whose merges one could make a too long value, as far as memory knows: it must not fail half way.
     pub(crate) fn check_merges(&self, writes: &[(Box<[u8]>, Write)], now_ms: u64) -> Result<()> {
+        if !writes.iter().any(|(_, write)| matches!(write, Write::Merge { .. })) {
+            return Ok(());
+        }
         // Of each key what it has, as far as that is known, and what the batch adds.
         let mut keys: HashMap<&[u8], usize> = HashMap::new();
         let mut deleted: Vec<(&[u8], &[u8])> = Vec::new();

@@ -1,8 +1,7 @@
-//! Writes: their turn, their room, the memtable, and the flush that makes a segment of it.
+//! Writes: their room, the memtable, and the flush that makes a segment of it.
 
 pub(crate) mod room;
 pub(crate) mod look;
 pub(crate) mod trial;
 pub(crate) mod apply;
-pub(crate) mod order;
 pub(crate) mod flush;
