@@ -98,9 +98,13 @@ pub(crate) fn an_idle_executor_sleeps(backend: Backend) {
         let file = File::open(&path, DIRECT).await.unwrap();
         read(&file, 0, 4096).await.unwrap();
         let waiting = spawn_local(std::future::pending::<()>());
-        let start_ns = thread_cpu_ns();
-        sleep(Duration::from_millis(300)).await;
-        let used_ns = thread_cpu_ns() - start_ns;
+        // A busy machine makes each wake-up dearer, never cheaper: the best of three counts.
+        let mut used_ns = u64::MAX;
+        for _ in 0..3 {
+            let start_ns = thread_cpu_ns();
+            sleep(Duration::from_millis(300)).await;
+            used_ns = used_ns.min(thread_cpu_ns() - start_ns);
+        }
         assert!(used_ns < 3_000_000, "{used_ns} ns of CPU in 300 idle ms");
         drop(waiting);
     });

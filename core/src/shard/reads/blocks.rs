@@ -16,7 +16,8 @@ use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use crate::version::head_pin::SegmentObject;
 use aquifer_cache::{
-    Ask, CacheKey, Class, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass, Tier, Written,
+    Ask, CacheKey, Class, Gather, Gathered, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass,
+    Tier, Written,
 };
 use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
@@ -341,6 +342,12 @@ impl Along {
         Self { offset: handle.offset, bytes: along }
     }
 
+    /// A copy of this block alone; nothing if it did not come.
+    pub(crate) fn only(&self, handle: &BlockHandle) -> Self {
+        let copy = |stored: &[u8]| Self { offset: handle.offset, bytes: Bytes::copy_from_slice(stored) };
+        self.data(handle).map_or_else(Self::default, copy)
+    }
+
     /// A data block as it is stored, not verified yet.
     pub(crate) fn data(&self, handle: &BlockHandle) -> Option<&[u8]> {
         self.at(handle.offset, handle.bytes)
@@ -360,4 +367,30 @@ impl Along {
 /// One extent is always decoded as the same kind of block; said rather than assumed.
 fn mixed_up(segment: &Segment) -> Error {
     segment.place(0).corrupt("head, metas and blocks of a segment apart", "one extent used as two of them")
+}
+
+/// The next load that is done, and what its owner noted.
+pub(crate) async fn next_of<T>(
+    gather: &mut Gather<CachedBlock>,
+    owners: &mut [Option<T>],
+) -> Option<(Gathered<CachedBlock>, T)> {
+    let done = gather.next().await?;
+    let owner = owners.get_mut(done.token)?.take()?;
+    Some((done, owner))
+}
+
+/// What a load brought.
+pub(crate) fn came(done: Gathered<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
+    let block = done.result.map_err(not_loaded)?;
+    Ok((block, done.tier, done.along))
+}
+
+/// Notes whose a load is.
+pub(crate) fn own<T>(owners: &mut Vec<Option<T>>, token: usize, owner: T) {
+    if owners.len() <= token {
+        owners.resize_with(token + 1, || None);
+    }
+    if let Some(slot) = owners.get_mut(token) {
+        *slot = Some(owner);
+    }
 }

@@ -27,11 +27,11 @@ use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::cached_block::CachedBlock;
 use crate::shard::parts::counters::add;
 use crate::shard::reads::answer_room::Room;
-use crate::shard::reads::blocks::{Along, Asking, loaded, not_loaded, take_data, take_partition};
+use crate::shard::reads::blocks::{Along, Asking, came, loaded, next_of, own, take_data, take_partition};
 use crate::shard::reads::lookup::{Pending, candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
-use aquifer_cache::{Gather, Gathered, Load, Tier};
+use aquifer_cache::{Gather, Load, Tier};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -123,6 +123,18 @@ impl<T: Clone> Part<T> {
             *self = Self::Asked;
         }
         is_open
+    }
+}
+
+impl InHand {
+    /// Lets go what came along, but for the one block that may hold the key: a lookup may wait for the runs before this one for long, and a
+    /// whole partition or segment for each of many lookups is more memory than a shard has.
+    fn keep_needed(&mut self, partition: Option<&PartitionHandle>, key: &[u8], hash: u64) {
+        let block = match (&self.meta, partition) {
+            (Part::Here(meta, _), Some(partition)) => candidate(meta, partition, key, hash),
+            _ => None,
+        };
+        self.along = block.map_or_else(Along::default, |block| self.along.only(&block));
     }
 }
 
@@ -410,6 +422,7 @@ impl ShardCore {
         }
         let segment = Rc::clone(segment_of(search, need.run, key)?);
         let is_next = need.run == search.pending.next;
+        let hash = search.pending.hash;
         let hand = search.of_run(need.run);
         let (block, tier, along) = match came {
             Ok(came) => came,
@@ -425,44 +438,32 @@ impl ShardCore {
         };
         match &need.what {
             What::Head { .. } => {
-                hand.head = Part::Here(self.take_head(&segment, block)?, tier);
+                let head = self.take_head(&segment, block)?;
                 hand.along = Along::of_head(along);
+                if !is_next {
+                    let partition = partition_of(&head, key).map(|(_, partition)| partition);
+                    // What cannot be read is asked for again once it is needed, and is an error then.
+                    let meta =
+                        partition.map(|partition| self.partition_along(&segment, &partition, &hand.along));
+                    if let Some(Ok(Some((meta, tier)))) = meta {
+                        hand.meta = Part::Here(meta, tier);
+                    }
+                    hand.keep_needed(partition.as_ref(), key, hash);
+                }
+                hand.head = Part::Here(head, tier);
             }
             What::Meta { handle, .. } => {
                 hand.meta = Part::Here(take_partition(&segment, block)?, tier);
                 if !along.is_empty() {
                     hand.along = Along::of_partition(handle, along);
+                    if !is_next {
+                        hand.keep_needed(Some(handle), key, hash);
+                    }
                 }
             }
             What::Data { .. } => hand.data = Part::Here(take_data(&segment, block)?, tier),
         }
         Ok(())
-    }
-}
-
-/// The next load that is done, and what its owner noted.
-pub(crate) async fn next_of<T>(
-    gather: &mut Gather<CachedBlock>,
-    owners: &mut [Option<T>],
-) -> Option<(Gathered<CachedBlock>, T)> {
-    let done = gather.next().await?;
-    let owner = owners.get_mut(done.token)?.take()?;
-    Some((done, owner))
-}
-
-/// What a load brought.
-pub(crate) fn came(done: Gathered<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
-    let block = done.result.map_err(not_loaded)?;
-    Ok((block, done.tier, done.along))
-}
-
-/// Notes whose a load is.
-pub(crate) fn own<T>(owners: &mut Vec<Option<T>>, token: usize, owner: T) {
-    if owners.len() <= token {
-        owners.resize_with(token + 1, || None);
-    }
-    if let Some(slot) = owners.get_mut(token) {
-        *slot = Some(owner);
     }
 }
 

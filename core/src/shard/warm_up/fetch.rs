@@ -17,7 +17,7 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::cached_block::{CachedBlock, data_key, decode_data, verify_data};
 use crate::shard::reads::blocks::{Along, Asking, not_loaded, take_partition};
-use crate::shard::reads::search::{next_of, own};
+use crate::shard::reads::blocks::{next_of, own};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, SegmentId, Version};
 use aquifer_cache::{Ask, Class, Gather, Gathered, ReadClass};
