@@ -172,3 +172,32 @@ fn answers_that_are_left_hold_new_reads_back_and_nobody_waits_for_ever() {
         engine.close().await.unwrap();
     });
 }
+
+/// How it was: a new read that came while large ones were under way waited for their end alone. When they ended, and their answers were left
+/// for a while, it was not woken by who took these: its caller waited for ever.
+#[test]
+fn a_read_that_comes_while_large_ones_are_under_way_begins_once_their_answers_are_taken() {
+    in_world(|remote| async move {
+        let engine = Engine::open(remote, common::small(1)).await.unwrap();
+        let client = engine.client();
+        let values: Vec<_> = (0..4).map(|n| (n * 4..n * 4 + 4).flat_map(value).collect::<Vec<_>>()).collect();
+        for (n, value) in (0..).zip(&values) {
+            client.put(&key(n), value).await.unwrap();
+        }
+        client.checkpoint(Vec::new()).await.unwrap();
+        for pause in (0..80).map(|step| Duration::from_micros(step * 250)) {
+            client.forget_memory().await.unwrap();
+            let mut gets = Vec::new();
+            for n in (0..).take(values.len()) {
+                gets.push(client.get(&key(n)));
+                aquifer_io::sleep(pause).await;
+            }
+            // What has begun ends meanwhile.
+            aquifer_io::sleep(Duration::from_millis(60)).await;
+            for ((n, get), value) in gets.into_iter().enumerate().zip(&values) {
+                assert!(get.await.unwrap().as_deref() == Some(&**value), "key {n}, {pause:?} apart");
+            }
+        }
+        engine.close().await.unwrap();
+    });
+}

@@ -121,8 +121,10 @@ impl ShardCore {
             }
             let untaken = answers.untaken.bytes();
             if untaken < most {
-                // Large reads end by themselves.
-                self.progress.wait(|| (self.answers_bytes() < self.answers_bytes_max()).then_some(())).await;
+                // Large reads end by themselves, and leave answers: of these the shard hears nothing here, but below.
+                let may_go_on = || self.answers_bytes() < self.answers_bytes_max();
+                let are_left = || self.answers.untaken.bytes() >= self.answers_bytes_max();
+                self.progress.wait(|| (may_go_on() || are_left()).then_some(())).await;
                 continue;
             }
             let fewer = pin!(answers.untaken.fewer_than(untaken));
