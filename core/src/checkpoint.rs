@@ -10,14 +10,15 @@
 //! manifest with the next checkpoint only, so that a restore finds a checkpoint, whole, and nothing newer.
 
 use crate::barrier::{BarrierPart, CheckpointInfo, CheckpointRequest, FreshSegment};
-use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_PAUSE_MS};
+use crate::error::{Error, Result};
+use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_BACKOFF};
 use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
 use crate::manifest::hot::{self, HotPartition, HotSegment, HotSegments};
 use crate::manifest::store::Swap;
 use crate::name;
 use crate::reply::Answered;
+use crate::retry::retried;
 use crate::segment::SegmentEntry;
 use crate::shared::Shared;
 use crate::version::{SegmentId, id_of};
@@ -93,7 +94,10 @@ async fn upload_pack(
     shared.check_writable()?;
     let object = name::pack(shared.epoch, first, aquifer_io::random_u64())?;
     let chunks: Vec<Bytes> = fresh.iter().flat_map(|fresh| fresh.chunks.iter().cloned()).collect();
-    retried(|| shared.remote.put(&object, Content::from(chunks.clone()))).await?;
+    retried(UPLOAD_BACKOFF, CHECKPOINT_TRIES, async || {
+        shared.remote.put(&object, Content::from(chunks.clone())).await.map_err(Error::from)
+    })
+    .await?;
     let mut offset = 0;
     for FreshSegment { entry, placed, .. } in fresh {
         let entry = SegmentEntry { object: object.clone(), offset, ..entry };
@@ -143,21 +147,6 @@ async fn hot_list(
     hot::encode(&list)
 }
 
-async fn retried<T>(mut put: impl FnMut() -> aquifer_remote::RemoteFuture<T>) -> Result<T> {
-    let mut pause_ms = UPLOAD_PAUSE_MS.0;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match put().await.map_err(Error::from) {
-            Err(error) if error.kind() == ErrorKind::Unavailable && tries < CHECKPOINT_TRIES => {
-                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
-                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
 /// Makes the checkpoint the newest manifest.
 async fn swap(
     shared: &Shared,
@@ -165,48 +154,43 @@ async fn swap(
     (segments, hot): (Vec<SegmentEntry>, Vec<u8>),
     uploaded_bytes: &mut u64,
 ) -> Result<Manifest> {
-    let mut tries = 0;
-    let mut pause_ms = UPLOAD_PAUSE_MS.0;
-    loop {
-        shared.check_writable()?;
-        let current = shared.manifest();
-        let number = current.number_after()?;
-        let event_time_ms = event_time_ms.max(current.agreed.event_time_ms);
-        let next = Manifest {
-            number,
-            attempt: aquifer_io::random_u64(),
-            checkpoint: number,
-            sequence_next: shared.sequence_next.load(Ordering::Acquire),
-            segments: segments.clone(),
-            metadata: metadata.clone(),
-            hot: hot.clone(),
-            agreed: Agreed { event_time_ms, ..current.agreed.clone() },
-            ..current.clone()
-        };
-        tries += 1;
-        match shared.manifests.swap(&next, Some(&current)).await {
-            Ok(Swap::Done) => {
-                *uploaded_bytes += next.encode()?.len() as u64;
-                shared.set_manifest(next.clone());
-                return Ok(next);
+    retried(UPLOAD_BACKOFF, CHECKPOINT_TRIES, async || {
+        loop {
+            shared.check_writable()?;
+            let current = shared.manifest();
+            let number = current.number_after()?;
+            let event_time_ms = event_time_ms.max(current.agreed.event_time_ms);
+            let next = Manifest {
+                number,
+                attempt: aquifer_io::random_u64(),
+                checkpoint: number,
+                sequence_next: shared.sequence_next.load(Ordering::Acquire),
+                segments: segments.clone(),
+                metadata: metadata.clone(),
+                hot: hot.clone(),
+                agreed: Agreed { event_time_ms, ..current.agreed.clone() },
+                ..current.clone()
+            };
+            match shared.manifests.swap(&next, Some(&current)).await? {
+                Swap::Done => {
+                    *uploaded_bytes += next.encode()?.len() as u64;
+                    shared.set_manifest(next.clone());
+                    return Ok(next);
+                }
+                // An earlier attempt of ours, thought lost, took the number after all: go on from it.
+                Swap::Lost(found) if found.epoch == shared.epoch => shared.set_manifest(*found),
+                Swap::Lost(found) => {
+                    let error = Error::fenced(format!(
+                        "epoch {} of another writer committed manifest {}, this engine has epoch {}",
+                        found.epoch, found.number, shared.epoch
+                    ));
+                    shared.poison(error.clone());
+                    return Err(error);
+                }
             }
-            // An earlier attempt of ours, thought lost, took the number after all: go on from it.
-            Ok(Swap::Lost(found)) if found.epoch == shared.epoch => shared.set_manifest(*found),
-            Ok(Swap::Lost(found)) => {
-                let error = Error::fenced(format!(
-                    "epoch {} of another writer committed manifest {}, this engine has epoch {}",
-                    found.epoch, found.number, shared.epoch
-                ));
-                shared.poison(error.clone());
-                return Err(error);
-            }
-            Err(error) if error.kind() == ErrorKind::Unavailable && tries < CHECKPOINT_TRIES => {
-                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
-                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
-            }
-            Err(error) => return Err(error),
         }
-    }
+    })
+    .await
 }
 
 /// Tiers newest first, then the bottom level; a segment that neighbouring shards share is named once, with the groups of both.

@@ -47,6 +47,7 @@ mod entry;
 mod key;
 mod name;
 mod notify;
+mod retry;
 mod untaken;
 mod reply;
 mod descriptor;

@@ -1,5 +1,8 @@
 //! Every bound of the engine in one place, with the relations between them checked at compile time.
 
+use aquifer_io::Backoff;
+use std::time::Duration;
+
 /// Longest key a caller may use, in bytes.
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
 /// Longest value a caller may store, in bytes. A small memory budget may allow less: see [`crate::Options`].
@@ -31,7 +34,7 @@ pub(crate) const WAITING_REQUESTS_MAX: usize = 16 * 1024;
 /// What an answer counts beside its keys and values.
 pub(crate) const ANSWER_OVERHEAD_BYTES: usize = 64;
 /// Time in which nobody takes any of a shard's answers, and they are more than its share, before one more read is let through.
-pub(crate) const ANSWERS_PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
+pub(crate) const ANSWERS_PATIENCE: Duration = Duration::from_millis(100);
 /// So many times their share answers may be left where they are; reads are refused then.
 pub(crate) const ANSWERS_LEFT_FACTOR: usize = 4;
 /// Reads of blocks that take at least so much are counted while they are under way.
@@ -50,7 +53,7 @@ pub(crate) const CHAIN_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Operand from which on a merge looks for what it stands on before it is taken, so that it can be refused if the value would be too long.
 pub(crate) const MERGE_LOOK_BYTES: usize = 1024 * 1024;
 /// How long a merge waits for that look; then it is taken without.
-pub(crate) const MERGE_LOOK_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) const MERGE_LOOK_WAIT: Duration = Duration::from_secs(5);
 /// Keys with large values under merges whose size a shard remembers.
 pub(crate) const GROWING_KEYS_MAX: usize = 1024;
 /// Raw bytes after which a data block is closed. A single larger entry makes a larger block.
@@ -68,7 +71,7 @@ pub(crate) const BORDER_BYTES_MAX: usize = 2 + KEY_BYTES_MAX + 1;
 /// Data blocks of a partition, at most: of two that follow each other, the entries would not have fit one.
 pub(crate) const PARTITION_BLOCKS_MAX: u64 = 2 * (PARTITION_RAW_BYTES / BLOCK_RAW_BYTES) as u64 + 1;
 /// Pause before blocks of a pinned tier are fetched again from a DFS that did not answer.
-pub(crate) const PIN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) const PIN_PAUSE: Duration = Duration::from_secs(5);
 /// Largest dictionary of a segment, in bytes: zstd's own default.
 pub(crate) const DICTIONARY_BYTES_MAX: usize = 112 * 1024;
 /// Compaction that is behind by more full memtables than this asks other processes for help.
@@ -107,10 +110,10 @@ pub(crate) const MANIFEST_COUNTERS_MAX: u64 = 1 << 62;
 pub(crate) const EPOCHS_MAX: u64 = 10_000_000_000;
 /// Entries of a segment, and their raw bytes, at most: 16,384 times the largest stored segment. The sum over a manifest fits 64 bits.
 pub(crate) const SEGMENT_COUNTS_MAX: u64 = 1 << 45;
-/// Pause before an upload that failed for a passing reason is tried again: first, and most.
-pub(crate) const UPLOAD_PAUSE_MS: (u64, u64) = (50, 5_000);
+/// The pauses before an upload that failed in passing is tried again.
+pub(crate) const UPLOAD_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 /// Tries of a checkpoint's uploads before it is reported as failed.
-pub(crate) const CHECKPOINT_TRIES: u32 = 4;
+pub(crate) const CHECKPOINT_TRIES: usize = 4;
 /// Smallest memory budget of one shard, in bytes.
 pub(crate) const SHARD_MEMORY_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// Largest memory budget of an engine, in bytes: 16 TiB.
@@ -149,8 +152,8 @@ pub(crate) const COMPACTION_OFFERS_MAX: usize = 4;
 pub(crate) const COMPACTION_NAMES_MAX: usize = 64 * 1024;
 /// Workers that one job may lose before the owner does it.
 pub(crate) const COMPACTION_CLAIMS_MAX: u32 = 4;
-/// Pause of compaction after a failure: first, and most.
-pub(crate) const COMPACTION_PAUSE_MS: (u64, u64) = (1_000, 30_000);
+/// The pauses of compaction after failures.
+pub(crate) const COMPACTION_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 /// Pause of an idle shard's compaction before it looks whether something has expired, while something will: least, and most.
 pub(crate) const COMPACTION_EXPIRY_PAUSE_MS: (u64, u64) = (5_000, 3_600_000);
 

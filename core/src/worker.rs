@@ -8,7 +8,7 @@ use crate::compact::offer::{self, Folder, Offer};
 use crate::compact::remote::{look, look_at_all};
 use crate::compaction_options::CompactionBudget;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{COMPACTION_PAUSE_MS, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use crate::limits::{COMPACTION_BACKOFF, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::options::{Options, check_most};
@@ -241,7 +241,7 @@ struct Worker {
 impl Worker {
     async fn run(self) -> Result<()> {
         let mut idle_since = aquifer_io::now();
-        let mut pause_ms = COMPACTION_PAUSE_MS.0;
+        let mut failures = 0;
         loop {
             let done = self.one_job().await;
             self.note(|report| {
@@ -253,14 +253,14 @@ impl Worker {
             }
             let pause = match done {
                 Ok(true) => {
-                    (idle_since, pause_ms) = (aquifer_io::now(), COMPACTION_PAUSE_MS.0);
+                    (idle_since, failures) = (aquifer_io::now(), 0);
                     continue;
                 }
                 Ok(false) => self.options.poll,
                 // Another job may do better, and this one's owner waits for nobody.
                 Err(_) => {
-                    pause_ms = (pause_ms * 2).min(COMPACTION_PAUSE_MS.1);
-                    Duration::from_millis(pause_ms)
+                    failures += 1;
+                    COMPACTION_BACKOFF.pause(failures)
                 }
             };
             if self.options.idle_max.is_some_and(|most| idle_since.elapsed() >= most) {

@@ -24,6 +24,7 @@ mod clock;
 mod error;
 mod prefetch;
 mod random;
+mod backoff;
 pub mod simulated;
 mod file;
 mod pin;
@@ -41,6 +42,7 @@ mod wait;
 pub mod fs;
 
 pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
+pub use backoff::Backoff;
 pub use block_on::block_on;
 pub use buffer::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
 pub use buffer_pool::{acquire_buffer, try_acquire_buffer};

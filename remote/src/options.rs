@@ -68,7 +68,7 @@ pub struct RemoteOptions {
     pub shape: ShapeOptions,
     /// Who keeps the time of repeats, deadlines, second requests and shaping. Default a thread of the process.
     pub timers: Timers,
-    /// Seed of pauses and shaping; none takes a random one.
+    /// The seed of shaping; none takes a random one. Pauses follow the chance of the thread that waits.
     pub seed: Option<u64>,
     /// Settings by the names of the variables of the URL's kind of store (`AWS_*`, `GOOGLE_*`, `AZURE_*`, `AQUIFER_*`), which
     /// they override. Values are never shown.

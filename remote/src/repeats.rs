@@ -2,50 +2,44 @@
 
 use std::time::Duration;
 
+use aquifer_io::Backoff;
 use tokio::time::{Instant, sleep};
 
 use crate::options::RemoteOptions;
 
-/// First wait before a repeat; each next one is twice as long.
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-/// Longest wait before a repeat.
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
-
 /// How often and how long an operation may be tried again.
 #[derive(Debug)]
 pub(crate) struct Repeats {
-    left: usize,
+    made: usize,
+    most: usize,
     until: Instant,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 impl Repeats {
     pub(crate) fn new(options: &RemoteOptions) -> Self {
         Self {
-            left: options.retries_max,
+            made: 0,
+            most: options.retries_max,
             until: Instant::now() + options.retry_time_max,
-            backoff: BACKOFF_FIRST,
+            backoff: Backoff::new(options.retry_pause, options.retry_pause_max),
         }
     }
 
-    /// Waits, exponentially longer each time, with full jitter (see `wrap/backoff.rs`); false when the operation has had its chances.
+    /// Waits before the next attempt; false when the operation has had its chances.
     pub(crate) async fn again(&mut self) -> bool {
-        let longest = u64::try_from(self.backoff.as_micros()).unwrap_or(u64::MAX).max(1);
-        let wait = Duration::from_micros(aquifer_io::random_u64() % longest);
-        if !self.take(wait) {
-            return false;
+        let pause = self.backoff.pause(self.made);
+        let may = self.take(pause);
+        if may {
+            sleep(pause).await;
         }
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-        sleep(wait).await;
-        true
+        may
     }
 
-    fn take(&mut self, wait: Duration) -> bool {
-        if self.left == 0 || Instant::now() + wait > self.until {
-            return false;
-        }
-        self.left -= 1;
-        true
+    fn take(&mut self, pause: Duration) -> bool {
+        let may = self.made < self.most && Instant::now() + pause <= self.until;
+        self.made += usize::from(may);
+        may
     }
 }
 

@@ -23,7 +23,6 @@
 //!
 //! Without shaping and with nothing to repeat, a request passes all of them at the call and starts there.
 
-pub(crate) mod backoff;
 pub(crate) mod operation;
 pub(crate) mod read_only;
 pub(crate) mod timer;
@@ -40,7 +39,8 @@ pub(crate) mod cost;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::backoff::Backoff;
+use aquifer_io::Backoff;
+
 use self::cost::{Cost, priced};
 use self::hedge::{Hedge, HedgeCounters};
 use self::layer::layered;
@@ -92,8 +92,7 @@ impl Stack {
 pub fn wrap(remote: Arc<dyn Remote>, options: &RemoteOptions) -> Result<Stack, RemoteError> {
     options.validate()?;
     options.timers.check()?;
-    let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
-    let backoff = Backoff::new(options.retry_pause, options.retry_pause_max, seed);
+    let backoff = Backoff::new(options.retry_pause, options.retry_pause_max);
     let repeats = Arc::new(AtomicU64::new(0));
     let hedges = Arc::new(HedgeCounters::default());
     let limits = Limits::new(
@@ -106,7 +105,8 @@ pub fn wrap(remote: Arc<dyn Remote>, options: &RemoteOptions) -> Result<Stack, R
     let shaped = if options.shape.is_none() {
         remote
     } else {
-        layered(remote, Shape::new(&options.shape, options.timers, seed ^ 1))
+        let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
+        layered(remote, Shape::new(&options.shape, options.timers, seed))
     };
     let (base, cost) = priced(shaped, options.prices);
     let hedged = match options.hedge {
@@ -117,11 +117,11 @@ pub fn wrap(remote: Arc<dyn Remote>, options: &RemoteOptions) -> Result<Stack, R
         }
         None => Arc::clone(&base),
     };
-    let retry = Retry::new(options, backoff.clone(), Arc::clone(&repeats));
-    let patience = Patience::new(options, base.describe(), seed ^ 2);
+    let retry = Retry::new(options, backoff, Arc::clone(&repeats));
+    let patience = Patience::new(options, base.describe());
     let class = |limited| {
         let patient = layered(limited, Arc::clone(&patience));
-        metered(resolved(patient, options, backoff.clone(), Arc::clone(&patience)))
+        metered(resolved(patient, options, backoff, Arc::clone(&patience)))
     };
     let (foreground, foreground_metrics) = class(limits.foreground(layered(hedged, Arc::clone(&retry))));
     let (background, background_metrics) = class(limits.background(layered(base, retry)));

@@ -19,9 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aquifer_io::{Instant, now};
+use aquifer_io::{Backoff, Instant, now};
 
-use super::backoff::Backoff;
 use super::layer::{Layer, Request};
 use super::operation::{Answer, Operation};
 use super::timer::Timers;
@@ -79,12 +78,12 @@ struct Outage {
 }
 
 impl Patience {
-    pub(crate) fn new(options: &RemoteOptions, store: String, seed: u64) -> Arc<Self> {
+    pub(crate) fn new(options: &RemoteOptions, store: String) -> Arc<Self> {
         Arc::new(Self {
             answered_max: options.patience,
             silent_max: options.patience_silent,
             timers: options.timers,
-            backoff: Backoff::new(PAUSE, PAUSE_MAX, seed),
+            backoff: Backoff::new(PAUSE, PAUSE_MAX),
             has_worked: AtomicBool::new(options.has_worked),
             store,
             on_wait: options.on_wait.clone(),

@@ -22,10 +22,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aquifer_io::{Instant, now};
+use aquifer_io::{Backoff, Instant, now};
 use bytes::Bytes;
 
-use super::backoff::Backoff;
 use super::patience::Patience;
 use super::timer::{Timers, within};
 use crate::content::Content;
@@ -158,7 +157,7 @@ impl Remote for Resolve {
             inner: Arc::clone(&self.inner),
             name: name.clone(),
             content,
-            backoff: self.backoff.clone(),
+            backoff: self.backoff,
             timers,
             begun,
             patience: Arc::clone(&patience),

@@ -28,9 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aquifer_io::now;
+use aquifer_io::{Backoff, now};
 
-use super::backoff::Backoff;
 use super::layer::{Layer, Request};
 use super::operation::{Answer, Operation};
 use super::patience::RETRY_AFTER_MAX;

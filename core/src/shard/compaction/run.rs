@@ -12,7 +12,7 @@ use crate::compact::pick::{Situation, covered_by, debt_bytes, has_merges, is_beh
 use crate::compact::remote::{self, Ending, Offered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
-    COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES, COMPACTION_PAUSE_MS,
+    COMPACTION_BACKOFF, COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES,
 };
 use crate::shard::parts::counters::add;
 use crate::shard::shard_core::ShardCore;
@@ -28,7 +28,7 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
         // What cannot be deleted now is deleted by the next owner.
         drop(remote::clear_earlier(&core.shared.remote, core.shared.epoch).await);
     }
-    let mut pause_ms = COMPACTION_PAUSE_MS.0;
+    let mut failures = 0;
     loop {
         look_for_covered(&core).await;
         if core.shared.is_stopped() {
@@ -50,12 +50,12 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
             release(&core, &job);
         }
         match done {
-            Ok(()) => pause_ms = COMPACTION_PAUSE_MS.0,
+            Ok(()) => failures = 0,
             // Nothing was changed. Reads go on with the inputs; an input that is corrupt is reported to whoever reads it.
             Err(error) => {
                 note_failure(&core, &error);
-                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
-                pause_ms = (pause_ms * 2).min(COMPACTION_PAUSE_MS.1);
+                aquifer_io::sleep(COMPACTION_BACKOFF.pause(failures)).await;
+                failures += 1;
             }
         }
     }

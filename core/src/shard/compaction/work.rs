@@ -9,11 +9,12 @@ use crate::compact::budget::Slices;
 use crate::compact::job::{Job, Outcome};
 use crate::compression::BlockFormat;
 use crate::embedder::overheard;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::key::{group_of, group_prefix, of_key};
-use crate::limits::{COMPACTION_WINDOW_BYTES, PARTITION_RAW_BYTES, UPLOAD_PAUSE_MS};
+use crate::limits::{COMPACTION_WINDOW_BYTES, PARTITION_RAW_BYTES, UPLOAD_BACKOFF};
 use crate::name;
 use crate::resolve::fold;
+use crate::retry::retried;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::ranges::RangeDeletes;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
@@ -26,7 +27,6 @@ use crate::version::{Segment, SortedRun, intersection};
 use aquifer_remote::Content;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// Bytes of a partition that are copied in the time in which one is merged, about: both sums are made and nothing else.
 const COPY_FACTOR: usize = 8;
@@ -293,18 +293,12 @@ impl Work<'_> {
     }
 
     async fn upload(&self, encoded: &EncodedSegment, object: &aquifer_remote::ObjectName) -> Result<()> {
-        let mut pause_ms = UPLOAD_PAUSE_MS.0;
-        loop {
+        retried(UPLOAD_BACKOFF, usize::MAX, async || {
             (self.mandate.check)()?;
             let put = self.core.shared.remote.put(object, Content::from(encoded.chunks.clone()));
-            match put.await.map_err(Error::from) {
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
-                    pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
-                }
-                outcome => return outcome,
-            }
-        }
+            put.await.map_err(Error::from)
+        })
+        .await
     }
 }
 

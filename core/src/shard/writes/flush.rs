@@ -7,10 +7,11 @@
 use crate::barrier::{BarrierPart, FreshSegment};
 use crate::compact::budget::Slices;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{HOT_LIST_BYTES_MAX, UPLOAD_PAUSE_MS};
+use crate::limits::{HOT_LIST_BYTES_MAX, UPLOAD_BACKOFF};
 use crate::manifest::hot::HotSegments;
 use crate::name;
 use crate::reply::ReplyTo;
+use crate::retry::retried;
 use crate::segment::SegmentEntry;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
@@ -149,28 +150,19 @@ async fn encode(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<EncodedSeg
 /// Uploads one segment as a pack; repeats for as long as the DFS is away.
 async fn upload_alone(core: &ShardCore, frozen: &Frozen, encoded: &EncodedSegment) -> Result<SegmentEntry> {
     let object = name::pack(core.shared.epoch, frozen.sequence, aquifer_io::random_u64())?;
-    let mut pause_ms = UPLOAD_PAUSE_MS.0;
-    loop {
+    retried(UPLOAD_BACKOFF, usize::MAX, async || {
         core.shared.check_writable()?;
-        match core
-            .shared
-            .remote
-            .put(&object, Content::from(encoded.chunks.clone()))
-            .await
-            .map_err(Error::from)
-        {
-            Ok(()) => {
-                core.pressure.store_answered();
-                return Ok(SegmentEntry { object, ..encoded.entry(frozen.sequence)? });
-            }
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                core.pressure.store_silent();
-                aquifer_io::sleep(Duration::from_millis(pause_ms)).await;
-                pause_ms = (pause_ms * 2).min(UPLOAD_PAUSE_MS.1);
-            }
-            Err(error) => return Err(error),
+        let put = core.shared.remote.put(&object, Content::from(encoded.chunks.clone()));
+        let put = put.await.map_err(Error::from);
+        match &put {
+            Ok(()) => core.pressure.store_answered(),
+            Err(error) if error.kind() == ErrorKind::Unavailable => core.pressure.store_silent(),
+            Err(_) => {}
         }
-    }
+        put
+    })
+    .await?;
+    Ok(SegmentEntry { object, ..encoded.entry(frozen.sequence)? })
 }
 
 /// Puts the segment in the place of its memtable, for snapshots as well.
