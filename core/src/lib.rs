@@ -72,9 +72,13 @@ mod manifest;
 mod clock;
 mod verify;
 mod barrier;
+mod blocks;
+mod cursors;
 mod compact;
 mod budgets;
 mod write;
+mod worker_host;
+mod worker;
 mod request;
 mod shared;
 mod snapshot;
@@ -84,14 +88,13 @@ mod shard;
 mod client;
 mod engine;
 mod reader;
-mod worker;
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
+mod resize;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
-mod resize;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 
 #[cfg(test)]
 mod mailbox_test;

@@ -101,9 +101,10 @@ pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 /// Segments that a manifest may name.
 pub(crate) const MANIFEST_SEGMENTS_MAX: usize = 256 * 1024;
 /// Tries to claim an epoch while other processes claim one at the same time.
-pub(crate) const EPOCH_CLAIMS_MAX: u32 = 16;
-/// Pause between two such tries: first, and most. All of them together: 10 s.
-pub(crate) const EPOCH_CLAIM_PAUSE_MS: (u64, u64) = (10, 1_000);
+pub(crate) const EPOCH_CLAIMS_MAX: usize = 16;
+/// The pauses between two such tries. All of them together: 11 s at most.
+pub(crate) const EPOCH_CLAIM_BACKOFF: Backoff =
+    Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 /// Numbers, checkpoints and sequences of manifests stay below: whoever counts on from them never comes to the end of 64 bits.
 pub(crate) const MANIFEST_COUNTERS_MAX: u64 = 1 << 62;
 /// Epochs stay below: names of packs and jobs have ten digits for them.

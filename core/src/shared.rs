@@ -5,11 +5,9 @@ use crate::compression::LevelFormats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
-use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
-use crate::options::Options;
 use crate::request::Request;
 use aquifer_remote::Remote;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,30 +37,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// What a worker needs of it: no claim, no mailbox, no manifest of its own.
-    pub(crate) fn of_worker(remote: Arc<dyn Remote>, key_groups: u16, options: &Options) -> Result<Self> {
-        let groups = 0..key_groups;
-        Ok(Self {
-            manifests: ManifestStore::new(Arc::clone(&remote), groups.clone()),
-            remote,
-            route: Route::new(key_groups, 1)?,
-            epoch: 0,
-            formats: options.formats(),
-            store: 0,
-            mailboxes: Vec::new(),
-            sequence_next: AtomicU64::new(1),
-            checkpoint_running: AtomicBool::new(false),
-            operators: MergeOperators::new(&options.merge_operators)?,
-            snapshot_next: AtomicU64::new(0),
-            // The moment by which entries expire comes with each job.
-            clock: Clock::of(&Agreed::default()),
-            manifest: Mutex::new(Manifest::empty(key_groups)),
-            closed: AtomicBool::new(false),
-            failure: OnceLock::new(),
-            panicked: OnceLock::new(),
-        })
-    }
-
     /// A sequence number for a segment: higher is newer.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence_next.fetch_add(1, Ordering::AcqRel)

@@ -6,17 +6,15 @@
 
 use crate::compact::offer::{self, Folder, Offer};
 use crate::compact::remote::{look, look_at_all};
+use crate::compact::work::{self, Mandate};
 use crate::compaction_options::CompactionBudget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{COMPACTION_BACKOFF, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::options::{Options, check_most};
-use crate::shard::compaction::work::{self, Mandate};
-use crate::shard::shard_core;
-use crate::shard::shard_core::{ShardCore, ShardStart};
 use crate::shard_budget::ShardBudget;
-use crate::shared::Shared;
+use crate::worker_host::WorkerHost;
 use crate::{descriptor, embedder, name};
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
@@ -169,7 +167,7 @@ pub async fn compact_store_until(
     };
     check_operators(&remote, descriptor.key_groups, &options.merge_operators).await?;
     let budget = ShardBudget::new(&engine_options, 1);
-    let shared = Arc::new(Shared::of_worker(remote, descriptor.key_groups, &engine_options)?);
+    let operators = MergeOperators::new(&options.merge_operators)?;
     let executor = ExecutorOptions {
         name: "aquifer-worker".to_owned(),
         backend: selection.backend,
@@ -177,21 +175,13 @@ pub async fn compact_store_until(
         seed: options.seed.unwrap_or_else(aquifer_io::random_u64),
         ..ExecutorOptions::default()
     };
-    let start = ShardStart {
-        id: 0,
-        shared: Arc::clone(&shared),
-        options: engine_options,
-        budget,
-        segments: Vec::new(),
-        hot: Arc::default(),
-    };
     let (ended, has_ended) = oneshot::channel();
     let (stop, is_stopped) = oneshot::channel::<()>();
     let thread = aquifer_io::spawn_executor(executor, move || async move {
         let report = Rc::new(Cell::new(WorkerReport::default()));
         let worked = async {
-            let core = shard_core::open(start).await?;
-            Worker { core, options, report: Rc::clone(&report) }.run().await
+            let host = WorkerHost::open(remote, operators, &options.budget, &budget).await?;
+            Worker { host, options, report: Rc::clone(&report) }.run().await
         };
         let stopped = async {
             // Sent, or dropped with the future that waits for the worker.
@@ -232,7 +222,7 @@ async fn check_operators(
 
 /// A worker on its own thread.
 struct Worker {
-    core: Rc<ShardCore>,
+    host: WorkerHost,
     options: WorkerOptions,
     /// Read by whoever ends it in the middle.
     report: Rc<Cell<WorkerReport>>,
@@ -245,8 +235,8 @@ impl Worker {
         loop {
             let done = self.one_job().await;
             self.note(|report| {
-                report.uploaded_bytes = self.core.counters.compacted_bytes.get();
-                report.operator_panics = self.core.counters.compaction_errors.get();
+                report.uploaded_bytes = self.host.uploaded_bytes.get();
+                report.operator_panics = self.host.operator_panics.get();
             });
             if self.options.jobs_max.is_some_and(|most| self.report.get().jobs >= most) {
                 return Ok(());
@@ -278,7 +268,7 @@ impl Worker {
 
     /// Does one job, if there is one that is free.
     async fn one_job(&self) -> Result<bool> {
-        let remote = Arc::clone(&self.core.shared.remote);
+        let remote = Arc::clone(&self.host.blocks.remote);
         let free: Vec<(String, Folder)> = match look_at_all(&remote).await {
             Ok(folders) => folders.into_iter().filter(|(_, folder)| folder.is_free()).collect(),
             Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(false),
@@ -302,7 +292,7 @@ impl Worker {
     }
 
     async fn carry_out(&self, folder: &str, claim: u32) -> Result<()> {
-        let remote = &self.core.shared.remote;
+        let remote = &self.host.blocks.remote;
         let job = name::in_folder(folder, "job")?;
         let offer = match remote.get(&job, MANIFEST_BYTES_MAX).await {
             Ok(bytes) => Offer::decode(&bytes, &job)?,
@@ -325,7 +315,7 @@ impl Worker {
                     "the owner declared this claim void, or wants the job no more",
                 ))
             } else {
-                self.core.shared.check_writable()
+                Ok(())
             }
         };
         let mandate = Mandate {
@@ -336,7 +326,7 @@ impl Worker {
             now_ms: offer.now_ms,
             check: &check,
         };
-        let worked = work::carry_out(&self.core, &mandate).await;
+        let worked = work::carry_out(&self.host, &mandate).await;
         life.is_over.set(true);
         let outcome = worked?;
         check()?;

@@ -1,7 +1,8 @@
 //! Merges sorted runs, so that a read has few of them to look into, and drops what is dead.
 //!
-//! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says. The shard carries it out, in slices within a
-//! [`budget`] (see [`crate::shard::compaction`]); [`offer`] and [`remote`] let other processes do it ([`crate::worker`]). See decision 0008.
+//! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says, and [`work`] carries it out on a [`host`], in
+//! slices within a [`budget`]: on the shard ([`crate::shard::compaction`]), or on a worker in another process ([`crate::worker`]), to which [`offer`]
+//! and [`remote`] hand it. See decision 0008.
 
 pub(crate) mod budget;
 pub(crate) mod demand;
@@ -11,6 +12,8 @@ pub(crate) mod pick;
 pub(crate) mod offer;
 pub(crate) mod remote;
 pub(crate) mod state;
+pub(crate) mod host;
+pub(crate) mod work;
 
 #[cfg(test)]
 mod model;

@@ -11,8 +11,7 @@ use super::agreed::Agreed;
 use super::format::Manifest;
 use super::store::{Attempt, ManifestStore, Swap};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{EPOCH_CLAIM_PAUSE_MS, EPOCH_CLAIMS_MAX};
-use std::time::Duration;
+use crate::limits::{EPOCH_CLAIM_BACKOFF, EPOCH_CLAIMS_MAX};
 
 impl ManifestStore {
     /// Takes the partition over: writes a manifest with the next epoch and the state of the newest one. `agree` says what this opening agrees on
@@ -43,7 +42,7 @@ impl ManifestStore {
             if race.tries == EPOCH_CLAIMS_MAX {
                 return Err(self.given_up(&race)?);
             }
-            aquifer_io::wait(race.pause()).await;
+            aquifer_io::wait(EPOCH_CLAIM_BACKOFF.pause(race.tries - 1)).await;
             let known = current.as_ref().map_or(0, |current| current.number);
             let newest = self.newest_from(known).await?;
             if newest > known {
@@ -101,7 +100,7 @@ impl ManifestStore {
 /// What an opening met so far.
 #[derive(Default)]
 struct Race {
-    tries: u32,
+    tries: usize,
     /// Lost to manifests that began an epoch.
     openings: u32,
     /// Lost to manifests of the epoch before.
@@ -120,12 +119,5 @@ impl Race {
             self.checkpoints += 1;
         }
         self.last = (found.number, found.epoch);
-    }
-
-    /// Doubles up to a bound; by chance half of it to all of it, so that those who lost together do not come back together.
-    fn pause(&self) -> Duration {
-        let (first, most) = EPOCH_CLAIM_PAUSE_MS;
-        let whole = first.saturating_mul(1 << self.tries.saturating_sub(1).min(16)).min(most);
-        Duration::from_millis(whole / 2 + aquifer_io::random_u64() % (whole / 2 + 1))
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn live(
         };
         if let Err(error) = outcome {
             // What is local by now is there for the next to open the store here.
-            core.cache.close().await;
+            core.blocks.cache.close().await;
             return drop(ready.send(Err(error)));
         }
     }
@@ -88,7 +88,7 @@ async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     if panicked.is_none() {
         core.resized().await;
         // What is on the SSD is there for the next to open the store here.
-        core.cache.close().await;
+        core.blocks.cache.close().await;
     }
 }
 
@@ -143,7 +143,7 @@ impl ShardCore {
             }
             Request::Stats { reply } => reply.send(Ok(self.stats())),
             Request::ForgetMemory { reply } => {
-                self.cache.set_memory_bytes(0);
+                self.blocks.cache.set_memory_bytes(0);
                 self.cache_share.set(0);
                 self.balance_memory();
                 reply.send(Ok(()));

@@ -24,13 +24,13 @@ impl ShardCore {
     /// enter the cache, and where memtables are frozen and go.
     pub(crate) fn balance_memory(&self) {
         const STEP_BYTES: usize = 64 * 1024;
-        let index_bytes = usize::try_from(self.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
+        let index_bytes = usize::try_from(self.blocks.cache.stats().ssd.index_bytes).unwrap_or(usize::MAX);
         let index_bytes = index_bytes.saturating_add(self.points.borrow().bytes() + self.heat.bytes());
         let taken = index_bytes.saturating_add(self.lent_bytes()).next_multiple_of(STEP_BYTES);
         let share = self.budget().cache_bytes.saturating_sub(taken);
         if share != self.cache_share.get() {
             self.cache_share.set(share);
-            self.cache.set_memory_bytes(share);
+            self.blocks.cache.set_memory_bytes(share);
         }
     }
 
@@ -63,7 +63,7 @@ impl ShardCore {
         // The disk has its own changes.
         self.budget.set(ShardBudget { disk_bytes: before.disk_bytes, ..*budget });
         self.points.borrow_mut().set_bytes_max(budget.cache_bytes / POINT_INDEX_PART);
-        self.cache.set_meta_bytes_max(budget.meta_bytes_max);
+        self.blocks.cache.set_meta_bytes_max(budget.meta_bytes_max);
         let bytes = self.memtable.borrow().bytes();
         let other_parts = budget.memtable_parts != before.memtable_parts;
         if other_parts || bytes >= budget.memtable_bytes_max {
@@ -92,7 +92,7 @@ impl ShardCore {
         drop(aquifer_io::spawn_vital(async move {
             let resizes = &core.resizes;
             resizes.one_ended.wait(|| (resizes.ended.get() == turn).then_some(())).await;
-            let outcome = core.cache.set_disk_bytes(disk_bytes).await;
+            let outcome = core.blocks.cache.set_disk_bytes(disk_bytes).await;
             if outcome.is_ok() {
                 core.budget.set(ShardBudget { disk_bytes, ..core.budget() });
             }

@@ -15,7 +15,6 @@ pub(crate) mod spawn;
 pub(crate) mod memory;
 pub(crate) mod reads;
 pub(crate) mod warm_up;
-pub(crate) mod cursors;
 pub(crate) mod compaction;
 pub(crate) mod writes;
 pub(crate) mod order;

@@ -1,5 +1,6 @@
 //! The state of one shard: the sum of its parts, and the version that reads begin in.
 
+use crate::blocks::reader::BlockReader;
 use crate::compact::state::CompactionState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::hot::HotSegments;
@@ -9,7 +10,6 @@ use crate::notify::LocalNotify;
 use crate::options::Options;
 use crate::segment::SegmentEntry;
 use crate::shard::parts::answers::Answers;
-use crate::shard::parts::cached_block::CachedBlock;
 use crate::shard::parts::counters::Counters;
 use crate::shard::parts::flush_queue::{FlushQueue, Freeze};
 use crate::shard::parts::growing::Growing;
@@ -41,7 +41,7 @@ pub(crate) struct ShardCore {
     pub(crate) groups: Range<u16>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) budget: Cell<ShardBudget>,
-    pub(crate) cache: Cache<CachedBlock>,
+    pub(crate) blocks: BlockReader,
     /// Of a disk tier that is pinned.
     pub(crate) keeper: Option<Keeper>,
     pub(crate) memtable: RefCell<Memtables>,
@@ -122,10 +122,10 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         id,
         memtable: RefCell::new(Memtables::new(&groups, budget.memtable_parts)),
         groups,
+        blocks: BlockReader { cache, remote: Arc::clone(&shared.remote) },
         shared,
         budget: Cell::new(budget),
         keeper: (options.disk_mode == SsdMode::Pinned).then(Keeper::default),
-        cache,
         points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
         snapshots: Snapshots::default(),
@@ -157,13 +157,13 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
 
 impl ShardCore {
     /// Reads served so far.
-    pub(crate) fn reads(&self) -> u64 {
+    pub(crate) fn reads_served(&self) -> u64 {
         self.counters.reads_immediate.get() + self.counters.reads_waited.get()
     }
 
     /// Whether what is written is likely to be read soon.
     pub(crate) fn is_read(&self) -> bool {
-        self.compaction.demand.is_read(self.reads(), self.counters.writes.get())
+        self.compaction.demand.is_read(self.reads_served(), self.counters.writes.get())
     }
 
     /// Lookups, or a scan, looked into `searches` runs beyond the first. When reads have paid for a merge by that, compaction hears of it.

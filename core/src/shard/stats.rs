@@ -35,7 +35,7 @@ impl ShardCore {
             pinned_bytes: locality.bytes,
             not_local_bytes: locality.missing_bytes,
             is_all_local: locality.is_all,
-            cache: self.cache.stats(),
+            cache: self.blocks.cache.stats(),
             io: aquifer_io::metrics(),
         }
     }

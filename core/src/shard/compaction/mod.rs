@@ -1,4 +1,4 @@
-//! Merges: the task that picks them, and the work in slices. What to merge is decided in [`crate::compact`].
+//! A shard's merges: the task that picks them, and what they find on the shard. What to merge is decided, and merged, in [`crate::compact`].
 
-pub(crate) mod work;
+pub(crate) mod host;
 pub(crate) mod run;

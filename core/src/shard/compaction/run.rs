@@ -5,11 +5,11 @@
 //! names the inputs, which are never deleted here. At close the task is dropped between two slices: nothing of its job
 //! is installed.
 
-use super::work::{self, Mandate, note_failure};
 use crate::compact::job::{Job, Outcome};
 use crate::compact::offer::Offer;
 use crate::compact::pick::{Situation, covered_by, debt_bytes, has_merges, is_behind, next_expiry_ms, pick};
 use crate::compact::remote::{self, Ending, Offered};
+use crate::compact::work::{self, Mandate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     COMPACTION_BACKOFF, COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES,
@@ -53,7 +53,7 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
             Ok(()) => failures = 0,
             // Nothing was changed. Reads go on with the inputs; an input that is corrupt is reported to whoever reads it.
             Err(error) => {
-                note_failure(&core, &error);
+                core.note_failure(&error);
                 aquifer_io::sleep(COMPACTION_BACKOFF.pause(failures)).await;
                 failures += 1;
             }
@@ -91,7 +91,7 @@ async fn look_for_covered(core: &ShardCore) {
         if has_ranges(&version) {
             for segment in version.segments().filter(|segment| segment.facts.range_deletions > 0) {
                 // A head that cannot be read now says nothing: a merge will report it, and nothing is dropped for it.
-                if let Ok((head, _)) = core.head(segment).await {
+                if let Ok((head, _)) = core.blocks.head(segment).await {
                     covered.extend(covered_by(&version, segment, head.range_deletes()));
                 }
             }
@@ -126,7 +126,7 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
         match ending {
             Ok(Ending::Done(outcome)) => {
                 if let Err(error) = install(&core, &job, outcome) {
-                    note_failure(&core, &error);
+                    core.note_failure(&error);
                 }
                 release(&core, &job);
             }
@@ -142,7 +142,7 @@ fn offer(core: &Rc<ShardCore>, job: Job) {
             }
             // The DFS refused, or the result is not what was asked for: the shard does it itself.
             Err(error) => {
-                note_failure(&core, &error);
+                core.note_failure(&error);
                 core.compaction.returned.borrow_mut().push_back(job);
             }
         }
@@ -222,7 +222,7 @@ async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
         check: &check,
     };
     core.merge_begins();
-    let outcome = work::carry_out(core, &mandate).await;
+    let outcome = work::carry_out(&**core, &mandate).await;
     core.merge_ended();
     install(core, job, outcome?)
 }

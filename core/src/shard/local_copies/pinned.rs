@@ -7,6 +7,11 @@
 //! A partition's meta is pinned before its data, and a segment's head before its partitions: where there is no meta, there is no data to look
 //! for.
 
+use crate::blocks::cached_block::{
+    CachedBlock, data_key, decode_head, decode_partition, extent_key, head_key, partition_key,
+};
+use crate::blocks::load::{loaded, take_partition};
+use crate::blocks::reader::Asking;
 use crate::error::{Error, Result};
 use crate::limits::{COMPACTION_JOB_BYTES, LEVEL_MAX, PARTITION_BLOCKS_MAX, PARTITION_RAW_BYTES};
 use crate::opening::{Measured, ShardOpening};
@@ -14,11 +19,7 @@ use crate::segment::block::{self, Expected, Kind};
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::{
-    CachedBlock, data_key, decode_head, decode_partition, extent_key, head_key, partition_key,
-};
 use crate::shard::parts::keeper::{Kept, Locality};
-use crate::shard::reads::blocks::{Asking, loaded, take_partition};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{CacheKey, Class, PinError, PinSize, ReadClass};
@@ -64,15 +65,15 @@ impl ShardCore {
         if go.await.is_err() {
             return Err(Error::closed());
         }
-        self.cache.unmark().await;
+        self.blocks.cache.unmark().await;
         let mut absent = Vec::with_capacity(all.len());
         for kept in &all {
-            let (head, _) = self.head(&kept.segment).await?;
-            self.cache.mark(&head_key(&kept.segment));
+            let (head, _) = self.blocks.head(&kept.segment).await?;
+            self.blocks.cache.mark(&head_key(&kept.segment));
             absent.push(self.absent(&kept.segment, &head, &kept.groups).await?);
         }
         // What an earlier process had local, and nobody needs any more.
-        self.cache.sweep().await;
+        self.blocks.cache.sweep().await;
         let filled = iter(all.iter().zip(absent)).map(|(kept, absent)| {
             let progress = &progress;
             async move {
@@ -130,7 +131,7 @@ impl ShardCore {
     }
 
     fn is_tier_off(&self) -> bool {
-        self.cache.stats().ssd.file_bytes == 0
+        self.blocks.cache.stats().ssd.file_bytes == 0
     }
 
     /// How much of the state is local; `None` if it is not to be.
@@ -142,7 +143,7 @@ impl ShardCore {
     async fn pin(&self, taken: &mut Taken, class: Class, key: CacheKey, stored: &[u8]) {
         let pinned = match taken.is_full {
             true => false,
-            false => match self.cache.pin(class, key, stored).await {
+            false => match self.blocks.cache.pin(class, key, stored).await {
                 Ok(()) => true,
                 Err(error) => {
                     taken.is_full = !matches!(error, PinError::TooLarge { .. });
@@ -159,8 +160,8 @@ impl ShardCore {
     async fn pin_head<'a>(&self, segment: &'a Rc<Segment>) -> Result<Filling<'a>> {
         let key = head_key(segment);
         let there = |head| Filling { segment, head, taken: Taken::default() };
-        if self.cache.ssd_heat(&key).is_some() {
-            return Ok(there(self.head(segment).await?.0));
+        if self.blocks.cache.ssd_heat(&key).is_some() {
+            return Ok(there(self.blocks.head(segment).await?.0));
         }
         let tail = self.shared.remote.get_range(&segment.entry.object, range_of(&key)).await?;
         let mut filling = there(Rc::new(decode_head(segment, &tail)?));
@@ -198,13 +199,13 @@ impl ShardCore {
         position: usize,
         handle: PartitionHandle,
     ) -> Result<bool> {
-        if !self.cache.mark(&partition_key(segment, &handle)) {
+        if !self.blocks.cache.mark(&partition_key(segment, &handle)) {
             return Ok(false);
         }
         let meta = self.meta(segment, head, position, handle).await?;
         let blocks = (0..meta.blocks()).filter_map(|position| meta.block(position, handle.offset));
         // Every one is marked, whatever the others are.
-        Ok(blocks.filter(|block| !self.cache.mark(&data_key(segment, block))).count() == 0)
+        Ok(blocks.filter(|block| !self.blocks.cache.mark(&data_key(segment, block))).count() == 0)
     }
 
     async fn meta(
@@ -214,11 +215,11 @@ impl ShardCore {
         position: usize,
         handle: PartitionHandle,
     ) -> Result<Rc<PartitionMeta>> {
-        if let Some(meta) = self.partition_now(segment, head, position, &handle) {
+        if let Some(meta) = self.blocks.partition_now(segment, head, position, &handle) {
             return Ok(meta);
         }
         let asking = Asking { reads: ReadClass::WarmUp, ..Asking::default() };
-        let (block, _, _) = loaded(self.ask_partition(segment, handle, 0, asking)).await?;
+        let (block, _, _) = loaded(self.blocks.ask_partition(segment, handle, 0, asking)).await?;
         take_partition(segment, block)
     }
 
@@ -303,7 +304,7 @@ impl ShardCore {
                     // A copy: what the cache keeps must not hold the chunk. What was just encoded is sound.
                     let meta = decode_partition(segment, handle, &Bytes::copy_from_slice(&stored)).ok();
                     let meta = meta.map(|meta| CachedBlock::Partition(Rc::new(meta)));
-                    self.cache.insert(Class::Meta, key, &stored, meta);
+                    self.blocks.cache.insert(Class::Meta, key, &stored, meta);
                     self.pin(&mut taken, Class::Meta, key, &stored).await;
                     for (offset, bytes) in data.drain(..) {
                         if let Some(stored) = encoded.stored(offset, bytes) {
@@ -316,7 +317,7 @@ impl ShardCore {
         }
         if let Some(tail) = encoded.tail().cloned() {
             let head = CachedBlock::Head(Rc::new(encoded.head));
-            self.cache.insert(Class::Meta, head_key(segment), &tail, Some(head));
+            self.blocks.cache.insert(Class::Meta, head_key(segment), &tail, Some(head));
         }
         keeper.end_written(segment, taken.missing_bytes);
         self.balance_memory();
@@ -326,11 +327,11 @@ impl ShardCore {
     pub(crate) async fn unpin(&self, was: &Kept, needed: &[Range<u16>]) -> Result<Option<u64>> {
         let segment = &was.segment;
         let key = head_key(segment);
-        let is_there = |key: &CacheKey| self.cache.ssd_heat(key).is_some();
-        if !is_there(&key) && !self.cache.holds(Class::Meta, &key) {
+        let is_there = |key: &CacheKey| self.blocks.cache.ssd_heat(key).is_some();
+        if !is_there(&key) && !self.blocks.cache.holds(Class::Meta, &key) {
             return Ok(None);
         }
-        let (head, _) = self.head(segment).await?;
+        let (head, _) = self.blocks.head(segment).await?;
         let needed_still = partitions(&head, needed);
         for (position, handle) in partitions(&head, &was.groups) {
             let key = partition_key(segment, &handle);
@@ -340,11 +341,11 @@ impl ShardCore {
             }
             let meta = self.meta(segment, &head, position, handle).await?;
             let blocks = (0..meta.blocks()).filter_map(|position| meta.block(position, handle.offset));
-            blocks.for_each(|block| self.cache.unpin(&data_key(segment, &block)));
-            self.cache.unpin(&key);
+            blocks.for_each(|block| self.blocks.cache.unpin(&data_key(segment, &block)));
+            self.blocks.cache.unpin(&key);
         }
         if needed.is_empty() {
-            self.cache.unpin(&key);
+            self.blocks.cache.unpin(&key);
         }
         Ok(Some(local_bytes(segment, &head, needed)))
     }

@@ -4,9 +4,9 @@
 //!
 //! Two generations of half an hour each. A generation that is full forgets what was read least often, until half of it is free.
 
+use crate::blocks::cached_block::data_key;
 use crate::manifest::hot::BLOCKS_MAX;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::data_key;
 use crate::version::Segment;
 use aquifer_io::Instant;
 use std::cell::RefCell;

@@ -3,7 +3,6 @@
 
 pub(crate) mod counters;
 pub(crate) mod answers;
-pub(crate) mod cached_block;
 pub(crate) mod flush_queue;
 pub(crate) mod growing;
 pub(crate) mod heat;

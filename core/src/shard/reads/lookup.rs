@@ -2,6 +2,7 @@
 //! its filter lets the key pass; newest first, until the value is known.
 
 use crate::answer::{Answer, Source};
+use crate::blocks::cached_block::CachedBlock;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{group_of, of_key};
@@ -11,7 +12,6 @@ use crate::segment::data::DataBlock;
 use crate::segment::filter;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::CachedBlock;
 use crate::shard::parts::counters::add;
 use crate::shard::parts::point_index::Spot;
 use crate::shard::shard_core::ShardCore;
@@ -157,7 +157,7 @@ impl ShardCore {
             let Some(segment) = holder(run, key) else { continue };
             let waits =
                 |resolver| Ok(Now::Waits(Pending::boxed(Rc::clone(version), next, hash, resolver, then)));
-            let Some(head) = self.head_now(segment) else { return waits(resolver) };
+            let Some(head) = self.blocks.head_now(segment) else { return waits(resolver) };
             match self.block_now(segment, &head, key, hash) {
                 InMemory::Nothing => {}
                 InMemory::Missing => return waits(resolver),
@@ -198,17 +198,17 @@ impl ShardCore {
             *hash = filter::hash(key);
             points.prefetch(*hash);
         }
-        let era = self.cache.era(Class::Data);
+        let era = self.blocks.cache.era(Class::Data);
         let mut spots = [None; LOOK_AHEAD_KEYS];
         for (spot, hash) in spots.iter_mut().zip(hashes.iter().take(keys.len())) {
             *spot = points.find(*hash, era);
             if let Some(spot) = spot {
-                self.cache.prefetch_at(Class::Data, spot.place);
+                self.blocks.cache.prefetch_at(Class::Data, spot.place);
             }
         }
         let each = |look: &dyn Fn(&Rc<DataBlock>, usize)| {
             for spot in spots.iter().flatten() {
-                self.cache.peek_at(Class::Data, spot.place, |block| {
+                self.blocks.cache.peek_at(Class::Data, spot.place, |block| {
                     if let CachedBlock::Data(block) = block {
                         look(block, spot.number);
                     }
@@ -223,10 +223,10 @@ impl ShardCore {
     /// What the point index knows of a key.
     #[inline]
     fn indexed(&self, hash: u64) -> Indexed {
-        let Some(spot) = self.points.borrow().find(hash, self.cache.era(Class::Data)) else {
+        let Some(spot) = self.points.borrow().find(hash, self.blocks.cache.era(Class::Data)) else {
             return Indexed::Unknown;
         };
-        if let Some(CachedBlock::Data(block)) = self.cache.get_at(Class::Data, spot.place) {
+        if let Some(CachedBlock::Data(block)) = self.blocks.cache.get_at(Class::Data, spot.place) {
             self.points.borrow().was_good();
             return Indexed::Entry(block, spot.number);
         }
@@ -240,7 +240,7 @@ impl ShardCore {
         let is_last = match pending.then {
             Then::Keep { flushes_seen } => flushes_seen == self.flushes_seen.get(),
             Then::Note => {
-                let era = self.cache.era(Class::Data);
+                let era = self.blocks.cache.era(Class::Data);
                 if self.points.borrow_mut().note_absent(pending.hash, era) {
                     self.balance_memory();
                 }
@@ -266,7 +266,7 @@ impl ShardCore {
         self.entries_kept.set(number + 1);
         // Blocks of segments have bytes: this is none of them.
         let name = CacheKey { object: 0, offset: number, bytes: 0 };
-        let place = self.cache.keep_placed(Class::Data, name, CachedBlock::Data(Rc::new(block)));
+        let place = self.blocks.cache.keep_placed(Class::Data, name, CachedBlock::Data(Rc::new(block)));
         if let Some(place) = place
             && self.points.borrow_mut().note(pending.hash, Spot { place, number: 0 })
         {
@@ -283,11 +283,12 @@ impl ShardCore {
     #[inline]
     fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
         let Some((position, partition)) = partition_of(head, key) else { return InMemory::Nothing };
-        let Some(meta) = self.partition_now(segment, head, position, &partition) else {
+        let Some(meta) = self.blocks.partition_now(segment, head, position, &partition) else {
             return InMemory::Missing;
         };
         let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
-        self.data_placed_now(segment, &handle)
+        self.blocks
+            .data_placed_now(segment, &handle)
             .map_or(InMemory::Missing, |(block, place)| InMemory::Block(block, place))
     }
 

@@ -5,10 +5,11 @@
 //! goes on when something that it needs has come, whatever others still wait for.
 
 use crate::answer::{Answer, Source};
+use crate::blocks::cached_block::CachedBlock;
+use crate::blocks::load::{came, next_of, own};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LARGE_READ_BYTES;
 use crate::shard::reads::answer_room::Room;
-use crate::shard::reads::blocks::{came, next_of, own};
 use crate::shard::reads::lookup::{LOOK_AHEAD_KEYS, Now, View};
 use crate::shard::reads::search::{Need, Search, large_bytes};
 use crate::shard::shard_core::ShardCore;
@@ -303,7 +304,7 @@ struct Held {
 /// What a batch waits for, and which key needs it.
 #[derive(Default)]
 struct Loads {
-    gather: Gather<crate::shard::parts::cached_block::CachedBlock>,
+    gather: Gather<CachedBlock>,
     owners: Vec<Option<(usize, Need)>>,
     asked: u32,
     held: VecDeque<Held>,

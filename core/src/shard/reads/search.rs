@@ -16,6 +16,10 @@
 //!   vain nearly always. But below an operand the next older entry is needed as well: then those of all runs.
 
 use crate::answer::Answer;
+use crate::blocks::along::Along;
+use crate::blocks::cached_block::CachedBlock;
+use crate::blocks::load::{came, loaded, next_of, own, take_data, take_partition};
+use crate::blocks::reader::Asking;
 use crate::entry::NEVER;
 use crate::error::{Error, Result};
 use crate::key::of_key;
@@ -24,10 +28,8 @@ use crate::resolve::{Base, Resolver};
 use crate::segment::data::DataBlock;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::CachedBlock;
 use crate::shard::parts::counters::add;
 use crate::shard::reads::answer_room::Room;
-use crate::shard::reads::blocks::{Along, Asking, came, loaded, next_of, own, take_data, take_partition};
 use crate::shard::reads::lookup::{Pending, candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
@@ -233,7 +235,7 @@ impl ShardCore {
                 search.next_run();
                 continue;
             };
-            let Some((head, tier)) = search.current.head.known(|| self.head_now(segment)) else {
+            let Some((head, tier)) = search.current.head.known(|| self.blocks.head_now(segment)) else {
                 self.need_heads(key, search, needs);
                 // Those of later runs that are here need not wait for it.
                 self.need_metas(key, search, needs);
@@ -249,9 +251,9 @@ impl ShardCore {
                 };
                 search.saw(tier);
                 if let Some(handle) = candidate(&meta, &partition, key, search.pending.hash) {
-                    let mut known = search.current.data.known(|| self.data_now(segment, &handle));
+                    let mut known = search.current.data.known(|| self.blocks.data_now(segment, &handle));
                     if known.is_none() {
-                        known = self.data_along(segment, &head, handle, &search.current.along)?;
+                        known = self.blocks.data_along(segment, &head, handle, &search.current.along)?;
                         if known.as_ref().is_some_and(|(_, tier)| *tier != Tier::Memory) {
                             self.heat.note(segment, (position, &partition, &meta), &handle);
                         }
@@ -284,8 +286,8 @@ impl ShardCore {
         (position, handle): (usize, &PartitionHandle),
         hand: &InHand,
     ) -> Result<Option<(Rc<PartitionMeta>, Tier)>> {
-        match hand.meta.known(|| self.partition_now(segment, head, position, handle)) {
-            None => self.partition_along(segment, handle, &hand.along),
+        match hand.meta.known(|| self.blocks.partition_now(segment, head, position, handle)) {
+            None => self.blocks.partition_along(segment, handle, &hand.along),
             known => Ok(known),
         }
     }
@@ -300,7 +302,7 @@ impl ShardCore {
     /// The heads of all runs that may hold the key; of small segments all there is, the newest first, while moving that takes no longer than
     /// the round trip it saves.
     fn need_heads(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
-        let mut left = self.cache.span_bytes_max();
+        let mut left = self.blocks.cache.span_bytes_max();
         for (run, segment) in search.segments(key) {
             self.need_head(run, &segment, &mut left, search, needs);
         }
@@ -316,7 +318,7 @@ impl ShardCore {
     ) {
         // The next one is known to be missing.
         let is_next = run == search.pending.next;
-        let is_missing = is_next || self.head_now(segment).is_none();
+        let is_missing = is_next || self.blocks.head_now(segment).is_none();
         if is_missing && search.of_run(run).head.ask(is_next) {
             let left = bytes_left.checked_sub(u64::from(segment.entry.bytes));
             *bytes_left = left.unwrap_or(*bytes_left);
@@ -330,14 +332,14 @@ impl ShardCore {
         let next = search.pending.next;
         for (run, segment) in search.segments(key) {
             let hand = search.of_run(run);
-            let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else {
+            let Some((head, _)) = hand.head.known(|| self.blocks.head_now(&segment)) else {
                 self.need_head(run, &segment, &mut 0, search, needs);
                 continue;
             };
             if let Some((position, handle)) = partition_of(&head, key)
                 && hand.meta.is_open(run == next)
                 && hand.along.meta(&handle).is_none()
-                && self.partition_now(&segment, &head, position, &handle).is_none()
+                && self.blocks.partition_now(&segment, &head, position, &handle).is_none()
             {
                 missing.push((run, handle));
             }
@@ -345,7 +347,7 @@ impl ShardCore {
                 break;
             }
         }
-        let round_trip_bytes = self.cache.request_bytes(Tier::Remote);
+        let round_trip_bytes = self.blocks.cache.request_bytes(Tier::Remote);
         let bytes = |of: fn(&PartitionHandle) -> u32| -> u64 {
             missing.iter().map(|(_, handle)| u64::from(of(handle))).sum()
         };
@@ -368,14 +370,15 @@ impl ShardCore {
         let runs_max = if search.pending.resolver.is_waiting() { usize::MAX } else { 1 };
         for (run, segment) in search.segments(key).into_iter().take(runs_max) {
             let hand = search.of_run(run);
-            let Some((head, _)) = hand.head.known(|| self.head_now(&segment)) else { return };
+            let Some((head, _)) = hand.head.known(|| self.blocks.head_now(&segment)) else { return };
             if let Some((position, partition)) = partition_of(&head, key) {
                 // One that does not decode is reported when it is needed.
                 let meta = self.meta_at_hand(&segment, &head, (position, &partition), hand);
                 let Ok(Some((meta, _))) = meta else { return };
                 if let Some(handle) = candidate(&meta, &partition, key, hash) {
                     let is_missing = run == next
-                        || hand.along.data(&handle).is_none() && self.data_now(&segment, &handle).is_none();
+                        || hand.along.data(&handle).is_none()
+                            && self.blocks.data_now(&segment, &handle).is_none();
                     if is_missing && hand.data.ask(run == next) {
                         self.heat.note(&segment, (position, &partition, &meta), &handle);
                         // What a partition has beyond its usual size is a large entry's.
@@ -403,9 +406,11 @@ impl ShardCore {
         let segment = segment_of(search, need.run, key)?;
         let asking = Asking { in_batch, ..Asking::default() };
         Ok(match &need.what {
-            What::Head { with_segment } => self.ask_head(segment, *with_segment, asking),
-            What::Meta { handle, data_uses } => self.ask_partition(segment, *handle, *data_uses, asking),
-            What::Data { head, handle, .. } => self.ask_data(segment, head, *handle, asking),
+            What::Head { with_segment } => self.blocks.ask_head(segment, *with_segment, asking),
+            What::Meta { handle, data_uses } => {
+                self.blocks.ask_partition(segment, *handle, *data_uses, asking)
+            }
+            What::Data { head, handle, .. } => self.blocks.ask_data(segment, head, *handle, asking),
         })
     }
 
@@ -438,13 +443,13 @@ impl ShardCore {
         };
         match &need.what {
             What::Head { .. } => {
-                let head = self.take_head(&segment, block)?;
+                let head = self.blocks.take_head(&segment, block)?;
                 hand.along = Along::of_head(along);
                 if !is_next {
                     let partition = partition_of(&head, key).map(|(_, partition)| partition);
                     // What cannot be read is asked for again once it is needed, and is an error then.
-                    let meta =
-                        partition.map(|partition| self.partition_along(&segment, &partition, &hand.along));
+                    let meta = partition
+                        .map(|partition| self.blocks.partition_along(&segment, &partition, &hand.along));
                     if let Some(Ok(Some((meta, tier)))) = meta {
                         hand.meta = Part::Here(meta, tier);
                     }

@@ -9,15 +9,17 @@
 //! taken in has a budget, and the whole ends when neither memory nor SSD have room beside what is there. Nothing is pushed out for it. An
 //! error costs its extent, many of them end the warm-up; the engine never hears of it.
 
+use crate::blocks::along::Along;
+use crate::blocks::cached_block::{CachedBlock, data_key, decode_data, verify_data};
+use crate::blocks::load::{next_of, own};
+use crate::blocks::load::{not_loaded, take_partition};
+use crate::blocks::reader::Asking;
 use crate::error::Result;
 use crate::limits::{WARM_UP_BYTES_IN_HAND, WARM_UP_FAILURES_MAX};
 use crate::manifest::hot::{self, HotPartition, HotSegment, RANK_MAX};
 use crate::segment::data::Access;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::{CachedBlock, data_key, decode_data, verify_data};
-use crate::shard::reads::blocks::{Along, Asking, not_loaded, take_partition};
-use crate::shard::reads::blocks::{next_of, own};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, SegmentId, Version};
 use aquifer_cache::{Ask, Class, Gather, Gathered, ReadClass};
@@ -91,7 +93,7 @@ impl<'a> Warming<'a> {
             owners: Vec::new(),
             in_hand: 0,
             in_hand_max: in_hand.clamp(WARM_UP_BYTES_IN_HAND.0, WARM_UP_BYTES_IN_HAND.1),
-            ssd_room: core.cache.ssd_room_bytes(),
+            ssd_room: core.blocks.cache.ssd_room_bytes(),
             failures: 0,
             segments: HashMap::new(),
             seen: None,
@@ -128,7 +130,7 @@ impl<'a> Warming<'a> {
     }
 
     fn has_memory(&self) -> bool {
-        self.core.cache.room_bytes(Class::Data) >= ROOM_BYTES_MIN
+        self.core.blocks.cache.room_bytes(Class::Data) >= ROOM_BYTES_MIN
     }
 
     /// The pieces of a listed segment that this shard reads now: none if it was replaced.
@@ -153,9 +155,9 @@ impl<'a> Warming<'a> {
     async fn heads(&mut self, listed: &[HotSegment<SegmentId>]) -> ControlFlow<()> {
         for listed in listed {
             if let Some(segment) = self.pieces(listed.segment).into_iter().next()
-                && self.core.head_now(&segment).is_none()
+                && self.core.blocks.head_now(&segment).is_none()
             {
-                let load = self.core.ask_head(&segment, false, ASKING);
+                let load = self.core.blocks.ask_head(&segment, false, ASKING);
                 let bytes = u64::from(segment.entry.tail_bytes);
                 self.add(load, Owner { segment, bytes, what: What::Head });
             }
@@ -167,17 +169,17 @@ impl<'a> Warming<'a> {
     fn ask(&mut self, id: SegmentId, hot: HotPartition) {
         let position = hot.position as usize;
         let pieces = self.pieces(id);
-        let Some(head) = pieces.iter().find_map(|segment| self.core.head_now(segment)) else { return };
+        let Some(head) = pieces.iter().find_map(|segment| self.core.blocks.head_now(segment)) else { return };
         let counts = |segment: &&Rc<Segment>| head.partitions_of(&segment.entry.groups).contains(&position);
         let Some(segment) = pieces.iter().find(counts) else { return self.is_not_ours() };
         let Some(handle) = head.partition(position) else { return self.is_not_ours() };
-        if let Some(meta) = self.core.partition_now(segment, &head, position, &handle) {
+        if let Some(meta) = self.core.blocks.partition_now(segment, &head, position, &handle) {
             let asked = self.ask_blocks(segment, &head, (&handle, &meta, hot), &Along::default());
             self.core.warm_up.count(|stats| stats.warmed += u64::from(asked > 0));
             return;
         }
         let bytes = if hot.blocks > 0 { handle.bytes() } else { handle.meta_bytes };
-        let load = self.core.ask_partition(segment, handle, hot.blocks.count_ones(), ASKING);
+        let load = self.core.blocks.ask_partition(segment, handle, hot.blocks.count_ones(), ASKING);
         let what = What::Meta { head, handle, hot };
         self.add(load, Owner { segment: Rc::clone(segment), bytes: u64::from(bytes), what });
     }
@@ -209,7 +211,7 @@ impl<'a> Warming<'a> {
         let Owner { segment, what, .. } = owner;
         match what {
             What::Head => {
-                self.core.take_head(segment, block)?;
+                self.core.blocks.take_head(segment, block)?;
             }
             What::Data => self.taken(owner.bytes),
             What::Meta { head, handle, hot } => {
@@ -245,18 +247,18 @@ impl<'a> Warming<'a> {
             }
             self.core.heat.inherit(segment, (hot.position as usize, position), &block, hot.rank);
             let key = data_key(segment, &block);
-            if self.core.cache.holds(Class::Data, &key) {
+            if self.core.blocks.cache.holds(Class::Data, &key) {
                 continue;
             }
-            self.core.cache.count_along(ReadClass::WarmUp, block.bytes);
+            self.core.blocks.cache.count_along(ReadClass::WarmUp, block.bytes);
             if self.has_memory() {
                 let data = decode_data(segment, head, &block, Access::Points, &stored.to_vec().into())?;
                 let ask = Ask { reads: ReadClass::WarmUp, ..Ask::new(Class::Data, key) };
-                self.core.cache.keep_ahead(&ask, CachedBlock::Data(Rc::new(data)));
+                self.core.blocks.cache.keep_ahead(&ask, CachedBlock::Data(Rc::new(data)));
             } else {
                 verify_data(segment, &block, stored)?;
             }
-            if self.ssd_room > 0 && !self.core.cache.offer_ahead(Class::Data, key, stored).await {
+            if self.ssd_room > 0 && !self.core.blocks.cache.offer_ahead(Class::Data, key, stored).await {
                 self.ssd_room = 0;
             }
             self.taken(u64::from(block.bytes));
@@ -276,15 +278,15 @@ impl<'a> Warming<'a> {
         let mut asked = 0;
         for (position, block) in listed_blocks(handle, meta, hot) {
             let key = data_key(segment, &block);
-            let is_on_ssd = || self.core.cache.ssd_heat(&key).is_some();
+            let is_on_ssd = || self.core.blocks.cache.ssd_heat(&key).is_some();
             if along.data(&block).is_some()
-                || self.core.cache.holds(Class::Data, &key)
+                || self.core.blocks.cache.holds(Class::Data, &key)
                 || !self.has_memory() && is_on_ssd()
             {
                 continue;
             }
             self.core.heat.inherit(segment, (hot.position as usize, position), &block, hot.rank);
-            let load = self.core.ask_data(segment, head, block, ASKING);
+            let load = self.core.blocks.ask_data(segment, head, block, ASKING);
             let bytes = u64::from(block.bytes);
             self.add(load, Owner { segment: Rc::clone(segment), bytes, what: What::Data });
             asked += 1;

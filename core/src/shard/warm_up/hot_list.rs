@@ -8,10 +8,10 @@
 //! HotList beside the encoding and the upload of a checkpoint, in slices between which reads run. An entry of the cache is named by where it
 //! lies in an object; heads and metas that are in memory tell which partition and block that is. What they cannot tell goes unlisted.
 
+use crate::blocks::cached_block::CachedBlock;
 use crate::manifest::hot::{self, BLOCKS_MAX, HotPartition, HotSegment, HotSegments, RANK_MAX};
 use crate::segment::cursor::Cursor;
 use crate::segment::filter;
-use crate::shard::parts::cached_block::CachedBlock;
 use crate::shard::parts::hot_list::HotList;
 use crate::shard::reads::lookup::{candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
@@ -160,7 +160,7 @@ impl ShardCore {
         let mut next = Some(0);
         let mut slice = Vec::with_capacity(ENTRIES_A_SLICE);
         while let Some(from) = next {
-            next = self.cache.look_over_memory(class, from, ENTRIES_A_SLICE, |key, heat, block| {
+            next = self.blocks.cache.look_over_memory(class, from, ENTRIES_A_SLICE, |key, heat, block| {
                 if heat > 0 {
                     slice.push((*key, heat.min(RANK_MAX), block.clone()));
                 }
@@ -187,7 +187,7 @@ impl ShardCore {
             }
             return;
         }
-        let Some(head) = self.head_now(&segment) else { return };
+        let Some(head) = self.blocks.head_now(&segment) else { return };
         let Some(position) = head.position_of(offset) else { return };
         let Ok(partition) = u32::try_from(position) else { return };
         if matches!(block, CachedBlock::Partition(_)) {
@@ -196,7 +196,7 @@ impl ShardCore {
             return;
         }
         let Some(handle) = head.partition(position) else { return };
-        let Some(meta) = self.partition_now(&segment, &head, position, &handle) else { return };
+        let Some(meta) = self.blocks.partition_now(&segment, &head, position, &handle) else { return };
         if let Some(block) = meta.position_of(offset.saturating_sub(handle.offset)) {
             found.add_block(number, partition, block, heat);
         }
@@ -207,9 +207,9 @@ impl ShardCore {
         let hash = filter::hash(key);
         let version = self.version();
         for segment in version.runs.iter().filter_map(|run| holder(run, key)) {
-            let Some(head) = self.head_now(segment) else { return };
+            let Some(head) = self.blocks.head_now(segment) else { return };
             let Some((position, handle)) = partition_of(&head, key) else { continue };
-            let Some(meta) = self.partition_now(segment, &head, position, &handle) else { return };
+            let Some(meta) = self.blocks.partition_now(segment, &head, position, &handle) else { return };
             if candidate(&meta, &handle, key, hash).is_some()
                 && let Some(block) = meta.seek(key)
                 && let Some(number) = found.number_of(segment.id())

@@ -4,10 +4,10 @@
 //! A block of an input is in use if it is in memory, or was hit on the SSD since it was written there. A block of the output stands for every
 //! such block whose keys overlap its own. Heads and metas that are not in memory are not fetched for this: nobody looks into blocks without them.
 
+use crate::blocks::cached_block::{data_key, decode_partition};
 use crate::compact::job::Job;
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::partition::PartitionMeta;
-use crate::shard::parts::cached_block::{data_key, decode_partition};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Class, Written};
@@ -40,7 +40,7 @@ impl ShardCore {
             true => Some(Written::Compacted { is_hot: true }),
             false => with_data.then_some(Written::Compacted { is_hot: false }),
         };
-        self.cache_written(segment, encoded, written).await;
+        self.keep_written(segment, encoded, written).await;
     }
 
     /// Offsets of the data blocks of an output that stand for blocks in use. In slices, between which reads run.
@@ -76,17 +76,19 @@ impl ShardCore {
     fn spans_in_use(&self, job: &Job, from: &[u8], to: &[u8]) -> Vec<Span> {
         let mut spans = Vec::new();
         for segment in job.segments() {
-            let Some(head) = self.head_now(segment) else { continue };
+            let Some(head) = self.blocks.head_now(segment) else { continue };
             let Some(last) = head.seek(to) else { continue };
             for position in head.seek(from).unwrap_or(0)..=last {
                 let Some(handle) = head.partition(position) else { break };
-                let Some(meta) = self.partition_now(segment, &head, position, &handle) else { continue };
+                let Some(meta) = self.blocks.partition_now(segment, &head, position, &handle) else {
+                    continue;
+                };
                 let Some(last) = meta.seek(to) else { continue };
                 for position in meta.seek(from).unwrap_or(0)..=last {
                     let Some(block) = meta.block(position, handle.offset) else { break };
                     let key = data_key(segment, &block);
-                    let in_use = self.cache.holds(Class::Data, &key)
-                        || self.cache.ssd_heat(&key).is_some_and(|heat| heat > 0);
+                    let in_use = self.blocks.cache.holds(Class::Data, &key)
+                        || self.blocks.cache.ssd_heat(&key).is_some_and(|heat| heat > 0);
                     if in_use {
                         let (from, to) = span(&meta, position);
                         spans.push(Box::from(from)..=Box::from(to));

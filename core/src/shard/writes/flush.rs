@@ -174,10 +174,10 @@ async fn install(
 ) -> Result<()> {
     add(&core.counters.flushes, 1);
     add(&core.counters.flushed_bytes, u64::from(entry.bytes));
-    core.compaction.demand.note(core.reads(), core.counters.writes.get());
+    core.compaction.demand.note(core.reads_served(), core.counters.writes.get());
     let segment = Rc::new(Segment::new(entry));
     let is_read = core.is_read();
-    core.cache_written(&segment, encoded, |_| is_read.then_some(Written::Flushed)).await;
+    core.keep_written(&segment, encoded, |_| is_read.then_some(Written::Flushed)).await;
     // From here on no new snapshot can see the memtable at a moment before its end.
     let mut of_moments = Vec::new();
     for at in core.snapshots.moments_within(frozen) {
@@ -201,6 +201,6 @@ async fn flush_moment(core: &ShardCore, frozen: &Frozen, at: u64) -> Result<Opti
     let entry = upload_alone(core, frozen, &encoded).await?;
     let segment = Rc::new(Segment::new(entry));
     let is_read = core.is_read();
-    core.cache_written(&segment, encoded, |_| is_read.then_some(Written::Flushed)).await;
+    core.keep_written(&segment, encoded, |_| is_read.then_some(Written::Flushed)).await;
     Ok(Some(segment))
 }

@@ -1,11 +1,11 @@
 //! Walks the entries of one segment in order, forward or backward, a block at a time.
 
+use crate::blocks::reader::BlockReader;
+use crate::cursors::source::{BlockSource, Partition};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::segment::cursor::Cursor;
 use crate::segment::head::SegmentHead;
-use crate::shard::cursors::source::{BlockSource, Partition};
-use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use std::rc::Rc;
 
@@ -26,38 +26,38 @@ struct Place {
 impl SegmentCursor {
     /// At the first entry whose key is not below `from`.
     pub(crate) async fn seek(
-        core: &ShardCore,
+        reader: &BlockReader,
         segment: Rc<Segment>,
         source: &mut BlockSource,
         from: &[u8],
     ) -> Result<Self> {
-        let (head, _) = core.head(&segment).await?;
+        let (head, _) = reader.head(&segment).await?;
         let mut cursor = Self { segment, head, at: None };
         let partition = cursor.head.seek(from).unwrap_or(0);
         let block = |partition: &Partition| partition.meta.seek(from).unwrap_or(0);
-        if cursor.open(core, source, partition, block, |block| Cursor::seek(block, from)).await?
+        if cursor.open(reader, source, partition, block, |block| Cursor::seek(block, from)).await?
             && !cursor.is_valid()
         {
-            cursor.next_block(core, source).await?;
+            cursor.next_block(reader, source).await?;
         }
         Ok(cursor)
     }
 
     /// At the last entry whose key is below `before`.
     pub(crate) async fn seek_before(
-        core: &ShardCore,
+        reader: &BlockReader,
         segment: Rc<Segment>,
         source: &mut BlockSource,
         before: &[u8],
     ) -> Result<Self> {
-        let (head, _) = core.head(&segment).await?;
+        let (head, _) = reader.head(&segment).await?;
         let mut cursor = Self { segment, head, at: None };
         let Some(partition) = cursor.head.seek(before) else { return Ok(cursor) };
         let block = |partition: &Partition| partition.meta.seek(before).unwrap_or(0);
-        if cursor.open(core, source, partition, block, |block| Cursor::seek_before(block, before)).await?
+        if cursor.open(reader, source, partition, block, |block| Cursor::seek_before(block, before)).await?
             && !cursor.is_valid()
         {
-            cursor.block_before(core, source).await?;
+            cursor.block_before(reader, source).await?;
         }
         Ok(cursor)
     }
@@ -75,17 +75,17 @@ impl SegmentCursor {
     }
 
     /// Goes to the next entry; `false` past the last, and from none.
-    pub(crate) async fn advance(&mut self, core: &ShardCore, source: &mut BlockSource) -> Result<bool> {
+    pub(crate) async fn advance(&mut self, reader: &BlockReader, source: &mut BlockSource) -> Result<bool> {
         if !self.advance_now() {
-            self.next_block(core, source).await?;
+            self.next_block(reader, source).await?;
         }
         Ok(self.is_valid())
     }
 
     /// Goes to the entry before; `false` from the first, and from none.
-    pub(crate) async fn retreat(&mut self, core: &ShardCore, source: &mut BlockSource) -> Result<bool> {
+    pub(crate) async fn retreat(&mut self, reader: &BlockReader, source: &mut BlockSource) -> Result<bool> {
         if !self.retreat_now() {
-            self.block_before(core, source).await?;
+            self.block_before(reader, source).await?;
         }
         Ok(self.is_valid())
     }
@@ -118,32 +118,32 @@ impl SegmentCursor {
     /// Leaves the current partition for the first entry of the next one, as after copying the whole of it.
     pub(crate) async fn next_partition(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         source: &mut BlockSource,
     ) -> Result<bool> {
         if let Some(next) = self.at.take().map(|at| at.partition.position + 1) {
-            self.open(core, source, next, |_| 0, Cursor::first).await?;
+            self.open(reader, source, next, |_| 0, Cursor::first).await?;
         }
         Ok(self.is_valid())
     }
 
-    async fn next_block(&mut self, core: &ShardCore, source: &mut BlockSource) -> Result<()> {
+    async fn next_block(&mut self, reader: &BlockReader, source: &mut BlockSource) -> Result<()> {
         let Some(at) = self.at.take() else { return Ok(()) };
         let (next, block) = (at.partition.position + 1, at.block + 1);
         if block < at.partition.meta.blocks() {
-            self.open_block(core, source, at.partition, block, Cursor::first).await
+            self.open_block(reader, source, at.partition, block, Cursor::first).await
         } else {
-            self.open(core, source, next, |_| 0, Cursor::first).await.map(drop)
+            self.open(reader, source, next, |_| 0, Cursor::first).await.map(drop)
         }
     }
 
-    async fn block_before(&mut self, core: &ShardCore, source: &mut BlockSource) -> Result<()> {
+    async fn block_before(&mut self, reader: &BlockReader, source: &mut BlockSource) -> Result<()> {
         let Some(at) = self.at.take() else { return Ok(()) };
         match (at.block.checked_sub(1), at.partition.position.checked_sub(1)) {
-            (Some(block), _) => self.open_block(core, source, at.partition, block, Cursor::last).await,
+            (Some(block), _) => self.open_block(reader, source, at.partition, block, Cursor::last).await,
             (None, Some(before)) => {
                 let last = |partition: &Partition| partition.meta.blocks() - 1;
-                self.open(core, source, before, last, Cursor::last).await.map(drop)
+                self.open(reader, source, before, last, Cursor::last).await.map(drop)
             }
             (None, None) => Ok(()),
         }
@@ -152,29 +152,29 @@ impl SegmentCursor {
     /// Opens a block of the partition at `position`; `false` if there is no such partition.
     async fn open(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         source: &mut BlockSource,
         position: usize,
         block: impl FnOnce(&Partition) -> usize,
         place: impl FnOnce(Rc<crate::segment::data::DataBlock>) -> Cursor,
     ) -> Result<bool> {
-        let Some(partition) = source.partition(core, &self.segment, &self.head, position).await? else {
+        let Some(partition) = source.partition(reader, &self.segment, &self.head, position).await? else {
             return Ok(false);
         };
         let block = block(&partition);
-        self.open_block(core, source, partition, block, place).await?;
+        self.open_block(reader, source, partition, block, place).await?;
         Ok(self.at.is_some())
     }
 
     async fn open_block(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         source: &mut BlockSource,
         partition: Partition,
         block: usize,
         place: impl FnOnce(Rc<crate::segment::data::DataBlock>) -> Cursor,
     ) -> Result<()> {
-        let opened = source.block(core, &self.segment, &self.head, &partition, block).await?;
+        let opened = source.block(reader, &self.segment, &self.head, &partition, block).await?;
         self.at = opened.map(|data| Place { partition, block, cursor: place(data) });
         Ok(())
     }

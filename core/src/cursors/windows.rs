@@ -8,12 +8,12 @@
 //! GET, of as much as fits, whatever of it is on the SSD as well. So there are never more GETs than without an SSD, and none if all is there. All
 //! of it goes through the read plan, in the class of merges: what it takes is bounded, measured and counted there. Nothing of it is kept.
 
+use crate::blocks::cached_block::{data_key, decode_partition, partition_key};
+use crate::blocks::load::{loaded, not_loaded, take_stored};
+use crate::blocks::reader::BlockReader;
 use crate::error::Result;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::{data_key, decode_partition, partition_key};
-use crate::shard::reads::blocks::{loaded, not_loaded, take_stored};
-use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Class, Gather};
 use bytes::Bytes;
@@ -49,7 +49,7 @@ impl Windows {
     /// Data blocks and meta of a partition, as they are stored and not verified yet.
     pub(crate) async fn partition(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         segment: &Rc<Segment>,
         head: &SegmentHead,
         (position, handle): (usize, &PartitionHandle),
@@ -58,17 +58,18 @@ impl Windows {
             // Freed before the next one comes.
             self.forget();
             // The pieces of a window and the window that is made of them are there at once.
-            let (mut end, pieces) = on_ssd(core, segment, head, position, self.bytes_max / 2).await?;
+            let (mut end, pieces) = on_ssd(reader, segment, head, position, self.bytes_max / 2).await?;
             if pieces.is_empty() {
                 end = that_fit(head, position, self.bytes_max);
             }
             let last = head.partition(end.saturating_sub(1)).unwrap_or(*handle);
             let (offset, bytes) = (handle.offset, last.end().saturating_sub(handle.offset));
             self.window = if pieces.is_empty() {
-                let (window, ..) = loaded(core.ask_stored(segment, (offset, bytes), Class::Data, 0)).await?;
+                let (window, ..) =
+                    loaded(reader.ask_stored(segment, (offset, bytes), Class::Data, 0)).await?;
                 take_stored(segment, window)?
             } else {
-                gathered(core, segment, (offset, bytes), pieces).await?
+                gathered(reader, segment, (offset, bytes), pieces).await?
             };
             self.offset = offset;
             self.partitions = position..end;
@@ -95,7 +96,7 @@ fn that_fit(head: &SegmentHead, position: usize, bytes_max: usize) -> usize {
 
 /// The pieces of the partitions from `position` on that are on the SSD as a whole, as many as fit, and the end of these partitions.
 async fn on_ssd(
-    core: &ShardCore,
+    reader: &BlockReader,
     segment: &Rc<Segment>,
     head: &SegmentHead,
     position: usize,
@@ -103,15 +104,14 @@ async fn on_ssd(
 ) -> Result<(usize, Vec<Piece>)> {
     let mut pieces = Vec::new();
     let mut end = position;
-    while core.budget().disk_bytes > 0
-        && end < that_fit(head, position, bytes_max)
+    while end < that_fit(head, position, bytes_max)
         && let Some(handle) = head.partition(end)
-        && core.cache.ssd_heat(&partition_key(segment, &handle)).is_some()
+        && reader.cache.ssd_heat(&partition_key(segment, &handle)).is_some()
     {
-        let Some(meta) = meta_on_ssd(core, segment, head, end, &handle).await else { break };
+        let Some(meta) = meta_on_ssd(reader, segment, head, end, &handle).await else { break };
         let before = pieces.len();
         pieces.extend((0..meta.blocks()).filter_map(|block| meta.block(block, handle.offset)).map(|block| {
-            let is_there = core.cache.ssd_heat(&data_key(segment, &block)).is_some();
+            let is_there = reader.cache.ssd_heat(&data_key(segment, &block)).is_some();
             is_there.then_some((Class::Data, (block.offset, block.bytes)))
         }));
         pieces.push(Some((Class::Meta, (handle.meta_offset(), handle.meta_bytes))));
@@ -126,27 +126,27 @@ async fn on_ssd(
 
 /// The meta of a partition, from memory or the SSD. One that cannot be read or decoded says nothing: the window is read from the DFS.
 async fn meta_on_ssd(
-    core: &ShardCore,
+    reader: &BlockReader,
     segment: &Rc<Segment>,
     head: &SegmentHead,
     position: usize,
     handle: &PartitionHandle,
 ) -> Option<Rc<PartitionMeta>> {
     let key = partition_key(segment, handle);
-    if core.cache.holds(Class::Meta, &key)
-        && let Some(meta) = core.partition_now(segment, head, position, handle)
+    if reader.cache.holds(Class::Meta, &key)
+        && let Some(meta) = reader.partition_now(segment, head, position, handle)
     {
         return Some(meta);
     }
     let place = (handle.meta_offset(), handle.meta_bytes);
-    let (stored, ..) = loaded(core.ask_stored(segment, place, Class::Meta, 0)).await.ok()?;
+    let (stored, ..) = loaded(reader.ask_stored(segment, place, Class::Meta, 0)).await.ok()?;
     let stored = take_stored(segment, stored).ok()?;
     decode_partition(segment, handle, &stored).ok().map(Rc::new)
 }
 
 /// A window out of its pieces. One that has left the SSD meanwhile, or is bad there, comes from the DFS.
 async fn gathered(
-    core: &ShardCore,
+    reader: &BlockReader,
     segment: &Rc<Segment>,
     (offset, bytes): (u32, u32),
     pieces: Vec<Piece>,
@@ -156,7 +156,7 @@ async fn gathered(
     let mut places: Vec<(u32, u32)> = Vec::with_capacity(pieces.len());
     for (number, (class, place)) in (0..).zip(pieces) {
         // Numbers of loads ascend while none is handed out.
-        let token = gather.add(core.ask_stored(segment, place, class, number));
+        let token = gather.add(reader.ask_stored(segment, place, class, number));
         debug_assert_eq!(token, places.len());
         places.push(place);
     }

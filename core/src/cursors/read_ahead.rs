@@ -9,13 +9,15 @@
 //! and the double with every block that it went through. So ten entries take a block or two, and a page that takes many waits for one
 //! round trip. Nothing beyond the range is asked for.
 
+use crate::blocks::along::Along;
+use crate::blocks::cached_block::CachedBlock;
+use crate::blocks::load::{loaded, take_data, take_partition};
+use crate::blocks::reader::Asking;
+use crate::blocks::reader::BlockReader;
 use crate::error::Result;
 use crate::segment::data::DataBlock;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::CachedBlock;
-use crate::shard::reads::blocks::{Along, Asking, loaded, take_data, take_partition};
-use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Load, ReadClass, Tier};
 use std::cell::Cell;
@@ -69,7 +71,7 @@ pub(crate) struct Opened {
 /// A segment under a cursor.
 #[derive(Clone, Copy)]
 pub(crate) struct Under<'a> {
-    pub(crate) core: &'a ShardCore,
+    pub(crate) reader: &'a BlockReader,
     pub(crate) segment: &'a Rc<Segment>,
     pub(crate) head: &'a Rc<SegmentHead>,
 }
@@ -104,11 +106,11 @@ impl ReadAhead {
             self.partitions.pop_front();
         }
         let opening = self.partitions.pop_front_if(|(at, _)| *at == position).map(|(_, opening)| opening);
-        let Under { core, segment, .. } = under;
+        let Under { reader, segment, .. } = under;
         let opening = match opening {
             Some(opening @ (Opening::Asked(..) | Opening::Open(_))) => opening,
             Some(Opening::Failed) | None => open_now(under, position, handle).unwrap_or_else(|| {
-                Opening::Asked(handle, core.ask_partition(segment, handle, 1, Asking::default()))
+                Opening::Asked(handle, reader.ask_partition(segment, handle, 1, Asking::default()))
             }),
         };
         match opening {
@@ -132,7 +134,7 @@ impl ReadAhead {
         position: usize,
     ) -> Result<Option<Rc<DataBlock>>> {
         let (number, opened) = partition;
-        let Under { core, segment, head } = under;
+        let Under { reader, segment, head } = under;
         let Some(handle) = opened.meta.block(position, opened.handle.offset) else { return Ok(None) };
         let here = (number, position);
         while self.blocks.front().is_some_and(|(at, block, _)| self.is_before(&(*at, *block), &here)) {
@@ -142,12 +144,12 @@ impl ReadAhead {
         let mut load = load.map(|(.., load)| load);
         let mut known = None;
         if load.is_none() {
-            known = core.data_now(segment, &handle);
+            known = reader.data_now(segment, &handle);
             if known.is_none() {
-                known = core.data_along(segment, head, handle, &opened.along)?.map(|(block, _)| block);
+                known = reader.data_along(segment, head, handle, &opened.along)?.map(|(block, _)| block);
             }
             if known.is_none() {
-                load = Some(core.ask_data(segment, head, handle, Asking::default()));
+                load = Some(reader.ask_data(segment, head, handle, Asking::default()));
             }
         }
         // What is asked for ahead leaves with it.
@@ -167,7 +169,7 @@ impl ReadAhead {
         let share = page / self.need.runs.max(1) as u64;
         let proven = block_bytes << self.blocks_read.min(20);
         let proven = if self.blocks_read == 0 { 0 } else { proven };
-        page.min(share.max(proven)).min(under.core.cache.request_bytes(self.tier))
+        page.min(share.max(proven)).min(under.reader.cache.request_bytes(self.tier))
     }
 
     /// Asks for what follows, as far as the window goes.
@@ -231,19 +233,19 @@ impl ReadAhead {
     }
 
     fn ask_block(&mut self, under: Under<'_>, number: usize, opened: &Opened, position: usize) {
-        let Under { core, segment, head } = under;
+        let Under { reader, segment, head } = under;
         if self.blocks.iter().any(|(at, block, _)| (*at, *block) == (number, position)) {
             return;
         }
         let Some(handle) = opened.meta.block(position, opened.handle.offset) else { return };
-        if opened.along.data(&handle).is_none() && core.data_now(segment, &handle).is_none() {
-            self.blocks.push_back((number, position, core.ask_data(segment, head, handle, AHEAD)));
+        if opened.along.data(&handle).is_none() && reader.data_now(segment, &handle).is_none() {
+            self.blocks.push_back((number, position, reader.ask_data(segment, head, handle, AHEAD)));
         }
     }
 
     /// A partition ahead, if its meta is there; else it is asked for, with as much as `bytes` of data.
     fn open_ahead(&mut self, under: Under<'_>, position: usize, bytes: u64) -> Option<Opened> {
-        let Under { core, segment, head } = under;
+        let Under { reader, segment, head } = under;
         if let Some((_, opening)) = self.partitions.iter_mut().find(|(at, _)| *at == position) {
             return opening.open(segment);
         }
@@ -251,7 +253,7 @@ impl ReadAhead {
         let mut opening = open_now(under, position, handle).unwrap_or_else(|| {
             // All of it is needed, or else it may save a request.
             let data_uses = if u64::from(handle.bytes()) <= bytes { u32::MAX } else { 1 };
-            Opening::Asked(handle, core.ask_partition(segment, handle, data_uses, AHEAD))
+            Opening::Asked(handle, reader.ask_partition(segment, handle, data_uses, AHEAD))
         });
         let opened = opening.open(segment);
         self.partitions.push_back((position, opening));
@@ -280,6 +282,6 @@ impl Opening {
 }
 
 fn open_now(under: Under<'_>, position: usize, handle: PartitionHandle) -> Option<Opening> {
-    let meta = under.core.partition_now(under.segment, under.head, position, &handle)?;
+    let meta = under.reader.partition_now(under.segment, under.head, position, &handle)?;
     Some(Opening::Open(Opened { handle, meta, along: Along::default() }))
 }

@@ -1,12 +1,12 @@
 //! Walks the entries of one sorted run in order, inside the key groups that count, a block at a time.
 
+use crate::blocks::reader::BlockReader;
+use crate::cursors::segment_cursor::SegmentCursor;
+use crate::cursors::source::{BlockSource, Partition};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::group_prefix;
 use crate::segment::head::SegmentHead;
-use crate::shard::cursors::segment_cursor::SegmentCursor;
-use crate::shard::cursors::source::{BlockSource, Partition};
-use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, SortedRun};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -48,7 +48,7 @@ struct OpenSegment {
 impl RunCursor {
     /// A cursor on the run's first entry from `from` up to `to` that counts, or on its last one if `reverse`.
     pub(crate) async fn seek(
-        core: &ShardCore,
+        reader: &BlockReader,
         run: &SortedRun,
         source: BlockSource,
         from: &[u8],
@@ -66,12 +66,12 @@ impl RunCursor {
             reverse,
             range_deletions: VecDeque::new(),
         };
-        cursor.open_next(core).await?;
+        cursor.open_next(reader).await?;
         Ok(cursor)
     }
 
     /// Opens the next piece that has an entry.
-    async fn open_next(&mut self, core: &ShardCore) -> Result<()> {
+    async fn open_next(&mut self, reader: &BlockReader) -> Result<()> {
         self.open = None;
         while let Some(segment) = self.rest.pop_front() {
             let from = (&*self.from).max(&*segment.from);
@@ -80,12 +80,12 @@ impl RunCursor {
             self.source.next_segment(from, to);
             let (from, to) = (Box::from(from), Box::from(to));
             if segment.entry.range_deletes > 0 {
-                self.note_range_deletions(core, &segment, &from, &to).await?;
+                self.note_range_deletions(reader, &segment, &from, &to).await?;
             }
             let cursor = if self.reverse {
-                SegmentCursor::seek_before(core, segment, &mut self.source, &to).await?
+                SegmentCursor::seek_before(reader, segment, &mut self.source, &to).await?
             } else {
-                SegmentCursor::seek(core, segment, &mut self.source, &from).await?
+                SegmentCursor::seek(reader, segment, &mut self.source, &from).await?
             };
             let open = OpenSegment { cursor, from, to };
             if open.is_inside() {
@@ -98,12 +98,12 @@ impl RunCursor {
 
     async fn note_range_deletions(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         segment: &Rc<Segment>,
         from: &[u8],
         to: &[u8],
     ) -> Result<()> {
-        let (head, _) = core.head(segment).await?;
+        let (head, _) = reader.head(segment).await?;
         let clipped = head.range_deletes().clipped(from, to);
         let clipped: Vec<_> = clipped.map(|(from, to)| (Box::from(from), Box::from(to))).collect();
         if self.reverse {
@@ -115,18 +115,18 @@ impl RunCursor {
     }
 
     /// Goes to the next entry that counts, or to the end.
-    pub(crate) async fn advance(&mut self, core: &ShardCore) -> Result<()> {
+    pub(crate) async fn advance(&mut self, reader: &BlockReader) -> Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let moved = if self.reverse { open.cursor.retreat_now() } else { open.cursor.advance_now() };
         if !moved {
             if self.reverse {
-                open.cursor.retreat(core, &mut self.source).await?;
+                open.cursor.retreat(reader, &mut self.source).await?;
             } else {
-                open.cursor.advance(core, &mut self.source).await?;
+                open.cursor.advance(reader, &mut self.source).await?;
             }
         }
         if !open.is_inside() {
-            self.open_next(core).await?;
+            self.open_next(reader).await?;
         }
         Ok(())
     }
@@ -147,11 +147,11 @@ impl RunCursor {
     }
 
     /// Goes behind the current partition.
-    pub(crate) async fn skip_partition(&mut self, core: &ShardCore) -> Result<()> {
+    pub(crate) async fn skip_partition(&mut self, reader: &BlockReader) -> Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        open.cursor.next_partition(core, &mut self.source).await?;
+        open.cursor.next_partition(reader, &mut self.source).await?;
         if !open.is_inside() {
-            self.open_next(core).await?;
+            self.open_next(reader).await?;
         }
         Ok(())
     }

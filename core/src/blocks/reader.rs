@@ -4,20 +4,20 @@
 //! what is missing: what all ask for in one turn of the loop is planned together by the cache. On the DFS a partition's meta follows its
 //! data, so a lookup that finds neither in memory nor on the SSD takes both by one GET; and a small segment comes whole with its head.
 
+use crate::blocks::along::Along;
+use crate::blocks::cached_block::{
+    CachedBlock, data_key, decode_data, decode_head, decode_partition, extent_key, head_key, partition_key,
+};
+use crate::blocks::load::{loaded, mixed_up, take_data, take_partition};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::shard::parts::cached_block::{
-    CachedBlock, data_key, decode_data, decode_head, decode_partition, extent_key, head_key, partition_key,
-};
-use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use crate::version::head_pin::SegmentObject;
 use aquifer_cache::{
-    Ask, CacheKey, Class, Gather, Gathered, Load, LoadError, ObjectRead, ObjectReader, Place, ReadClass,
-    Tier, Written,
+    Ask, Cache, CacheKey, Class, Load, ObjectRead, ObjectReader, Place, ReadClass, Tier, Written,
 };
 use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
@@ -48,7 +48,13 @@ const PIN_USES: u8 = 32;
 /// Extents of a segment just written that are offered to the cache between two chances for reads to run: a microsecond or two each.
 const WRITTEN_EXTENTS_A_SLICE: usize = 64;
 
-impl ShardCore {
+/// Reads heads, metas and data blocks of segments through a cache. Whoever looks into segments has one: a shard, and a worker that merges.
+pub(crate) struct BlockReader {
+    pub(crate) cache: Cache<CachedBlock>,
+    pub(crate) remote: Arc<dyn Remote>,
+}
+
+impl BlockReader {
     /// A segment's head, if it is in memory.
     #[inline]
     pub(crate) fn head_now(&self, segment: &Segment) -> Option<Rc<SegmentHead>> {
@@ -225,7 +231,7 @@ impl ShardCore {
 
     fn object<'a>(&self, segment: &'a Segment) -> &'a Rc<dyn ObjectReader<Error>> {
         let object = segment.head.object.get_or_init(|| {
-            let (remote, name) = (Arc::clone(&self.shared.remote), segment.entry.object.clone());
+            let (remote, name) = (Arc::clone(&self.remote), segment.entry.object.clone());
             SegmentObject(Rc::new(RemoteObject { remote, name }))
         });
         &object.0
@@ -240,9 +246,6 @@ impl ShardCore {
         encoded: EncodedSegment,
         written: impl Fn(u32) -> Option<Written>,
     ) {
-        if self.keeper.is_some() {
-            return self.pin_written(segment, encoded).await;
-        }
         let mut slice = 0;
         for extent in &encoded.extents {
             slice += 1;
@@ -274,7 +277,6 @@ impl ShardCore {
             *segment.head.head.borrow_mut() = Rc::downgrade(&head);
             self.cache.insert(Class::Meta, head_key(segment), &tail, Some(CachedBlock::Head(head)));
         }
-        self.balance_memory();
     }
 }
 
@@ -288,109 +290,5 @@ pub(crate) struct Asking {
 impl Asking {
     fn ask(self, class: Class, key: CacheKey) -> Ask {
         Ask { reads: self.reads, in_batch: self.in_batch, ..Ask::new(class, key) }
-    }
-}
-
-/// The result of a load, where it came from, and what came along.
-pub(crate) async fn loaded(mut load: Load<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
-    let block = (&mut load).await.map_err(not_loaded)?;
-    Ok((block, load.tier(), load.take_along()))
-}
-
-/// Why a load has no value.
-pub(crate) fn not_loaded(error: LoadError<Error>) -> Error {
-    match error {
-        LoadError::Source(error) => error,
-        LoadError::Stopped => Error::closed(),
-    }
-}
-
-/// What was loaded as a partition's meta.
-pub(crate) fn take_partition(segment: &Segment, block: CachedBlock) -> Result<Rc<PartitionMeta>> {
-    let CachedBlock::Partition(meta) = block else { return Err(mixed_up(segment)) };
-    Ok(meta)
-}
-
-/// What was loaded as stored bytes.
-pub(crate) fn take_stored(segment: &Segment, block: CachedBlock) -> Result<Bytes> {
-    let CachedBlock::Stored(stored) = block else { return Err(mixed_up(segment)) };
-    Ok(stored)
-}
-
-/// What was loaded as a data block.
-pub(crate) fn take_data(segment: &Segment, block: CachedBlock) -> Result<Rc<DataBlock>> {
-    let CachedBlock::Data(data) = block else { return Err(mixed_up(segment)) };
-    Ok(data)
-}
-
-/// Stored bytes of a segment that a GET brought along; nothing if there were none.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Along {
-    /// Where they begin in the segment.
-    offset: u32,
-    bytes: Bytes,
-}
-
-impl Along {
-    /// What a load of a segment's head brought along.
-    pub(crate) const fn of_head(along: Bytes) -> Self {
-        Self { offset: 0, bytes: along }
-    }
-
-    /// What a load of a partition's meta brought along.
-    pub(crate) const fn of_partition(handle: &PartitionHandle, along: Bytes) -> Self {
-        Self { offset: handle.offset, bytes: along }
-    }
-
-    /// A copy of this block alone; nothing if it did not come.
-    pub(crate) fn only(&self, handle: &BlockHandle) -> Self {
-        let copy = |stored: &[u8]| Self { offset: handle.offset, bytes: Bytes::copy_from_slice(stored) };
-        self.data(handle).map_or_else(Self::default, copy)
-    }
-
-    /// A data block as it is stored, not verified yet.
-    pub(crate) fn data(&self, handle: &BlockHandle) -> Option<&[u8]> {
-        self.at(handle.offset, handle.bytes)
-    }
-
-    /// A partition's meta as it is stored, not verified yet.
-    pub(crate) fn meta(&self, handle: &PartitionHandle) -> Option<&[u8]> {
-        self.at(handle.meta_offset(), handle.meta_bytes)
-    }
-
-    fn at(&self, offset: u32, bytes: u32) -> Option<&[u8]> {
-        let start = offset.checked_sub(self.offset)? as usize;
-        self.bytes.get(start..start.checked_add(bytes as usize)?)
-    }
-}
-
-/// One extent is always decoded as the same kind of block; said rather than assumed.
-fn mixed_up(segment: &Segment) -> Error {
-    segment.place(0).corrupt("head, metas and blocks of a segment apart", "one extent used as two of them")
-}
-
-/// The next load that is done, and what its owner noted.
-pub(crate) async fn next_of<T>(
-    gather: &mut Gather<CachedBlock>,
-    owners: &mut [Option<T>],
-) -> Option<(Gathered<CachedBlock>, T)> {
-    let done = gather.next().await?;
-    let owner = owners.get_mut(done.token)?.take()?;
-    Some((done, owner))
-}
-
-/// What a load brought.
-pub(crate) fn came(done: Gathered<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
-    let block = done.result.map_err(not_loaded)?;
-    Ok((block, done.tier, done.along))
-}
-
-/// Notes whose a load is.
-pub(crate) fn own<T>(owners: &mut Vec<Option<T>>, token: usize, owner: T) {
-    if owners.len() <= token {
-        owners.resize_with(token + 1, || None);
-    }
-    if let Some(slot) = owners.get_mut(token) {
-        *slot = Some(owner);
     }
 }

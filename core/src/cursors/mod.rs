@@ -6,4 +6,3 @@ pub(crate) mod source;
 pub(crate) mod segment_cursor;
 pub(crate) mod run_cursor;
 pub(crate) mod merge;
-pub(crate) mod scan;

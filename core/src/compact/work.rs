@@ -5,9 +5,14 @@
 //! that what is in memory at once stays within the shard's budget, at key-group borders once they are half as large as they may be, and
 //! uploaded one by one. A merge that ends early leaves objects that nothing names, and no more.
 
+use crate::blocks::reader::BlockReader;
 use crate::compact::budget::Slices;
+use crate::compact::host::Host;
 use crate::compact::job::{Job, Outcome};
 use crate::compression::BlockFormat;
+use crate::cursors::merge::{Merge, Run, Writes};
+use crate::cursors::run_cursor::{RunCursor, WholePartition};
+use crate::cursors::source::BlockSource;
 use crate::embedder::overheard;
 use crate::error::{Error, Result};
 use crate::key::{group_of, group_prefix, of_key};
@@ -18,11 +23,6 @@ use crate::retry::retried;
 use crate::segment::encoded::EncodedSegment;
 use crate::segment::ranges::RangeDeletes;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
-use crate::shard::cursors::merge::{Merge, Run, Writes};
-use crate::shard::cursors::run_cursor::{RunCursor, WholePartition};
-use crate::shard::cursors::source::BlockSource;
-use crate::shard::parts::counters::add;
-use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, SortedRun, intersection};
 use aquifer_remote::Content;
 use std::collections::VecDeque;
@@ -45,8 +45,8 @@ pub(crate) struct Mandate<'a> {
 }
 
 /// A merge under way.
-struct Work<'a> {
-    core: &'a ShardCore,
+struct Work<'a, H> {
+    host: &'a H,
     mandate: &'a Mandate<'a>,
     writer: SegmentWriter,
     /// Outputs that were cut and wait for their upload.
@@ -66,26 +66,26 @@ struct Work<'a> {
     panicked: Option<Error>,
 }
 
-/// Carries `mandate` out on the shard's thread, in slices between which reads run.
+/// Carries `mandate` out on the host's thread, in slices between which its reads run.
 ///
 /// # Errors
 /// What the inputs or the DFS say, and whatever the mandate's check says.
-pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result<Outcome> {
+pub(crate) async fn carry_out(host: &impl Host, mandate: &Mandate<'_>) -> Result<Outcome> {
     let mut work = Work {
-        core,
+        host,
         mandate,
         writer: new_writer(mandate)?,
         full: VecDeque::new(),
-        ranges: range_deletes(core, mandate.job).await?,
+        ranges: range_deletes(host.blocks(), mandate.job).await?,
         lower: Box::from(group_prefix(mandate.job.groups.start)),
         group: None,
         cuts: mandate.job.cuts(),
         copies: mandate.job.segments().all(|segment| segment.facts.range_deletions == 0),
-        output_bytes_max: core.budget().compaction_bytes / 2,
+        output_bytes_max: host.merge_bytes() / 2,
         outcome: Outcome::default(),
         panicked: None,
     };
-    let mut merge = Merge::new(open_inputs(core, mandate.job).await?, false);
+    let mut merge = Merge::new(open_inputs(host.blocks(), host.merge_bytes(), mandate.job).await?, false);
     let mut slices = Slices::new();
     loop {
         if let Some(whole) = merge.lone_partition()
@@ -93,14 +93,14 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
         {
             // Checked and copied, not decoded: about as much work as a tenth of its bytes.
             let bytes = whole.partition.handle.bytes() as usize / COPY_FACTOR;
-            merge.skip_partition(core).await?;
+            merge.skip_partition(host.blocks()).await?;
             work.after(cut, bytes, &mut slices).await?;
             continue;
         }
         let mut bytes = 32;
         // An output is closed between two keys: what comes first after the cut is carried over.
         let next = merge
-            .next(core, |writes| {
+            .next(host.blocks(), |writes| {
                 bytes += writes.key.len();
                 bytes += writes.entries.iter().map(|entry| entry.payload().len()).sum::<usize>();
                 work.take(&writes)
@@ -112,13 +112,13 @@ pub(crate) async fn carry_out(core: &ShardCore, mandate: &Mandate<'_>) -> Result
     work.cut(&group_prefix(mandate.job.groups.end), true)?;
     work.upload_full().await?;
     if let Some(error) = &work.panicked {
-        note_failure(core, error);
+        host.panicked(error);
     }
     Ok(work.outcome)
 }
 
 /// What a job's inputs delete by ranges, each where it counts. At the bottom there is nothing left to delete.
-async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
+async fn range_deletes(reader: &BlockReader, job: &Job) -> Result<RangeDeletes> {
     let mut ranges = Vec::new();
     if job.reaches_bottom {
         return Ok(RangeDeletes::default());
@@ -126,22 +126,22 @@ async fn range_deletes(core: &ShardCore, job: &Job) -> Result<RangeDeletes> {
     for segment in job.segments().filter(|segment| segment.facts.range_deletions > 0) {
         let groups = intersection(&segment.entry.groups, &job.groups);
         let (from, to) = (group_prefix(groups.start), group_prefix(groups.end));
-        let (head, _) = core.head(segment).await?;
+        let (head, _) = reader.head(segment).await?;
         let clipped = head.range_deletes().clipped(&from, &to);
         ranges.extend(clipped.map(|(from, to)| Box::from(from)..Box::from(to)));
     }
     Ok(RangeDeletes::new(ranges))
 }
 
-async fn open_inputs(core: &ShardCore, job: &Job) -> Result<Vec<Run>> {
-    let share = core.budget().compaction_bytes / 2 / job.inputs.len().max(1);
+async fn open_inputs(reader: &BlockReader, merge_bytes: usize, job: &Job) -> Result<Vec<Run>> {
+    let share = merge_bytes / 2 / job.inputs.len().max(1);
     let window_bytes = share.clamp(COMPACTION_WINDOW_BYTES.0, COMPACTION_WINDOW_BYTES.1);
     let (from, to) = (group_prefix(job.groups.start), group_prefix(job.groups.end));
     let mut inputs = Vec::with_capacity(job.inputs.len());
     for segments in &job.inputs {
         let Some(run) = SortedRun::new(segments.clone()) else { continue };
         let source = BlockSource::windows(window_bytes);
-        inputs.push(Run::Segments(Box::new(RunCursor::seek(core, &run, source, &from, &to, false).await?)));
+        inputs.push(Run::Segments(Box::new(RunCursor::seek(reader, &run, source, &from, &to, false).await?)));
     }
     Ok(inputs)
 }
@@ -152,7 +152,7 @@ fn new_writer(mandate: &Mandate<'_>) -> Result<SegmentWriter> {
     SegmentWriter::new(aquifer_io::random_u64(), options)
 }
 
-impl Work<'_> {
+impl<H: Host> Work<'_, H> {
     /// Uploads outputs if some were cut, and lets reads run once a slice is full.
     async fn after(&mut self, cut: bool, bytes: usize, slices: &mut Slices) -> Result<()> {
         if cut {
@@ -161,7 +161,7 @@ impl Work<'_> {
         }
         if slices.is_full(bytes) {
             (self.mandate.check)()?;
-            slices.pause(self.core.compaction.budget.cpu_percent, || self.core.reads()).await;
+            slices.pause(self.host.cpu_percent(), || self.host.reads()).await;
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Work<'_> {
         self.group = last;
         self.outcome.merged.keys += counts.entries;
         self.outcome.merged.kept += counts.entries;
-        add(&self.core.counters.copied_bytes, stored.len() as u64);
+        self.host.copied(stored.len() as u64);
         Ok(Some(cut))
     }
 
@@ -202,14 +202,14 @@ impl Work<'_> {
     fn take(&mut self, writes: &Writes<'_>) -> Result<bool> {
         self.outcome.merged.keys += 1;
         let is_last = self.mandate.job.reaches_bottom || writes.is_deleted_below;
-        let operators = &self.core.shared.operators;
+        let operators = self.host.operators();
         let (folded, panicked) = overheard(|| fold(writes.entries, is_last, self.mandate.now_ms, operators));
         if let Some(error) = panicked {
             self.panicked.get_or_insert_with(|| of_key(error, writes.key));
         }
         let Some(folded) = folded.map_err(|error| of_key(error, writes.key))? else { return Ok(false) };
         if folded.is_too_large() {
-            self.core.growing.suspect(writes.key);
+            self.host.met_too_large(writes.key);
         }
         let cut = self.must_cut(writes.key);
         if cut {
@@ -280,14 +280,13 @@ impl Work<'_> {
         let encoded = writer.finish()?;
         let job = self.mandate.job;
         let object = name::pack(self.mandate.epoch, job.sequence, aquifer_io::random_u64())?;
-        self.core.compaction.uploads.wait(u64::from(encoded.bytes)).await;
+        self.host.uploads().wait(u64::from(encoded.bytes)).await;
         self.upload(&encoded, &object).await?;
-        add(&self.core.counters.compacted_bytes, u64::from(encoded.bytes));
+        self.host.uploaded(u64::from(encoded.bytes));
         let mut entry = encoded.entry(job.sequence)?;
         (entry.object, entry.level) = (object, job.level);
         let segment = Rc::new(Segment::new(entry));
-        let with_data = self.core.is_read() && self.core.compaction.disk.try_take(u64::from(encoded.bytes));
-        self.core.cache_compacted(job, &segment, encoded, with_data).await;
+        self.host.keep(job, &segment, encoded).await;
         self.outcome.outputs.push(segment);
         Ok(())
     }
@@ -295,15 +294,9 @@ impl Work<'_> {
     async fn upload(&self, encoded: &EncodedSegment, object: &aquifer_remote::ObjectName) -> Result<()> {
         retried(UPLOAD_BACKOFF, usize::MAX, async || {
             (self.mandate.check)()?;
-            let put = self.core.shared.remote.put(object, Content::from(encoded.chunks.clone()));
+            let put = self.host.blocks().remote.put(object, Content::from(encoded.chunks.clone()));
             put.await.map_err(Error::from)
         })
         .await
     }
-}
-
-/// Counts a failure, and keeps what it says for whoever asks.
-pub(crate) fn note_failure(core: &ShardCore, error: &Error) {
-    add(&core.counters.compaction_errors, 1);
-    *core.compaction.last_error.borrow_mut() = Some(error.to_string());
 }

@@ -1,5 +1,9 @@
 //! Pages of a range of keys, ascending or descending.
 
+use crate::cursors::merge::{Copied, Merge, Run, Writes};
+use crate::cursors::read_ahead::{PageNeed, ReadAhead};
+use crate::cursors::run_cursor::RunCursor;
+use crate::cursors::source::BlockSource;
 use crate::error::{Error, Result};
 use crate::key::{of_key, user_key};
 use crate::key_ref::EngineRange;
@@ -8,10 +12,6 @@ use crate::memtable::{Memtable, Memtables};
 use crate::request::{GroupsRequest, ScanRequest};
 use crate::resolve::{Base, Folded, Resolver};
 use crate::scan_page::ScanPage;
-use crate::shard::cursors::merge::{Copied, Merge, Run};
-use crate::shard::cursors::read_ahead::{PageNeed, ReadAhead};
-use crate::shard::cursors::run_cursor::RunCursor;
-use crate::shard::cursors::source::BlockSource;
 use crate::shard::reads::lookup::View;
 use crate::shard::shard_core::ShardCore;
 use bytes::Bytes;
@@ -104,7 +104,7 @@ impl ShardCore {
         let need = Rc::new(PageNeed { entries: Cell::new(entries_max), runs: view.version.runs.len() });
         let seeks = view.version.runs.iter().map(|run| {
             let source = BlockSource::Ahead(ReadAhead::new(Rc::clone(&need), reverse));
-            RunCursor::seek(self, run, source, &range.from, &range.to, reverse)
+            RunCursor::seek(&self.blocks, run, source, &range.from, &range.to, reverse)
         });
         let cursors = try_join_all(seeks).await?;
         runs.extend(cursors.into_iter().map(|cursor| Run::Segments(Box::new(cursor))));
@@ -122,7 +122,7 @@ impl ShardCore {
             None => false,
         };
         loop {
-            let step = merge.next(self, |writes| {
+            let step = merge.next(&self.blocks, |writes| {
                 if is_beyond(writes.key) {
                     return Ok::<_, Error>(ControlFlow::Break(None));
                 }
@@ -157,11 +157,11 @@ impl ShardCore {
     }
 
     /// The value that a key's writes come to, nothing older being left.
-    fn value_of(&self, writes: &crate::shard::cursors::merge::Writes<'_>) -> Result<Option<Bytes>> {
+    fn value_of(&self, writes: &Writes<'_>) -> Result<Option<Bytes>> {
         self.resolved(writes).map_err(|error| of_key(error, writes.key))
     }
 
-    fn resolved(&self, writes: &crate::shard::cursors::merge::Writes<'_>) -> Result<Option<Bytes>> {
+    fn resolved(&self, writes: &Writes<'_>) -> Result<Option<Bytes>> {
         let mut resolver = Resolver::new();
         for entry in writes.entries {
             if let ControlFlow::Break(base) = self.feed(&mut resolver, *entry)? {

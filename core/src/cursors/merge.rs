@@ -1,10 +1,10 @@
 //! Several sorted runs as one: the writes of each key, newest first, in key order, ascending or descending.
 
+use crate::blocks::reader::BlockReader;
+use crate::cursors::run_cursor::{KeySpan, RunCursor, WholePartition};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::resolve::Folded;
-use crate::shard::cursors::run_cursor::{KeySpan, RunCursor, WholePartition};
-use crate::shard::shard_core::ShardCore;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -31,10 +31,10 @@ impl Run {
         }
     }
 
-    async fn advance(&mut self, core: &ShardCore) -> Result<()> {
+    async fn advance(&mut self, reader: &BlockReader) -> Result<()> {
         match self {
             Self::Copied(copied) => drop(copied.entries.pop_front()),
-            Self::Segments(cursor) => cursor.advance(core).await?,
+            Self::Segments(cursor) => cursor.advance(reader).await?,
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl Merge {
     /// What is said of the next key, handed to `visit`; `None` at the end.
     pub(crate) async fn next<T>(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         visit: impl FnOnce(Writes<'_>) -> T,
     ) -> Result<Option<T>> {
         let Some(Reverse(first)) = self.heap.pop() else { return Ok(None) };
@@ -134,7 +134,7 @@ impl Merge {
         }
         let visited = self.visit(&first, &more, visit);
         for mut ranked in std::iter::once(first).chain(more) {
-            ranked.run.advance(core).await?;
+            ranked.run.advance(reader).await?;
             self.put_back(ranked);
         }
         Ok(visited)
@@ -154,10 +154,10 @@ impl Merge {
     }
 
     /// Goes behind the partition that the next key begins.
-    pub(crate) async fn skip_partition(&mut self, core: &ShardCore) -> Result<()> {
+    pub(crate) async fn skip_partition(&mut self, reader: &BlockReader) -> Result<()> {
         if let Some(Reverse(mut first)) = self.heap.pop() {
             if let Run::Segments(cursor) = &mut first.run {
-                cursor.skip_partition(core).await?;
+                cursor.skip_partition(reader).await?;
             }
             self.put_back(first);
         }

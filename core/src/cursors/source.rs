@@ -1,15 +1,15 @@
 //! Where a cursor gets partitions and their blocks from.
 
+use crate::blocks::along::Along;
+use crate::blocks::cached_block::{decode_data, decode_partition};
+use crate::blocks::reader::BlockReader;
+use crate::cursors::read_ahead::{Opened, ReadAhead, Under};
+use crate::cursors::windows::Windows;
 use crate::error::Result;
 use crate::segment::block::{self, Expected, Kind};
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::shard::cursors::read_ahead::{Opened, ReadAhead, Under};
-use crate::shard::cursors::windows::Windows;
-use crate::shard::parts::cached_block::{decode_data, decode_partition};
-use crate::shard::reads::blocks::Along;
-use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use bytes::Bytes;
 use std::rc::Rc;
@@ -80,14 +80,14 @@ impl BlockSource {
     /// The partition at `position`; `None` past the last one.
     pub(crate) async fn partition(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         position: usize,
     ) -> Result<Option<Partition>> {
         match self {
             Self::Ahead(ahead) => {
-                let opened = ahead.partition(Under { core, segment, head }, position).await?;
+                let opened = ahead.partition(Under { reader, segment, head }, position).await?;
                 Ok(opened.map(|Opened { handle, meta, along }| Partition {
                     position,
                     handle,
@@ -98,7 +98,7 @@ impl BlockSource {
             }
             Self::Windows(windows) => {
                 let Some(handle) = head.partition(position) else { return Ok(None) };
-                let stored = windows.partition(core, segment, head, (position, &handle)).await?;
+                let stored = windows.partition(reader, segment, head, (position, &handle)).await?;
                 let meta = stored.slice((handle.data_bytes as usize).min(stored.len())..);
                 let meta = Rc::new(decode_partition(segment, &handle, &meta)?);
                 let along = Along::default();
@@ -110,7 +110,7 @@ impl BlockSource {
     /// The block at `position` of a partition; `None` past its last one.
     pub(crate) async fn block(
         &mut self,
-        core: &ShardCore,
+        reader: &BlockReader,
         segment: &Rc<Segment>,
         head: &Rc<SegmentHead>,
         partition: &Partition,
@@ -120,7 +120,7 @@ impl BlockSource {
             Self::Ahead(ahead) => {
                 let Partition { handle, meta, along, .. } = partition;
                 let opened = Opened { handle: *handle, meta: Rc::clone(meta), along: along.clone() };
-                ahead.block(Under { core, segment, head }, (partition.position, &opened), position).await
+                ahead.block(Under { reader, segment, head }, (partition.position, &opened), position).await
             }
             Self::Windows(_) => {
                 let Some(handle) = partition.meta.block(position, partition.handle.offset) else {
