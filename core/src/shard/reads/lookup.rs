@@ -3,9 +3,8 @@
 
 use crate::answer::{Answer, Source};
 use crate::blocks::cached_block::CachedBlock;
-use crate::entry::Entry;
 use crate::error::Result;
-use crate::key::{group_of, of_key};
+use crate::key::of_key;
 use crate::memtable::{Found, Memtables};
 use crate::resolve::{Base, Resolver};
 use crate::segment::data::DataBlock;
@@ -14,8 +13,9 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::counters::add;
 use crate::shard::parts::point_index::Spot;
+use crate::shard::reads::walk::{Hand, Last, Under, Walked};
 use crate::shard::shard_core::ShardCore;
-use crate::version::{Segment, SortedRun, Version};
+use crate::version::{Segment, Version};
 use aquifer_cache::{CacheKey, Class, Place};
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -63,16 +63,62 @@ enum Indexed {
     Unknown,
 }
 
-/// What memory has of the block that may hold a key.
-enum InMemory {
-    Block(Rc<DataBlock>, Place),
-    /// The segment does not hold the key.
-    Nothing,
-    /// It may, and memory cannot tell.
-    Missing,
+/// The hand of a lookup that waits for nothing: what is in memory.
+struct FromMemory {
+    run: usize,
+    resolver: Resolver,
+    /// Where the last block is.
+    place: Place,
 }
 
-/// A lookup that stopped before run `next` of its version.
+impl Hand for FromMemory {
+    #[inline]
+    fn run(&self) -> usize {
+        self.run
+    }
+
+    #[inline]
+    fn next_run(&mut self) {
+        self.run += 1;
+    }
+
+    #[inline]
+    fn resolver(&mut self) -> &mut Resolver {
+        &mut self.resolver
+    }
+
+    #[inline]
+    fn head(&mut self, core: &ShardCore, segment: &Rc<Segment>) -> Option<Rc<SegmentHead>> {
+        core.blocks.head_now(segment)
+    }
+
+    #[inline]
+    fn meta(
+        &mut self,
+        core: &ShardCore,
+        under: Under<'_>,
+        (position, handle): (usize, &PartitionHandle),
+    ) -> Result<Option<Rc<PartitionMeta>>> {
+        Ok(core.blocks.partition_now(under.segment, under.head, position, handle))
+    }
+
+    #[inline]
+    fn data(
+        &mut self,
+        core: &ShardCore,
+        under: Under<'_>,
+        _partition: (usize, &PartitionHandle, &PartitionMeta),
+        handle: BlockHandle,
+    ) -> Result<Option<Rc<DataBlock>>> {
+        let found = core.blocks.data_placed_now(under.segment, &handle);
+        Ok(found.map(|(block, place)| {
+            self.place = place;
+            block
+        }))
+    }
+}
+
+/// A lookup that stopped at run `next` of its version.
 pub(crate) struct Pending {
     pub(crate) version: Rc<Version>,
     pub(crate) next: usize,
@@ -153,36 +199,35 @@ impl ShardCore {
             Some(Indexed::Unknown) => then = Then::Note,
             None => {}
         }
-        for (next, run) in version.runs.iter().enumerate() {
-            let Some(segment) = holder(run, key) else { continue };
-            let waits =
-                |resolver| Ok(Now::Waits(Pending::boxed(Rc::clone(version), next, hash, resolver, then)));
-            let Some(head) = self.blocks.head_now(segment) else { return waits(resolver) };
-            match self.block_now(segment, &head, key, hash) {
-                InMemory::Nothing => {}
-                InMemory::Missing => return waits(resolver),
-                InMemory::Block(block, place) => {
-                    let first = by_index && !resolver.is_waiting();
-                    if let Some((number, entry)) = block.find(key, hash)
-                        && let ControlFlow::Break(base) = self.feed(&mut resolver, entry)?
-                    {
-                        if first && self.points.borrow_mut().note(hash, Spot { place, number }) {
-                            self.balance_memory();
+        let walked = self.walk(
+            FromMemory { run: 0, resolver, place: Place::NONE },
+            (key, hash),
+            &version.runs,
+            |hand, base, last| {
+                let mut source = Source::Memory;
+                match last {
+                    Some(last) => {
+                        if by_index && last.is_first {
+                            let spot = Spot { place: hand.place, number: last.number };
+                            if self.points.borrow_mut().note(hash, spot) {
+                                self.balance_memory();
+                            }
                         }
-                        self.pay(next as u64);
-                        add(&self.counters.reads_immediate, 1);
-                        return take(self, resolver, base, Source::Memory).map(Now::Known);
                     }
+                    None if hand.resolver.is_waiting() => {}
+                    None => source = Source::Absent,
                 }
+                self.pay(hand.run.min(version.runs.len().saturating_sub(1)) as u64);
+                add(&self.counters.reads_immediate, 1);
+                take(self, hand.resolver, base, source)
+            },
+        );
+        Ok(match walked? {
+            Walked::Known(taken) => Now::Known(taken),
+            Walked::Stopped(hand) => {
+                Now::Waits(Pending::boxed(Rc::clone(version), hand.run, hash, hand.resolver, then))
             }
-            if head.range_deletes().covers(key) {
-                break;
-            }
-        }
-        self.pay(version.runs.len().saturating_sub(1) as u64);
-        add(&self.counters.reads_immediate, 1);
-        let source = if resolver.is_waiting() { Source::Memory } else { Source::Absent };
-        take(self, resolver, Base::Nothing, source).map(Now::Known)
+        })
     }
 
     /// Asks the processor for the memory that lookups of these keys are about to read, step by step for all of them: while one key's line
@@ -236,39 +281,40 @@ impl ShardCore {
 
     /// Keeps an entry that a search found as a block of its own, when its key was read before: it is read more often than the block it is
     /// in, and takes a tenth of the memory. Only if it is still the newest write: no memtable has a word on the key, and none was flushed since the search began.
-    pub(crate) fn keep_entry(&self, key: &[u8], entry: &Entry<'_>, pending: &Pending, segment: &Segment) {
-        let is_last = match pending.then {
+    pub(crate) fn keep_entry(&self, key: &[u8], last: &Last<'_>, pending: &Pending) {
+        let (entry, hash) = (&last.entry, pending.hash);
+        let is_newest = match pending.then {
             Then::Keep { flushes_seen } => flushes_seen == self.flushes_seen.get(),
             Then::Note => {
                 let era = self.blocks.cache.era(Class::Data);
-                if self.points.borrow_mut().note_absent(pending.hash, era) {
+                if self.points.borrow_mut().note_absent(hash, era) {
                     self.balance_memory();
                 }
                 false
             }
             Then::Nothing => false,
         };
-        if !is_last
+        if !is_newest
             || pending.resolver.is_waiting()
             || key.len() + entry.payload().len() > KEPT_ENTRY_BYTES_MAX
         {
             return;
         }
         let known = |tables: &Memtables| {
-            tables.of(key).is_some_and(|table| table.get_hashed(key, pending.hash, u64::MAX).is_some())
+            tables.of(key).is_some_and(|table| table.get_hashed(key, hash, u64::MAX).is_some())
         };
         let version = self.version();
         if known(&self.memtable.borrow()) || version.frozen.iter().any(|frozen| known(&frozen.memtable)) {
             return;
         }
-        let Ok(block) = DataBlock::of_entry(key, entry, &segment.place(0)) else { return };
+        let Ok(block) = DataBlock::of_entry(key, entry, &last.segment.place(0)) else { return };
         let number = self.entries_kept.get();
         self.entries_kept.set(number + 1);
         // Blocks of segments have bytes: this is none of them.
         let name = CacheKey { object: 0, offset: number, bytes: 0 };
         let place = self.blocks.cache.keep_placed(Class::Data, name, CachedBlock::Data(Rc::new(block)));
         if let Some(place) = place
-            && self.points.borrow_mut().note(pending.hash, Spot { place, number: 0 })
+            && self.points.borrow_mut().note(hash, Spot { place, number: 0 })
         {
             self.balance_memory();
         }
@@ -279,29 +325,8 @@ impl ShardCore {
         self.look_now(key, view, Self::answer)
     }
 
-    /// The one block of a segment that may hold the key, if memory can tell.
-    #[inline]
-    fn block_now(&self, segment: &Segment, head: &SegmentHead, key: &[u8], hash: u64) -> InMemory {
-        let Some((position, partition)) = partition_of(head, key) else { return InMemory::Nothing };
-        let Some(meta) = self.blocks.partition_now(segment, head, position, &partition) else {
-            return InMemory::Missing;
-        };
-        let Some(handle) = candidate(&meta, &partition, key, hash) else { return InMemory::Nothing };
-        self.blocks
-            .data_placed_now(segment, &handle)
-            .map_or(InMemory::Missing, |(block, place)| InMemory::Block(block, place))
-    }
-
     pub(crate) fn answer(&self, resolver: Resolver, base: Base<'_>, source: Source) -> Result<Answer> {
         Ok(Answer { value: resolver.finish(base, &self.shared.operators)?, source })
-    }
-
-    pub(crate) fn feed<'a>(
-        &self,
-        resolver: &mut Resolver,
-        entry: Entry<'a>,
-    ) -> Result<ControlFlow<Base<'a>>> {
-        resolver.feed(entry, || self.shared.clock.now_ms(), &self.shared.operators)
     }
 
     /// What a memtable says of `key`, if that ends the search.
@@ -332,26 +357,4 @@ impl Pending {
         let source = if resolver.is_waiting() { Source::Memtable } else { Source::Memory };
         Box::new(Self { version, next, hash, resolver, source, then })
     }
-}
-
-/// The one segment of a run that may hold the key and counts for its group.
-pub(crate) fn holder<'a>(run: &'a SortedRun, key: &[u8]) -> Option<&'a Rc<Segment>> {
-    let group = group_of(key)?;
-    run.find(key).filter(|segment| segment.entry.groups.contains(&group))
-}
-
-/// The one partition that may hold the key, and its position.
-pub(crate) fn partition_of(head: &SegmentHead, key: &[u8]) -> Option<(usize, PartitionHandle)> {
-    let position = head.seek(key)?;
-    Some((position, head.partition(position)?))
-}
-
-/// The one block that may hold the key, if the filter lets it pass.
-pub(crate) fn candidate(
-    meta: &PartitionMeta,
-    partition: &PartitionHandle,
-    key: &[u8],
-    hash: u64,
-) -> Option<BlockHandle> {
-    if meta.may_contain(hash) { meta.block(meta.seek(key)?, partition.offset) } else { None }
 }

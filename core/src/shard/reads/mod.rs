@@ -1,6 +1,7 @@
 //! Reads: what they see, where a key is looked up, and how many blocks they ask for at once.
 
 pub(crate) mod answer_room;
+pub(crate) mod walk;
 pub(crate) mod lookup;
 pub(crate) mod snapshot;
 pub(crate) mod search;

@@ -30,13 +30,13 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::counters::add;
 use crate::shard::reads::answer_room::Room;
-use crate::shard::reads::lookup::{Pending, candidate, holder, partition_of};
+use crate::shard::reads::lookup::Pending;
+use crate::shard::reads::walk::{Hand, Under, Walked, candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Gather, Load, Tier};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// Reads that may bring blocks into the cache between two looks at its memory.
@@ -140,6 +140,75 @@ impl InHand {
     }
 }
 
+/// What stopped a step.
+enum Missing {
+    Head,
+    Meta,
+    Data,
+}
+
+/// The hand of a lookup that waits: what it was brought, and what is in memory by now.
+struct Waiting<'a> {
+    search: &'a mut Search,
+    missing: Missing,
+}
+
+impl Hand for Waiting<'_> {
+    fn run(&self) -> usize {
+        self.search.pending.next
+    }
+
+    fn next_run(&mut self) {
+        self.search.next_run();
+    }
+
+    fn resolver(&mut self) -> &mut Resolver {
+        &mut self.search.pending.resolver
+    }
+
+    fn head(&mut self, core: &ShardCore, segment: &Rc<Segment>) -> Option<Rc<SegmentHead>> {
+        self.missing = Missing::Head;
+        let (head, tier) = self.search.current.head.known(|| core.blocks.head_now(segment))?;
+        self.search.saw(tier);
+        Some(head)
+    }
+
+    fn meta(
+        &mut self,
+        core: &ShardCore,
+        under: Under<'_>,
+        partition: (usize, &PartitionHandle),
+    ) -> Result<Option<Rc<PartitionMeta>>> {
+        self.missing = Missing::Meta;
+        let known = core.meta_at_hand(under.segment, under.head, partition, &self.search.current)?;
+        Ok(known.map(|(meta, tier)| {
+            self.search.saw(tier);
+            meta
+        }))
+    }
+
+    fn data(
+        &mut self,
+        core: &ShardCore,
+        Under { segment, head }: Under<'_>,
+        partition: (usize, &PartitionHandle, &PartitionMeta),
+        handle: BlockHandle,
+    ) -> Result<Option<Rc<DataBlock>>> {
+        self.missing = Missing::Data;
+        let mut known = self.search.current.data.known(|| core.blocks.data_now(segment, &handle));
+        if known.is_none() {
+            known = core.blocks.data_along(segment, head, handle, &self.search.current.along)?;
+            if known.as_ref().is_some_and(|(_, tier)| *tier != Tier::Memory) {
+                core.heat.note(segment, partition, &handle);
+            }
+        }
+        Ok(known.map(|(block, tier)| {
+            self.search.saw(tier);
+            block
+        }))
+    }
+}
+
 impl Search {
     pub(crate) fn new(pending: Box<Pending>) -> Self {
         Self { pending, current: InHand::default(), later: BTreeMap::new(), expires_ms: NEVER }
@@ -226,56 +295,29 @@ impl ShardCore {
     }
 
     fn step_unnamed(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) -> Result<Option<Answer>> {
-        loop {
-            let version = Rc::clone(&search.pending.version);
-            let Some(run) = version.runs.get(search.pending.next) else {
-                return self.end(search, Base::Nothing).map(Some);
-            };
-            let Some(segment) = holder(run, key) else {
-                search.next_run();
-                continue;
-            };
-            let Some((head, tier)) = search.current.head.known(|| self.blocks.head_now(segment)) else {
+        let version = Rc::clone(&search.pending.version);
+        let hash = search.pending.hash;
+        let hand = Waiting { search, missing: Missing::Head };
+        let walked = self.walk(hand, (key, hash), &version.runs, |Waiting { search, .. }, base, last| {
+            if let Some(last) = &last {
+                self.keep_entry(key, last, &search.pending);
+            }
+            self.end(search, base)
+        });
+        let Waiting { search, missing } = match walked? {
+            Walked::Known(answer) => return Ok(Some(answer)),
+            Walked::Stopped(hand) => hand,
+        };
+        match missing {
+            Missing::Head => {
                 self.need_heads(key, search, needs);
-                // Those of later runs that are here need not wait for it.
+                // The metas of later runs whose heads are here need not wait for it.
                 self.need_metas(key, search, needs);
-                return Ok(None);
-            };
-            search.saw(tier);
-            if let Some((position, partition)) = partition_of(&head, key) {
-                let Some((meta, tier)) =
-                    self.meta_at_hand(segment, &head, (position, &partition), &search.current)?
-                else {
-                    self.need_metas(key, search, needs);
-                    return Ok(None);
-                };
-                search.saw(tier);
-                if let Some(handle) = candidate(&meta, &partition, key, search.pending.hash) {
-                    let mut known = search.current.data.known(|| self.blocks.data_now(segment, &handle));
-                    if known.is_none() {
-                        known = self.blocks.data_along(segment, &head, handle, &search.current.along)?;
-                        if known.as_ref().is_some_and(|(_, tier)| *tier != Tier::Memory) {
-                            self.heat.note(segment, (position, &partition, &meta), &handle);
-                        }
-                    }
-                    let Some((block, tier)) = known else {
-                        self.need_data(key, search, needs);
-                        return Ok(None);
-                    };
-                    search.saw(tier);
-                    if let Some(entry) = block.get(key, search.pending.hash)
-                        && let ControlFlow::Break(base) = self.feed(&mut search.pending.resolver, entry)?
-                    {
-                        self.keep_entry(key, &entry, &search.pending, segment);
-                        return self.end(search, base).map(Some);
-                    }
-                }
             }
-            if head.range_deletes().covers(key) {
-                return self.end(search, Base::Nothing).map(Some);
-            }
-            search.next_run();
+            Missing::Meta => self.need_metas(key, search, needs),
+            Missing::Data => self.need_data(key, search, needs),
         }
+        Ok(None)
     }
 
     /// The meta of a partition, if it is in hand or in memory, or came along with the head.

@@ -13,7 +13,7 @@ use crate::manifest::hot::{self, BLOCKS_MAX, HotPartition, HotSegment, HotSegmen
 use crate::segment::cursor::Cursor;
 use crate::segment::filter;
 use crate::shard::parts::hot_list::HotList;
-use crate::shard::reads::lookup::{candidate, holder, partition_of};
+use crate::shard::reads::walk::{candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, SegmentId, Version};
 use aquifer_cache::Class;
