@@ -26,7 +26,6 @@
 pub(crate) mod backoff;
 pub(crate) mod operation;
 pub(crate) mod read_only;
-pub(crate) mod timer;
 pub(crate) mod layer;
 pub(crate) mod patience;
 pub(crate) mod shape;
