@@ -1,4 +1,4 @@
-//! The buffers of one executor thread: a hard limit on their bytes, and a few kept for the next operation.
+//! The memory of one executor thread's buffers: a hard limit on their bytes, and a few kept for the next operation.
 //!
 //! ```text
 //! acquire ──> budget (FIFO) ──> idle buffer of the same size class, else a part of a chunk, else the allocator ──> Buffer
@@ -19,10 +19,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::budget::{Budget, Grant};
-use crate::buffer::{AlignedMemory, BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
+use crate::buffer_memory::AlignedMemory;
 use crate::chunk::{CHUNK_BYTES, Chunk};
+use crate::direct_io::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, SECTOR_BYTES};
 use crate::error::{IoError, IoErrorKind};
-use crate::executor::context;
 
 /// Buffers of these lengths are parts of chunks: shorter ones are few pages anyhow, longer ones leave no room for another.
 const CHUNKED_BYTES_MIN: usize = 16 << 10;
@@ -65,13 +65,15 @@ impl BufferPool {
         self.leased.limit()
     }
 
-    async fn acquire(self: Rc<Self>, bytes: usize) -> Result<Buffer, IoError> {
+    /// Memory for a buffer of so many bytes with its grant, as soon as the limit allows.
+    pub(crate) async fn acquire(&self, bytes: usize) -> Result<(AlignedMemory, Grant), IoError> {
         let class_bytes = self.class_of(bytes)?;
         let grant = self.leased.take(class_bytes).await;
-        self.lease(bytes, class_bytes, grant)
+        self.lease(class_bytes, grant)
     }
 
-    fn try_acquire(self: Rc<Self>, bytes: usize) -> Result<Buffer, IoError> {
+    /// Memory for a buffer of so many bytes with its grant, now or not at all.
+    pub(crate) fn try_acquire(&self, bytes: usize) -> Result<(AlignedMemory, Grant), IoError> {
         let class_bytes = self.class_of(bytes)?;
         let grant = self.leased.try_take(class_bytes).ok_or_else(|| {
             let free_bytes = self.bytes_max().saturating_sub(self.leased_bytes());
@@ -79,7 +81,7 @@ impl BufferPool {
                 .with_expected(format!("room for {class_bytes} bytes"))
                 .with_found(format!("{free_bytes} of {} bytes free, or others waiting", self.bytes_max()))
         })?;
-        self.lease(bytes, class_bytes, grant)
+        self.lease(class_bytes, grant)
     }
 
     /// The size class of a request that this pool can ever serve.
@@ -100,7 +102,7 @@ impl BufferPool {
         Ok(class_bytes)
     }
 
-    fn lease(self: Rc<Self>, bytes: usize, class_bytes: usize, grant: Grant) -> Result<Buffer, IoError> {
+    fn lease(&self, class_bytes: usize, grant: Grant) -> Result<(AlignedMemory, Grant), IoError> {
         let memory = match self.take_idle(class_bytes) {
             Some(memory) => memory,
             None => {
@@ -110,7 +112,7 @@ impl BufferPool {
                     .ok_or_else(|| IoError::from_os(OPERATION, std::io::ErrorKind::OutOfMemory.into()))?
             }
         };
-        Ok(Buffer::new(memory, bytes, self, grant))
+        Ok((memory, grant))
     }
 
     /// Of a chunk there is, else of a new one while there may be more.
@@ -169,7 +171,8 @@ impl BufferPool {
     }
 }
 
-const OPERATION: &str = "acquire buffer";
+/// What errors of the pool, and of the way to it, call what was asked for.
+pub(crate) const OPERATION: &str = "acquire buffer";
 
 /// Rounds up to a size class: four classes for each doubling, so that at most a quarter is lost.
 fn class_bytes(bytes: usize) -> usize {
@@ -177,30 +180,10 @@ fn class_bytes(bytes: usize) -> usize {
     bytes.next_multiple_of(step)
 }
 
-/// A buffer of exactly this many bytes from the pool of this executor thread, as soon as the pool's limit allows.
-///
-/// First come, first served: a large request is not passed over by small ones. Dropping the future gives its
-/// place up and loses nothing.
-///
-/// # Errors
-/// `Misaligned` when `bytes` is not a positive multiple of [`SECTOR_BYTES`] (round it up); `PoolExhausted` when it
-/// is more than the whole pool (raise `buffer_bytes_max` of the executor); `Unsupported` on a thread that is no executor.
-pub async fn acquire_buffer(bytes: usize) -> Result<Buffer, IoError> {
-    let pool = context::current(OPERATION)?.pool();
-    pool.acquire(bytes).await
-}
-
-/// A buffer of exactly this many bytes from the pool of this executor thread, now or not at all.
-///
-/// # Errors
-/// As [`acquire_buffer`]; `PoolExhausted` also when the pool is at its limit now or others wait already.
-pub fn try_acquire_buffer(bytes: usize) -> Result<Buffer, IoError> {
-    context::current(OPERATION)?.pool().try_acquire(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::Buffer;
 
     const KIB: usize = 1024;
 
@@ -232,7 +215,8 @@ mod tests {
         for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
             if random.bool() && !held.is_empty() {
                 held.swap_remove(random.usize(..held.len()));
-            } else if let Ok(mut buffer) = Rc::clone(&pool).try_acquire(random.usize(1..=256) * 512) {
+            } else if let Ok(mut buffer) = Buffer::try_acquire(Rc::clone(&pool), random.usize(1..=256) * 512)
+            {
                 buffer[..512].fill(0xCD);
                 held.push(buffer);
             }
@@ -248,7 +232,7 @@ mod tests {
     #[test]
     fn large_buffers_come_from_chunks_as_long_as_there_may_be_more() {
         let pool = BufferPool::new(16 << 20);
-        let take = || Rc::clone(&pool).try_acquire(64 * KIB).unwrap();
+        let take = || Buffer::try_acquire(Rc::clone(&pool), 64 * KIB).unwrap();
         let held: Vec<_> = (0..100).map(|_| take()).collect();
         assert_eq!(pool.chunks.borrow().len(), 2, "a quarter of the limit");
         drop(held);
@@ -263,18 +247,18 @@ mod tests {
     #[test]
     fn a_buffer_is_reused_and_a_bad_length_is_refused() {
         let pool = BufferPool::new(1 << 20);
-        let first = Rc::clone(&pool).try_acquire(4096).unwrap();
+        let first = Buffer::try_acquire(Rc::clone(&pool), 4096).unwrap();
         let start = first.start();
         drop(first);
-        assert_eq!(Rc::clone(&pool).try_acquire(512).unwrap().start(), start);
+        assert_eq!(Buffer::try_acquire(Rc::clone(&pool), 512).unwrap().start(), start);
         for (bytes, kind) in [
             (0, IoErrorKind::Misaligned),
             (100, IoErrorKind::Misaligned),
             (2 << 30, IoErrorKind::Misaligned),
             (2 << 20, IoErrorKind::PoolExhausted),
         ] {
-            assert_eq!(Rc::clone(&pool).try_acquire(bytes).unwrap_err().kind(), kind, "{bytes}");
+            assert_eq!(Buffer::try_acquire(Rc::clone(&pool), bytes).unwrap_err().kind(), kind, "{bytes}");
         }
-        assert_eq!(try_acquire_buffer(4096).unwrap_err().kind(), IoErrorKind::Unsupported);
+        assert_eq!(crate::try_acquire_buffer(4096).unwrap_err().kind(), IoErrorKind::Unsupported);
     }
 }

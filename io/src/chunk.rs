@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::mm::{Advice, madvise};
 
-use crate::buffer::BUFFER_ALIGN_BYTES;
+use crate::direct_io::BUFFER_ALIGN_BYTES;
 
 /// Length and alignment: a huge page of x86-64 and of AArch64 with 4 KiB pages.
 pub(crate) const CHUNK_BYTES: usize = 2 << 20;

@@ -12,48 +12,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use rustix::fs::OFlags;
 
-use crate::buffer::{Buffer, SECTOR_BYTES};
+use crate::buffer::Buffer;
+use crate::direct_io::SECTOR_BYTES;
 use crate::error::{IoError, IoErrorKind};
 use crate::executor::context::{self, Executor};
-use crate::executor::descriptor::{Descriptor, Direction, Transfer};
+use crate::executor::descriptor::Descriptor;
 use crate::metrics::add;
+use crate::open_options::OpenOptions;
+use crate::transfer::{Direction, Transfer};
 
 /// Most extents of one vectored read, as many as the kernel takes in one `readv`.
 pub const EXTENTS_MAX: usize = 1024;
 
 /// Most times that one transfer is begun again after a signal interrupted it.
 const INTERRUPTS_MAX: u32 = 64;
-
-/// Mode of new files, of every backend: this user alone may read what caches and locks hold. It counts from the first instant; the umask can
-/// only take more away.
-pub(crate) const PRIVATE_FILE_MODE: u32 = 0o600;
-
-/// How to open a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenOptions {
-    /// For reading.
-    pub read: bool,
-    /// For writing.
-    pub write: bool,
-    /// Create it when it does not exist (needs `write`): for this user alone, mode 0600. A symbolic link of that name is refused.
-    pub create: bool,
-    /// Create it as above, and fail when it exists (needs `write`).
-    pub create_new: bool,
-    /// Cut it to zero bytes (needs `write`).
-    pub truncate: bool,
-    /// Past the page cache (`O_DIRECT`). Where the file system refuses that, through it: [`File::is_direct`] tells.
-    pub direct: bool,
-}
-
-impl OpenOptions {
-    /// Flags for the system beside those that the options are called after: nothing is made in the place that a link points to.
-    pub(crate) fn system_flags(self) -> i32 {
-        let flags = if self.create { OFlags::NOFOLLOW } else { OFlags::empty() };
-        flags.bits().cast_signed()
-    }
-}
 
 /// An open file that belongs to the executor thread it was opened on. Dropping it closes it, after the operations
 /// in flight.

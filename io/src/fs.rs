@@ -10,10 +10,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::error::IoError;
-use crate::executor::simulated::files;
 use crate::executor::{context, threads};
-use crate::simulated::disk::Disk;
-use crate::simulated::fault::DiskOperation;
+use crate::simulated_disk::disk::Disk;
+use crate::simulated_disk::fault::DiskOperation;
+use crate::simulated_machine::files;
 
 pub use crate::lock::lock_dir;
 

@@ -16,7 +16,7 @@
 //! * An operation owns its buffer and its file until the kernel is done with them, also when its future is dropped
 //!   or the executor ends meanwhile (the thread waits for the last one before it gives up its ring).
 //! * Buffers of a thread never pass its limit; operations in flight never pass the ring's size.
-//! * `unsafe` is in `buffer.rs`, `chunk.rs`, `map.rs`, `prefetch.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
+//! * `unsafe` is in `buffer_memory.rs`, `chunk.rs`, `map.rs`, `prefetch.rs`, `executor/uring/ring.rs`, `executor/tokio_uring/kernel.rs` and
 //!   `executor/glommio/kernel.rs`, and nowhere else in the project.
 
 mod budget;
@@ -25,37 +25,57 @@ mod error;
 mod prefetch;
 mod random;
 mod backoff;
-pub mod simulated;
-mod file;
+mod direct_io;
+mod open_options;
+mod slots;
+mod chunk;
+mod buffer_memory;
+mod buffer_pool;
+mod buffer;
+mod transfer;
+mod metrics;
 mod pin;
 mod backend;
-mod buffer;
-mod chunk;
+mod simulated_disk;
+mod simulated_machine;
 mod executor;
-mod buffer_pool;
-mod metrics;
-mod time;
+mod acquire;
+mod file;
+mod selection;
 mod lock;
 mod block_on;
 mod map;
 mod wait;
 pub mod fs;
+pub mod simulated;
 
+<<<<<<< HEAD
 pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
 pub use backoff::Backoff;
+=======
+pub use acquire::{acquire_buffer, try_acquire_buffer};
+pub use backend::{Backend, BackendChoice, UnknownBackend};
+>>>>>>> ground
 pub use block_on::block_on;
-pub use buffer::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, Buffer, SECTOR_BYTES};
-pub use buffer_pool::{acquire_buffer, try_acquire_buffer};
+pub use buffer::Buffer;
 pub use clock::{Instant, now, unix_time_ms};
+pub use direct_io::{BUFFER_ALIGN_BYTES, BUFFER_BYTES_MAX, SECTOR_BYTES};
 pub use error::{IoError, IoErrorKind};
-pub use executor::task::{Task, TaskLost, spawn_local, spawn_vital, vital_panic};
-pub use executor::{ExecutorOptions, ExecutorThread, spawn_executor};
-pub use file::{EXTENTS_MAX, File, OpenOptions};
+pub use executor::context::metrics;
+pub use executor::cores::cores_available;
+pub use executor::options::ExecutorOptions;
+pub use executor::spawn_executor;
+pub use executor::spawn_local::{spawn_local, spawn_vital, vital_panic};
+pub use executor::task::{Task, TaskLost};
+pub use executor::thread::ExecutorThread;
+pub use executor::time::{Elapsed, sleep, timeout, yield_now};
+pub use file::{EXTENTS_MAX, File};
 pub use lock::DirLock;
 pub use map::{MAP_BYTES_MAX, with_mapped};
-pub use metrics::{IoMetrics, metrics};
-pub use pin::{Core, cores_available};
+pub use metrics::IoMetrics;
+pub use open_options::OpenOptions;
+pub use pin::Core;
 pub use prefetch::prefetch;
 pub use random::random_u64;
-pub use time::{Elapsed, sleep, timeout, yield_now};
+pub use selection::{BackendSelection, select_backend};
 pub use wait::{Wait, wait};

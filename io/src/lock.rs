@@ -12,8 +12,8 @@ use rustix::fs::OFlags;
 
 use crate::error::{IoError, IoErrorKind};
 use crate::executor::context;
-use crate::executor::simulated::files::SimulatedLock;
-use crate::file::PRIVATE_FILE_MODE;
+use crate::open_options::PRIVATE_FILE_MODE;
+use crate::simulated_machine::files::SimulatedLock;
 
 /// Name of the lock file in the folder.
 const LOCK_NAME: &str = "LOCK";

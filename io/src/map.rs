@@ -23,9 +23,11 @@ use std::rc::Rc;
 
 use memmap2::{Advice, Mmap, MmapOptions};
 
+use crate::acquire::acquire_buffer;
+use crate::direct_io::SECTOR_BYTES;
 use crate::error::{IoError, IoErrorKind};
 use crate::executor::{context, threads};
-use crate::file::OpenOptions;
+use crate::open_options::OpenOptions;
 
 /// Longest range, in bytes.
 pub const MAP_BYTES_MAX: u64 = 1 << 36;
@@ -96,14 +98,14 @@ fn map(file: &File, offset: u64, bytes: usize) -> Option<Mmap> {
 
 /// A simulated disk cannot be mapped: the same bytes by its reads, with their faults.
 async fn read_simulated(path: &Path, offset: u64, bytes: usize) -> Result<Vec<u8>, IoError> {
-    const SECTOR: u64 = crate::buffer::SECTOR_BYTES as u64;
-    let file = crate::File::open(path, OpenOptions { read: true, ..OpenOptions::default() }).await?;
+    const SECTOR: u64 = SECTOR_BYTES as u64;
+    let file = crate::file::File::open(path, OpenOptions { read: true, ..OpenOptions::default() }).await?;
     let end = offset.saturating_add(bytes as u64);
     let (mut at, mut read) = (offset - offset % SECTOR, Vec::new());
     let skip = usize::try_from(offset - at).unwrap_or_default();
     while at < end {
         let left = usize::try_from((end - at).next_multiple_of(SECTOR)).unwrap_or(usize::MAX);
-        let (outcome, buffer) = file.read_at(at, crate::acquire_buffer(left.min(READ_BYTES)).await?).await;
+        let (outcome, buffer) = file.read_at(at, acquire_buffer(left.min(READ_BYTES)).await?).await;
         outcome?;
         at += buffer.len() as u64;
         read.extend_from_slice(&buffer);

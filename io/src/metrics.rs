@@ -2,8 +2,6 @@
 
 use std::cell::Cell;
 
-use crate::executor::context;
-
 /// Counts of one executor thread since it started, and the state of its buffers now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IoMetrics {
@@ -36,10 +34,4 @@ pub(crate) struct Counters {
 
 pub(crate) fn add(counter: &Cell<u64>, amount: u64) {
     counter.set(counter.get().saturating_add(amount));
-}
-
-/// The counts of this executor thread; all zero on a thread that is no executor.
-#[must_use]
-pub fn metrics() -> IoMetrics {
-    context::current("metrics").map(|executor| executor.metrics()).unwrap_or_default()
 }

@@ -1,23 +1,6 @@
-//! Which CPUs this process may use, and tying a thread to one of them.
+//! Tying a thread to one CPU, of those that it may use.
 
-use crate::executor::context;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
-/// The CPUs in this process's affinity mask, ascending: what a container or `taskset` leaves it. Never empty
-/// (CPU 0 when the mask cannot be read). In a simulated world, as many as its options say.
-#[must_use]
-pub fn cores_available() -> Vec<usize> {
-    if let Some(machine) = context::machine() {
-        return (0..machine.cores()).collect();
-    }
-    let cores: Vec<usize> = match sched_getaffinity(None) {
-        Ok(mask) => (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect(),
-        Err(_) => Vec::new(),
-    };
-    if cores.is_empty() { vec![0] } else { cores }
-}
 
 /// The CPU of an executor's thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,44 +14,14 @@ pub enum Core {
     Number(usize),
 }
 
-/// Executors of this process that are tied to each CPU.
-static TIED: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
-
-/// The place of one executor in the count, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Tie {
-    core: usize,
-}
-
-impl Tie {
-    /// Chooses a CPU and counts for it.
-    pub(crate) fn new(core: Core) -> Option<Self> {
-        let mut tied = TIED.lock().unwrap_or_else(PoisonError::into_inner);
-        let core = match core {
-            Core::Any => return None,
-            Core::Number(core) => core,
-            Core::LeastUsed => {
-                let uses = |core: &usize| tied.get(core).copied().unwrap_or(0);
-                cores_available().into_iter().min_by_key(uses)?
-            }
-        };
-        let uses = tied.entry(core).or_insert(0_usize);
-        *uses = uses.saturating_add(1);
-        Some(Self { core })
-    }
-
-    pub(crate) fn core(&self) -> usize {
-        self.core
-    }
-}
-
-impl Drop for Tie {
-    fn drop(&mut self) {
-        let mut tied = TIED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(uses) = tied.get_mut(&self.core) {
-            *uses = uses.saturating_sub(1);
-        }
-    }
+/// The CPUs in this thread's affinity mask, ascending: what a container or `taskset` leaves it. Never empty (CPU 0 when the mask
+/// cannot be read).
+pub(crate) fn cores_of_thread() -> Vec<usize> {
+    let cores: Vec<usize> = match sched_getaffinity(None) {
+        Ok(mask) => (0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect(),
+        Err(_) => Vec::new(),
+    };
+    if cores.is_empty() { vec![0] } else { cores }
 }
 
 /// The CPUs that a thread may use, to be given to another one.
@@ -105,35 +58,16 @@ pub(crate) fn pin_thread(core: usize) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    /// Each engine's first shard was tied to the first CPU, so two engines of a process shared it while others idled.
-    #[test]
-    fn each_executor_takes_the_core_that_has_fewest_until_it_ends() {
-        let cores = cores_available();
-        let mut first: Vec<_> = cores.iter().filter_map(|_| Tie::new(Core::LeastUsed)).collect();
-        assert_eq!(first.iter().map(Tie::core).collect::<Vec<_>>(), cores);
-        let second: Vec<_> = cores.iter().filter_map(|_| Tie::new(Core::LeastUsed)).collect();
-        assert_eq!(second.iter().map(Tie::core).collect::<Vec<_>>(), cores);
-        let left = first.pop().unwrap().core();
-        assert_eq!(Tie::new(Core::LeastUsed).unwrap().core(), left);
-        drop(first);
-        let busy = Tie::new(Core::Number(cores[0])).unwrap();
-        assert_eq!(busy.core(), cores[0]);
-        if let Some(&other) = cores.get(1) {
-            assert_eq!(Tie::new(Core::LeastUsed).unwrap().core(), other);
-        }
-        assert!(Tie::new(Core::Any).is_none());
-    }
-
     #[test]
     fn pins_to_a_core_it_has_and_says_why_not_otherwise() {
-        let cores = cores_available();
+        let cores = cores_of_thread();
         assert!(!cores.is_empty());
         std::thread::spawn(move || {
             let before = Affinity::of_thread();
             pin_thread(cores[0]).unwrap();
-            assert_eq!(cores_available(), [cores[0]]);
+            assert_eq!(cores_of_thread(), [cores[0]]);
             before.restore();
-            assert_eq!(cores_available(), cores);
+            assert_eq!(cores_of_thread(), cores);
             assert!(pin_thread(1023).unwrap_err().starts_with("not pinned to CPU 1023"));
             assert!(pin_thread(1 << 20).is_err());
         })

@@ -10,8 +10,8 @@ use tokio::sync::oneshot::{Receiver, Sender, channel};
 
 use crate::clock::now;
 use crate::executor::context;
-use crate::executor::task::spawn_local;
-use crate::time::sleep;
+use crate::executor::spawn_local::spawn_local;
+use crate::executor::time::sleep;
 
 /// Resolves after this time, wherever it is awaited: called on an executor's thread, by that executor's clock (virtual in a simulated
 /// world); else by a thread of its own that sleeps. For waits that are rare; dropping it ends it. Where no thread can be had it

@@ -9,7 +9,7 @@ use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::bounds::{LIST_PAGE_BYTES_MAX, PLAIN_BYTES_MAX, Pace};
-use crate::http_client::late;
+use crate::failure::late;
 
 /// Kinds of answers, by how long they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

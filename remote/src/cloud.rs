@@ -17,10 +17,10 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use url::Url;
 
 use crate::adapter::{Adapter, ListOrder, Stores};
+use crate::endpoint::check_endpoint;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::{Connector, StoreMark};
 use crate::location::Location;
-use crate::open::check_endpoint;
 use crate::options::RemoteOptions;
 use crate::store::Remote;
 

@@ -12,7 +12,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::name::ObjectName;
 use crate::secrets::masked;
 
 /// What the caller should do next. Shape borrowed from `SlateDB`'s public error kinds.
@@ -107,10 +106,9 @@ impl RemoteError {
         Self { kind, context: Arc::new(Context { operation, ..Context::default() }) }
     }
 
-    /// Names the object.
-    #[must_use]
-    pub fn with_object(mut self, name: &ObjectName) -> Self {
-        Arc::make_mut(&mut self.context).object = Some(name.shared());
+    /// Names the object by its text: see `name.rs`.
+    pub(crate) fn with_object_text(mut self, name: Arc<str>) -> Self {
+        Arc::make_mut(&mut self.context).object = Some(name);
         self
     }
 

@@ -1,7 +1,10 @@
-//! What the errors of the HTTP client say, without the URLs that they name.
+//! What the errors of the HTTP client say, without the URLs that they name; and the one of a server that is too slow.
 
 use std::error::Error as StdError;
 use std::io;
+use std::time::Duration;
+
+use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::secrets::masked;
 
@@ -36,4 +39,15 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
         innermost.to_string()
     };
     masked(text.lines().next().unwrap_or("")).chars().take(CHARS_MAX).collect()
+}
+
+/// The server was silent, or too slow, for so long.
+pub(crate) fn late(wait: Duration) -> HttpError {
+    HttpError::new(HttpErrorKind::Timeout, Late { wait })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no byte from the server for {:.1} s, or too few in that time", wait.as_secs_f64())]
+struct Late {
+    wait: Duration,
 }

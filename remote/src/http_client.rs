@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use crate::bounded_body::{AnswerKind, BoundedBody, TooLong};
 use crate::bounds::{LISTING, Pace};
-use crate::failure::{innermost, is_tls};
+use crate::failure::{innermost, is_tls, late};
 use crate::options::RemoteOptions;
 use crate::refusal::refuse;
 use crate::resolver::Spread;
@@ -184,10 +184,6 @@ pub(crate) struct Endless {
     what: &'static str,
 }
 
-pub(crate) fn late(wait: Duration) -> HttpError {
-    HttpError::new(HttpErrorKind::Timeout, Late { wait })
-}
-
 /// A create may be repeated only when no connection was made.
 fn only_unsent(error: HttpError) -> HttpError {
     match error.kind() {
@@ -245,12 +241,6 @@ struct WrongRange {
 )]
 pub(crate) struct TlsFailed {
     text: String,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("no byte from the server for {:.1} s, or too few in that time", wait.as_secs_f64())]
-struct Late {
-    wait: Duration,
 }
 
 #[cfg(test)]

@@ -37,9 +37,14 @@ mod failure;
 mod error;
 mod name;
 mod store;
+mod timer;
+mod prices;
+mod hedge_options;
+mod on_wait;
 #[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod walk;
 mod location;
+mod endpoint;
 mod options;
 mod bounds;
 mod refusal;
@@ -49,12 +54,12 @@ mod wrap;
 #[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod front;
 mod repeats;
+mod bounded_body;
 mod http_client;
 #[cfg(any(feature = "webdav", feature = "webhdfs"))]
 mod exchange;
 #[cfg(feature = "webhdfs")]
 mod webhdfs;
-mod bounded_body;
 mod s3_read;
 #[cfg(feature = "webdav")]
 mod webdav;
@@ -62,31 +67,33 @@ mod adapter;
 #[cfg(any(feature = "gcp", feature = "azure"))]
 mod cloud;
 mod open;
+mod probe;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod probe;
 #[cfg(feature = "server")]
 pub mod server;
 mod simulated;
 
 pub use content::Content;
 pub use error::{RemoteError, RemoteErrorKind};
+pub use hedge_options::HedgeOptions;
 pub use name::{NAME_BYTES_MAX, ObjectName};
+pub use on_wait::OnWait;
 pub use open::{from_object_store, open_stack, open_url};
 pub use options::RemoteOptions;
+pub use prices::{Prices, UnknownPrices};
 pub use probe::probe_put_if_absent;
 pub use secrets::masked;
+pub use shape::options::ShapeOptions;
 pub use simulated::SimulatedDfs;
 pub use store::{
     ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload,
 };
-pub use wrap::cost::{Bill, Cost, Prices, UnknownPrices, priced};
-pub use wrap::hedge::{HedgeCounters, HedgeOptions};
+pub use timer::Timers;
+pub use wrap::cost::{Bill, Cost, priced};
+pub use wrap::hedge::HedgeCounters;
 pub use wrap::limit::{ClassLimit, InFlight, Limits};
 pub use wrap::meter::{LatencySummary, RemoteMetrics, metered};
 pub use wrap::operation::{Operation, SizeClass};
-pub use wrap::patience::OnWait;
 pub use wrap::read_only::read_only;
-pub use wrap::shape::ShapeOptions;
-pub use wrap::timer::Timers;
 pub use wrap::{Stack, wrap};

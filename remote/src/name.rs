@@ -48,9 +48,14 @@ impl ObjectName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
 
-    pub(crate) fn shared(&self) -> Arc<str> {
-        Arc::clone(&self.0)
+// Here, as errors stand below names: a name that is refused is an error.
+impl RemoteError {
+    /// Names the object.
+    #[must_use]
+    pub fn with_object(self, name: &ObjectName) -> Self {
+        self.with_object_text(Arc::clone(&name.0))
     }
 }
 

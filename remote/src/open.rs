@@ -25,6 +25,7 @@ use url::Url;
 
 use crate::adapter::{Adapter, ListOrder, Stores};
 use crate::durable::create_folder;
+use crate::endpoint::check_endpoint;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::http_client::Connector;
 use crate::local::LocalStore;
@@ -223,23 +224,6 @@ fn open_s3(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remot
     let reader = Reader::new(&builder, &store, endpoint.as_deref(), options);
     let stores = Stores { store, uploads, reader };
     Ok(Arc::new(Adapter::with_stores(stores, location.path(), &shown, ListOrder::Ascending, options)?))
-}
-
-/// Checks an endpoint, which is shown to users: what could hold a secret is refused.
-pub(crate) fn check_endpoint(name: &str, endpoint: &str) -> Result<Url, RemoteError> {
-    let no_url = || invalid(&format!("{name} is not a URL: https://host:port"));
-    if endpoint.chars().any(|character| character.is_control() || character.is_whitespace()) {
-        return Err(no_url());
-    }
-    let url = Url::parse(endpoint).map_err(|_| no_url())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid(&format!("{name} starts with http:// or https://")));
-    }
-    let has_user = !url.username().is_empty() || url.password().is_some();
-    if has_user || url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid(&format!("{name} has no user, password, query or fragment")));
-    }
-    Ok(url)
 }
 
 /// The environment's settings, overridden by the options'.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use object_store::{BackoffConfig, RetryConfig};
 
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::wrap::cost::Prices;
-use crate::wrap::hedge::HedgeOptions;
-use crate::wrap::patience::OnWait;
-use crate::wrap::shape::ShapeOptions;
-use crate::wrap::timer::Timers;
+use crate::hedge_options::HedgeOptions;
+use crate::on_wait::OnWait;
+use crate::prices::Prices;
+use crate::shape::options::ShapeOptions;
+use crate::timer::Timers;
 
 /// A day is the same as for ever and keeps timers, and sums of times, within their range.
 const TIME_MAX: Duration = Duration::from_secs(86_400);

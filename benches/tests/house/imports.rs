@@ -14,26 +14,13 @@ const CIRCLES: [(&str, &[&str], &str); 1] = [(
     "an embedder's closure runs with the handle of the shard, and travels in the mailbox that the shard stands on",
 )];
 
-/// Crates that are not in order yet, with the number of imports that run upwards in them: it may only fall.
-const BEHIND: [(&str, usize); 2] = [("io", 44), ("remote", 23)];
-
 #[test]
 fn imports_run_downwards() {
     let mut faults = Vec::new();
     for name in CRATES {
         let upward = upward(&modules(&workspace().join(name)), name);
-        let allowed = BEHIND.iter().find(|(behind, _)| *behind == name).map_or(0, |(_, count)| *count);
-        if upward.len() > allowed {
-            faults.push(format!(
-                "{name}: {} imports run upwards, {allowed} may:\n{}",
-                upward.len(),
-                upward.join("\n")
-            ));
-        } else if upward.len() < allowed {
-            faults.push(format!(
-                "{name}: only {} imports run upwards now: write that into this test",
-                upward.len()
-            ));
+        if !upward.is_empty() {
+            faults.push(format!("{name}: {} imports run upwards:\n{}", upward.len(), upward.join("\n")));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));

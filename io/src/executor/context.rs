@@ -11,22 +11,23 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
 
 use tokio::task::LocalSet;
 
-use super::ExecutorOptions;
 #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
 use super::gate::Gate;
-use super::simulated::machine::{Class, Machine};
-use super::simulated::seat::Seat;
+use super::options::ExecutorOptions;
+use super::panics::Panics;
 use super::task::{TaskLost, task_pair};
-use super::uring::Driver;
+use super::uring::driver::Driver;
 use crate::backend::Backend;
 use crate::budget::{Budget, Grant};
 use crate::buffer_pool::BufferPool;
 use crate::error::{IoError, IoErrorKind};
 use crate::metrics::{Counters, IoMetrics};
+use crate::simulated_machine::machine::{Class, Machine};
+use crate::simulated_machine::seat::Occupant;
+use crate::simulated_machine::ticket::Ticket;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };
@@ -40,7 +41,7 @@ pub(crate) enum Host {
     /// tokio's sets of tasks, in our own loop round the thread's ring.
     Ring(Weak<LocalSet>, Rc<Driver>),
     /// A simulated machine.
-    Simulated(Rc<Seat>),
+    Simulated(Ticket),
 }
 
 impl From<&Rc<LocalSet>> for Host {
@@ -67,10 +68,7 @@ pub(crate) struct Executor {
     pool_slots: Rc<Budget>,
     pub(super) host: Host,
     main_ended: Cell<bool>,
-    /// Message of the first task that panicked with nobody waiting for it.
-    panic: RefCell<Option<String>>,
-    /// Message of the first vital task that panicked, and who waits for one.
-    vital_panic: RefCell<(Option<String>, Option<Waker>)>,
+    pub(super) panics: Rc<Panics>,
 }
 
 impl Executor {
@@ -87,8 +85,7 @@ impl Executor {
             pool_slots: Budget::new(options.file_threads_max.max(1)),
             host: host.into(),
             main_ended: Cell::new(false),
-            panic: RefCell::new(None),
-            vital_panic: RefCell::default(),
+            panics: Rc::default(),
         })
     }
 
@@ -121,13 +118,13 @@ impl Executor {
     ///
     /// Never resolves when the executor's operations are over, which nobody on its thread lives to see.
     pub(crate) async fn run_to_end<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
-        let (running, task) = task_pair(future, false);
+        let (running, task) = task_pair(future, Some(Rc::clone(&self.panics)), false);
         match &self.host {
             Host::Tokio(operations) | Host::Ring(operations, _) => {
                 let Some(operations) = operations.upgrade() else { return std::future::pending().await };
                 drop(operations.spawn_local(tokio::task::unconstrained(running)));
             }
-            Host::Simulated(seat) => seat.spawn(Class::Operation, Box::pin(running)),
+            Host::Simulated(ticket) => ticket.spawn(Class::Operation, Box::pin(running)),
         }
         match task.await {
             Ok(output) => output,
@@ -140,7 +137,7 @@ impl Executor {
     /// The simulated machine that it runs on, if it is simulated and the machine still runs.
     pub(crate) fn machine(&self) -> Option<Rc<Machine>> {
         match &self.host {
-            Host::Simulated(seat) => seat.machine(),
+            Host::Simulated(ticket) => ticket.machine(),
             Host::Tokio(_) | Host::Ring(..) => None,
         }
     }
@@ -162,38 +159,6 @@ impl Executor {
         self.main_ended.get()
     }
 
-    pub(crate) fn note_panic(&self, message: &str) {
-        self.panic.borrow_mut().get_or_insert_with(|| message.to_owned());
-    }
-
-    pub(crate) fn note_vital_panic(&self, message: &str) {
-        let waker = {
-            let mut vital = self.vital_panic.borrow_mut();
-            vital.0.get_or_insert_with(|| message.to_owned());
-            vital.1.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    pub(super) fn poll_vital_panic(&self, context: &Context<'_>) -> Poll<String> {
-        let mut vital = self.vital_panic.borrow_mut();
-        if let Some(message) = &vital.0 {
-            return Poll::Ready(message.clone());
-        }
-        let is_known = vital.1.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
-        let before = if is_known { None } else { vital.1.replace(context.waker().clone()) };
-        drop(vital);
-        // A waker may own anything: dropped when nothing is borrowed.
-        drop(before);
-        Poll::Pending
-    }
-
-    pub(super) fn panic_message(&self) -> Option<String> {
-        self.panic.borrow().clone()
-    }
-
     pub(crate) fn metrics(&self) -> IoMetrics {
         let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         IoMetrics {
@@ -206,6 +171,24 @@ impl Executor {
             buffer_idle_bytes: wide(self.pool.idle_bytes()),
             buffer_bytes_max: wide(self.pool.bytes_max()),
         }
+    }
+}
+
+impl Occupant for Executor {
+    fn enter(self: Rc<Self>) -> Option<Rc<dyn Occupant>> {
+        CURRENT.replace(Some(self)).map(|before| before as Rc<dyn Occupant>)
+    }
+
+    fn leave(&self) {
+        drop(CURRENT.take());
+    }
+
+    fn end_main(&self) {
+        Self::end_main(self);
+    }
+
+    fn main_ended(&self) -> bool {
+        Self::main_ended(self)
     }
 }
 
@@ -224,11 +207,6 @@ impl Drop for Entered {
     }
 }
 
-/// Makes this thread another executor's, or nobody's; whose it was.
-pub(super) fn swap(executor: Option<Rc<Executor>>) -> Option<Rc<Executor>> {
-    CURRENT.replace(executor)
-}
-
 /// The simulated machine whose task this is, if it is one's.
 pub(crate) fn machine() -> Option<Rc<Machine>> {
     try_current()?.machine()
@@ -242,6 +220,12 @@ pub(crate) fn current(operation: &'static str) -> Result<Rc<Executor>, IoError> 
 /// The executor of this thread, if it is an executor's (and not already taking its thread-locals down).
 pub(crate) fn try_current() -> Option<Rc<Executor>> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// The counts of this executor thread; all zero on a thread that is no executor.
+#[must_use]
+pub fn metrics() -> IoMetrics {
+    current("metrics").map(|executor| executor.metrics()).unwrap_or_default()
 }
 
 fn no_executor(operation: &'static str) -> IoError {

@@ -20,32 +20,14 @@ use rustix::fs::{AtFlags, OFlags, StatxFlags, fcntl_getfl, fcntl_setfl, fstat, s
 use super::context::Executor;
 #[cfg(feature = "glommio")]
 use super::glommio;
-use super::simulated::files::{self, SimulatedFile};
 #[cfg(feature = "tokio-uring")]
 use super::tokio_uring;
 use super::{threads, uring};
 use crate::backend::Backend;
-use crate::budget::Grant;
-use crate::buffer::{BUFFER_ALIGN_BYTES, Buffer, SECTOR_BYTES};
-use crate::file::OpenOptions;
-
-/// Which way the bytes of a transfer go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Read,
-    Write,
-}
-
-/// A buffer on its way to or from a file, with its leave to be with the kernel. Owned by the operation until the
-/// kernel is done: as long as it exists, the bytes are nobody else's.
-#[derive(Debug)]
-pub(crate) struct Transfer {
-    pub(crate) buffer: Buffer,
-    /// Bytes before this are moved already.
-    pub(crate) start: usize,
-    /// Given back when the kernel is done and the operation drops its transfer.
-    pub(crate) _slot: Grant,
-}
+use crate::direct_io::{BUFFER_ALIGN_BYTES, SECTOR_BYTES};
+use crate::open_options::OpenOptions;
+use crate::simulated_machine::files::{self, SimulatedFile};
+use crate::transfer::{Direction, Transfer};
 
 /// An open file. Clones are the same open file; it closes with the last of them.
 #[derive(Clone, Debug)]
@@ -73,7 +55,9 @@ impl Descriptor {
                 Ok(Self::Glommio(Rc::new(glommio::OpenFile::new(file)?)))
             }
             Backend::Threads => Ok(Self::Threads(Arc::new(threads::open(path, options).await?))),
-            Backend::Simulated => Ok(Self::Simulated(Rc::new(files::open(executor, path, options).await?))),
+            Backend::Simulated => {
+                Ok(Self::Simulated(Rc::new(files::open(executor.machine(), path, options).await?)))
+            }
             // No executor of one that is not built in has started.
             #[cfg(not(all(feature = "tokio-uring", feature = "glommio")))]
             _ => Err(io::ErrorKind::Unsupported.into()),

@@ -14,134 +14,39 @@ mod completions;
 #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
 mod gate;
 mod handshake;
-pub(crate) mod context;
-pub(crate) mod descriptor;
+pub(crate) mod options;
+mod panics;
+pub(crate) mod task;
 pub(crate) mod threads;
 pub(crate) mod uring;
+pub(crate) mod context;
+pub(crate) mod cores;
+pub(crate) mod spawn_local;
 #[cfg(feature = "tokio-uring")]
-pub(crate) mod tokio_uring;
+mod tokio_uring;
 #[cfg(feature = "glommio")]
 pub(crate) mod glommio;
+pub(crate) mod time;
+pub(crate) mod descriptor;
+pub(crate) mod thread;
+mod life;
+mod run;
 pub(crate) mod simulated;
-pub(crate) mod task;
 
 #[cfg(test)]
 mod handshake_test;
 
 use std::future::Future;
-use std::rc::Rc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-use tokio::task::LocalSet;
+use std::sync::mpsc::sync_channel;
 
 use crate::backend::Backend;
 use crate::error::{IoError, IoErrorKind};
-use crate::pin::{Affinity, Core, Tie, pin_thread};
+use crate::pin::{Affinity, pin_thread};
 use crate::random::seed_thread;
-use context::Executor;
-use simulated::SimulatedEnd;
-use task::{TaskLost, panic_message, spawn_local};
-
-/// How long a thread that ends waits for its operations in flight before it leaves them, their buffers and its ring
-/// behind for good (safe, but leaked). Only a dead device takes so long.
-const DRAIN_MAX: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(60) };
-
-/// What an executor thread is made of.
-#[derive(Clone, Debug)]
-pub struct ExecutorOptions {
-    /// Name of the thread; the system shows its first 15 bytes.
-    pub name: String,
-    /// How its files reach the kernel. [`select_backend`](crate::select_backend) knows what works here.
-    pub backend: Backend,
-    /// The CPU it is tied to.
-    pub core: Core,
-    /// Size of its ring, rounded up to a power of two: one less than this many file operations are in flight at
-    /// most, the next ones wait their turn. 8 to 4096. The default of 512 takes 48 KiB, which fits the usual limit
-    /// on locked memory of kernels before 5.12.
-    pub ring_entries: u32,
-    /// Most threads of the file pool (threads backend); they start on demand and end when idle.
-    pub file_threads_max: usize,
-    /// Hard limit on the bytes of its buffers.
-    pub buffer_bytes_max: usize,
-    /// Seed of its random numbers. Give each thread its own.
-    pub seed: u64,
-}
-
-impl Default for ExecutorOptions {
-    fn default() -> Self {
-        Self {
-            name: "aquifer".to_owned(),
-            backend: Backend::Threads,
-            core: Core::Any,
-            ring_entries: 512,
-            file_threads_max: 8,
-            buffer_bytes_max: 32 << 20,
-            seed: 0,
-        }
-    }
-}
-
-impl ExecutorOptions {
-    /// Ring entries as the kernel will have them.
-    fn ring_entries_clamped(&self) -> u32 {
-        self.ring_entries.clamp(8, 4096).next_power_of_two()
-    }
-
-    /// Most operations in flight. One ring entry stays free, for the entry that forces a submission.
-    fn slots_max(&self) -> usize {
-        usize::try_from(self.ring_entries_clamped() - 1).unwrap_or(usize::MAX)
-    }
-}
-
-/// A running executor thread. Dropping it lets the thread run on alone.
-#[derive(Debug)]
-pub struct ExecutorThread {
-    handle: Handle,
-    pin_note: Option<String>,
-}
-
-#[derive(Debug)]
-enum Handle {
-    Thread(JoinHandle<Result<(), IoError>>),
-    /// It is on the thread of its world.
-    Simulated(SimulatedEnd),
-}
-
-impl ExecutorThread {
-    /// Waits for the thread to end. Blocks; not for a thread that the other one needs to end. An executor of a simulated
-    /// world is driven to its end, with all others of its world.
-    ///
-    /// # Errors
-    /// `Panicked` when `main`, or a local task whose [`Task`](crate::Task) was dropped, panicked; `Other` when
-    /// operations were still in flight a minute after `main` ended (a dead device), and were left behind, and when a
-    /// simulated world came to rest, or crashed, before `main` ended.
-    pub fn join(self) -> Result<(), IoError> {
-        match self.handle {
-            Handle::Thread(thread) => match thread.join() {
-                Ok(ended) => ended,
-                Err(payload) => Err(panicked(&panic_message(payload.as_ref()))),
-            },
-            Handle::Simulated(end) => end.join(),
-        }
-    }
-
-    /// Whether it has ended: `join` does not block then.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        match &self.handle {
-            Handle::Thread(thread) => thread.is_finished(),
-            Handle::Simulated(end) => end.get().is_some(),
-        }
-    }
-
-    /// Why the thread is not tied to its CPU, when it is not: one line. It runs all the same.
-    #[must_use]
-    pub fn pin_note(&self) -> Option<&str> {
-        self.pin_note.as_deref()
-    }
-}
+use cores::Tie;
+use life::Report;
+use options::{ExecutorOptions, START};
+use thread::{ExecutorThread, Handle};
 
 /// Starts a thread with an executor and runs `main` on it, which may spawn local tasks. Returns when the thread has its
 /// ring (or its pool) and is about to run `main`; the thread ends when `main` does.
@@ -169,15 +74,7 @@ where
             let pin_note = tie.as_ref().and_then(|tie| pin_thread(tie.core()).err());
             let report = Report { report, pin_note };
             seed_thread(options.seed);
-            match options.backend {
-                Backend::Uring => uring::run(&options, affinity, report, main),
-                #[cfg(feature = "tokio-uring")]
-                Backend::TokioUring => tokio_uring::run(&options, report, main),
-                #[cfg(feature = "glommio")]
-                Backend::Glommio => glommio::run(&options, affinity, report, main),
-                // Threads; the simulated one has its own way, above, and what is not built in has none.
-                _ => threads::run(&options, affinity, report, main),
-            }
+            run::run(&options, affinity, report, main)
             // `tie` ends here, with the thread's use of its CPU.
         })
         .map_err(|source| IoError::from_os(START, source))?;
@@ -191,83 +88,11 @@ where
     }
 }
 
-const START: &str = "start executor";
-
-/// Tells the one who called `spawn_executor` that all is set up. Dropped unused, it tells that it is not.
-struct Report {
-    report: SyncSender<Option<String>>,
-    pin_note: Option<String>,
-}
-
-impl Report {
-    fn started(self) {
-        // The caller waits for it, unless it panicked; then nobody needs to know.
-        let _ = self.report.send(self.pin_note);
-    }
-}
-
-/// How the thread ended.
-struct Ended {
-    outcome: Result<(), IoError>,
-    /// No operation is with the kernel: all may be torn down.
-    drained: bool,
-}
-
-/// The life of an executor thread inside its runtime: `main` with its tasks, then the operations still in flight.
-async fn run_main<F, Fut>(executor: Rc<Executor>, operations: Rc<LocalSet>, main: F) -> Ended
-where
-    F: FnOnce() -> Fut + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let life = async {
-        let tasks = LocalSet::new();
-        let ending = Ending(Rc::clone(&executor));
-        let main = async move {
-            // Dropped the moment `main` ends, also by a panic.
-            let _ending = ending;
-            main().await;
-        };
-        let outcome = tasks.run_until(async { spawn_local(main).await }).await;
-        // Here every task still alive is dropped; the operations it began go on.
-        drop(tasks);
-        let drained = crate::time::timeout(DRAIN_MAX, executor.drained()).await.is_ok();
-        Ended { outcome: outcome_of(outcome, &executor, drained), drained }
-    };
-    operations.run_until(life).await
-}
-
-/// Ends the local tasks when dropped.
-struct Ending(Rc<Executor>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.end_main();
-    }
-}
-
-fn outcome_of(main: Result<(), TaskLost>, executor: &Executor, drained: bool) -> Result<(), IoError> {
-    if let Err(TaskLost::Panicked(message)) = &main {
-        return Err(panicked(message));
-    }
-    if let Some(message) = executor.panic_message() {
-        return Err(panicked(&message));
-    }
-    if !drained {
-        return Err(IoError::new(IoErrorKind::Other, "end executor")
-            .with_expected(format!("all operations done within {DRAIN_MAX:?}"))
-            .with_found(format!("{} in flight", executor.operations_in_flight())));
-    }
-    main.map_err(|lost| IoError::new(IoErrorKind::Other, "run executor").with_found(lost.to_string()))
-}
-
-fn panicked(message: &str) -> IoError {
-    IoError::new(IoErrorKind::Panicked, "run executor").with_found(message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{BackendChoice, File, OpenOptions, acquire_buffer, select_backend};
+    use std::rc::Rc;
 
     /// A future of a read that is leaked, not dropped, holds its slot for ever. The thread must end all the same, and
     /// must not free what the kernel may write to.

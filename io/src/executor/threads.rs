@@ -8,47 +8,17 @@
 //! for it even when its caller does not any more. The pool is tokio's: it starts threads on demand up to the
 //! limit, and ends them after ten idle seconds.
 
-use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, fallocate};
-use tokio::task::LocalSet;
 
-use super::context::{self, Executor};
-use super::descriptor::{Direction, Transfer};
-use super::{Ended, ExecutorOptions, Report, START, run_main};
-use crate::buffer::AlignedMemory;
-use crate::error::IoError;
-use crate::file::{OpenOptions, PRIVATE_FILE_MODE};
+use super::options::ExecutorOptions;
+use crate::buffer_memory::AlignedMemory;
+use crate::open_options::{OpenOptions, PRIVATE_FILE_MODE};
 use crate::pin::Affinity;
-
-/// Runs an executor thread to its end.
-pub(super) fn run<F, Fut>(
-    options: &ExecutorOptions,
-    affinity: Affinity,
-    report: Report,
-    main: F,
-) -> Result<(), IoError>
-where
-    F: FnOnce() -> Fut + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let runtime = pool(options, affinity).map_err(|source| IoError::from_os(START, source))?;
-    let operations = Rc::new(LocalSet::new());
-    let executor = Executor::new(options, options.slots_max(), &operations);
-    let entered = context::enter(Rc::clone(&executor));
-    report.started();
-    let Ended { outcome, drained } = runtime.block_on(run_main(executor, operations, main));
-    drop(entered);
-    if !drained {
-        // Leaves the stuck pool threads alone; each owns what it works on.
-        runtime.shutdown_background();
-    }
-    outcome
-}
+use crate::transfer::{Direction, Transfer};
 
 /// A runtime with the pool, and with time for the one who blocks on it.
 pub(super) fn pool(options: &ExecutorOptions, affinity: Affinity) -> io::Result<tokio::runtime::Runtime> {

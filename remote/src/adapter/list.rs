@@ -6,19 +6,11 @@ use futures_util::TryStreamExt;
 use object_store::path::Path;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Shared, classify};
+use super::classify;
+use super::shared::{ListOrder, Shared};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
 use crate::store::{ListPage, ObjectMeta};
-
-/// Whether a store lists in ascending order of names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ListOrder {
-    /// Yes (S3 promises it): the listing stops after one page.
-    Ascending,
-    /// Not known (directories, an embedder's store): the whole folder is walked and the smallest names kept.
-    Unknown,
-}
 
 /// Lists up to `entries_max` objects below `folder` ("" or "a/b") after `start_after`. After `soon` a shorter page is better than
 /// none, where the order allows it.

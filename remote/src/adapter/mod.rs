@@ -12,19 +12,18 @@
 //! * Names come in checked and names listed by the store are checked again.
 
 mod classify;
+mod shared;
 mod list;
 mod upload;
 
 use std::fmt;
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
-use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
 };
 use tokio::time::Instant;
 
@@ -39,7 +38,8 @@ use crate::s3_read::{Read, Reader};
 use crate::secrets::masked;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
-pub(crate) use list::ListOrder;
+pub(crate) use shared::ListOrder;
+use shared::{Shared, payload};
 
 /// Memory that is set aside for a body before its bytes are there.
 const RESERVED_BYTES_MAX: usize = 1 << 20;
@@ -57,17 +57,6 @@ pub(crate) struct Stores {
     pub(crate) uploads: Arc<dyn ObjectStore>,
     /// A shorter way for ranged reads, where there is one.
     pub(crate) reader: Option<Reader>,
-}
-
-struct Shared {
-    store: Arc<dyn ObjectStore>,
-    uploads: Arc<dyn ObjectStore>,
-    reader: Option<Reader>,
-    root: String,
-    url: String,
-    order: ListOrder,
-    runtime: Arc<HttpRuntime>,
-    options: RemoteOptions,
 }
 
 impl Adapter {
@@ -98,45 +87,9 @@ impl Adapter {
         let Stores { store, uploads, reader } = stores;
         Ok(Self { shared: Arc::new(Shared { store, uploads, reader, root, url, order, runtime, options }) })
     }
-
-    /// Runs one request about `name` that moves about `bytes` bytes.
-    fn request<T, F>(
-        &self,
-        operation: &'static str,
-        name: &ObjectName,
-        bytes: u64,
-        request: F,
-    ) -> RemoteFuture<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, RemoteError>> + Send + 'static,
-    {
-        let deadline = self.shared.options.deadline_of(bytes);
-        let name = name.clone();
-        let kind = match operation {
-            "put_if_absent" => RemoteErrorKind::InDoubt,
-            _ => RemoteErrorKind::Unavailable,
-        };
-        self.shared.runtime.run(deadline, request, move || {
-            RemoteError::new(kind, operation).with_object(&name).with_cause(no_answer(deadline))
-        })
-    }
 }
 
 impl Shared {
-    fn path(&self, name: &ObjectName) -> Path {
-        // Neither part holds a character that `Path` would encode, so this is the name itself.
-        if self.root.is_empty() {
-            Path::from(name.as_str())
-        } else {
-            Path::from(format!("{}/{name}", self.root))
-        }
-    }
-
-    async fn object_bytes(&self, name: &ObjectName) -> Result<u64, object_store::Error> {
-        Ok(self.store.head(&self.path(name)).await?.size)
-    }
-
     async fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, RemoteError> {
         let mut repeats = Repeats::new(&self.options);
         loop {
@@ -319,30 +272,19 @@ async fn body_of(answer: object_store::GetResult, expected: u64) -> Result<Bytes
     Ok(bytes.freeze())
 }
 
-fn payload(content: Content) -> PutPayload {
-    content.into_chunks().into_iter().collect()
-}
-
 impl Remote for Adapter {
     fn describe(&self) -> String {
         self.shared.url.clone()
     }
 
     fn put(&self, name: &ObjectName, content: Content) -> RemoteFuture<()> {
-        let bytes = content.bytes();
-        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
-        self.request("put", name, bytes, async move {
-            match shared.store.put_opts(&shared.path(&owned), payload(content), PutOptions::default()).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(classify::error("put", &owned, &error)),
-            }
-        })
+        self.shared.put(name, content)
     }
 
     fn put_if_absent(&self, name: &ObjectName, content: Content) -> RemoteFuture<PutOutcome> {
         let bytes = content.bytes();
         let (shared, owned) = (Arc::clone(&self.shared), name.clone());
-        self.request("put_if_absent", name, bytes, async move {
+        self.shared.request("put_if_absent", name, bytes, async move {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             match shared.store.put_opts(&shared.path(&owned), payload(content), options).await {
                 Ok(_) => Ok(PutOutcome::Created),
@@ -374,12 +316,12 @@ impl Remote for Adapter {
             return Box::pin(async move { Ok(Bytes::new()) });
         }
         let (shared, owned) = (Arc::clone(&self.shared), name.clone());
-        self.request("get_range", name, bytes, async move { shared.get_range(&owned, range).await })
+        self.shared.request("get_range", name, bytes, async move { shared.get_range(&owned, range).await })
     }
 
     fn head(&self, name: &ObjectName) -> RemoteFuture<ObjectMeta> {
         let (shared, owned) = (Arc::clone(&self.shared), name.clone());
-        self.request("head", name, 0, async move {
+        self.shared.request("head", name, 0, async move {
             match shared.object_bytes(&owned).await {
                 Ok(bytes) => Ok(ObjectMeta { name: owned, bytes }),
                 Err(error) => Err(classify::error("head", &owned, &error)),
@@ -389,7 +331,7 @@ impl Remote for Adapter {
 
     fn delete(&self, name: &ObjectName) -> RemoteFuture<()> {
         let (shared, owned) = (Arc::clone(&self.shared), name.clone());
-        self.request("delete", name, 0, async move {
+        self.shared.request("delete", name, 0, async move {
             let Err(error) = shared.store.delete(&shared.path(&owned)).await else { return Ok(()) };
             match classify::error("delete", &owned, &error) {
                 absent if absent.kind() == RemoteErrorKind::NotFound => Ok(()),
@@ -425,8 +367,8 @@ impl Remote for Adapter {
     }
 
     fn upload(&self, name: &ObjectName) -> RemoteFuture<Box<dyn Upload>> {
-        let (adapter, owned) = (self.clone(), name.clone());
-        self.request("upload", name, 0, async move { upload::start(adapter, owned).await })
+        let (shared, owned) = (Arc::clone(&self.shared), name.clone());
+        self.shared.request("upload", name, 0, async move { upload::start(shared, owned).await })
     }
 }
 

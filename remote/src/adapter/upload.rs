@@ -14,14 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use object_store::{MultipartUpload, ObjectStoreExt};
 
-use super::{Adapter, classify, payload};
+use super::classify;
+use super::shared::{Shared, payload};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
-use crate::store::{Remote, RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload};
+use crate::store::{RemoteFuture, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, Upload};
 
 struct PartsUpload {
-    adapter: Adapter,
+    shared: Arc<Shared>,
     name: ObjectName,
     /// None once finished or aborted.
     parts: Option<Box<dyn MultipartUpload>>,
@@ -32,12 +33,12 @@ struct PartsUpload {
 }
 
 /// Asks the store for a new upload.
-pub(super) async fn start(adapter: Adapter, name: ObjectName) -> Result<Box<dyn Upload>, RemoteError> {
-    let path = adapter.shared.path(&name);
-    let parts = adapter.shared.uploads.put_multipart(&path).await;
+pub(super) async fn start(shared: Arc<Shared>, name: ObjectName) -> Result<Box<dyn Upload>, RemoteError> {
+    let path = shared.path(&name);
+    let parts = shared.uploads.put_multipart(&path).await;
     let parts = parts.map_err(|error| classify::error("upload", &name, &error))?;
     Ok(Box::new(PartsUpload {
-        adapter,
+        shared,
         name,
         parts: Some(parts),
         parts_sent: 0,
@@ -80,7 +81,7 @@ impl Upload for PartsUpload {
         self.short_part_seen = bytes < UPLOAD_PART_BYTES_MIN;
         let part = parts.put_part(payload(content));
         let (name, done) = (self.name.clone(), Arc::clone(&self.parts_done));
-        let sent = self.adapter.request("part", &self.name, bytes, async move {
+        let sent = self.shared.request("part", &self.name, bytes, async move {
             part.await.map_err(|error| classify::error("part", &name, &error))
         });
         // Counted where the caller sees it: a part whose future was dropped is lost, however far it came.
@@ -96,27 +97,27 @@ impl Upload for PartsUpload {
             return self.invalid("finish", "a part is still under way or has failed");
         }
         let Some(mut parts) = self.parts.take() else { return self.invalid("finish", "the upload is over") };
-        let (adapter, name, expected) = (self.adapter.clone(), self.name.clone(), self.bytes_sent);
+        let (shared, name, expected) = (Arc::clone(&self.shared), self.name.clone(), self.bytes_sent);
         if self.parts_sent == 0 {
             // S3 refuses an upload without parts: an empty object is an ordinary put.
-            self.adapter.shared.runtime.detach(async move { drop(parts.abort().await) });
-            return adapter.put(&name, Content::new());
+            self.shared.runtime.detach(async move { drop(parts.abort().await) });
+            return shared.put(&name, Content::new());
         }
         let request = async move {
             let Err(error) = parts.complete().await else { return Ok(()) };
-            match adapter.shared.object_bytes(&name).await {
+            match shared.object_bytes(&name).await {
                 Ok(found) if found == expected => Ok(()),
                 _ => Err(classify::error("finish", &name, &error)),
             }
         };
         // The server may have to copy the parts together: time as for sending them once more.
-        self.adapter.request("finish", &self.name, expected, request)
+        self.shared.request("finish", &self.name, expected, request)
     }
 
     fn abort(mut self: Box<Self>) -> RemoteFuture<()> {
         let Some(mut parts) = self.parts.take() else { return self.invalid("abort", "the upload is over") };
         let name = self.name.clone();
-        self.adapter.request("abort", &self.name, 0, async move {
+        self.shared.request("abort", &self.name, 0, async move {
             parts.abort().await.map_err(|error| classify::error("abort", &name, &error))
         })
     }
@@ -126,7 +127,7 @@ impl Drop for PartsUpload {
     fn drop(&mut self) {
         if let Some(mut parts) = self.parts.take() {
             // Best effort: what is left behind costs room, not correctness.
-            self.adapter.shared.runtime.detach(async move { drop(parts.abort().await) });
+            self.shared.runtime.detach(async move { drop(parts.abort().await) });
         }
     }
 }

@@ -3,6 +3,17 @@
 //! It works below one folder of the store and removes what it wrote, so it can run against a store in use. Nothing in it depends
 //! on time or luck: a race is asserted by its outcome, not by its course. Idea borrowed from `object_store`'s `integration.rs`.
 
+macro_rules! require {
+    ($condition:expr, $($text:tt)+) => {
+        if !$condition {
+            return Err(format!($($text)+));
+        }
+    };
+}
+
+mod suite;
+mod upload;
+
 use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,9 +22,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::content::Content;
-use crate::error::{RemoteError, RemoteErrorKind};
+use crate::error::RemoteErrorKind;
 use crate::name::ObjectName;
+use crate::probe::probe_put_if_absent;
 use crate::store::{PutOutcome, Remote};
+use suite::{Check, Suite, expect_error, index, pattern, text};
 
 /// Racing writers for one name.
 const WRITERS: usize = 16;
@@ -32,16 +45,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-type Check<T = ()> = Result<T, String>;
-
-macro_rules! require {
-    ($condition:expr, $($text:tt)+) => {
-        if !$condition {
-            return Err(format!($($text)+));
-        }
-    };
-}
 
 /// Runs every check below `folder` (`"conformance-7"`, no slashes at its ends), which must be empty.
 ///
@@ -68,30 +71,13 @@ pub async fn run(remote: &Arc<dyn Remote>, folder: &str, race_names: usize) -> R
     named("dropped futures", suite.dropped_futures().await)?;
     named(
         "probe",
-        crate::probe_put_if_absent(remote, fingerprint(folder)).await.map_err(|error| error.to_string()),
+        probe_put_if_absent(remote, fingerprint(folder)).await.map_err(|error| error.to_string()),
     )?;
     named("clean up", suite.clean_up().await)?;
     named("empty at the end", suite.leaves_nothing().await)
 }
 
-mod upload;
-
-struct Suite {
-    remote: Arc<dyn Remote>,
-    folder: String,
-}
-
 impl Suite {
-    fn name(&self, name: &str) -> Check<ObjectName> {
-        ObjectName::new(format!("{}/{name}", self.folder)).map_err(|error| error.to_string())
-    }
-
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Check<ObjectName> {
-        let name = self.name(name)?;
-        self.remote.put(&name, Content::from(bytes)).await.map_err(text)?;
-        Ok(name)
-    }
-
     async fn round_trips(&self) -> Check {
         for bytes in [0_usize, 1, 4_095, 4_096, 300_000, (1 << 20) + 3] {
             let written = pattern(bytes as u64, bytes);
@@ -356,39 +342,9 @@ impl Suite {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "passed to map_err by name")]
-fn text(error: RemoteError) -> String {
-    error.to_string()
-}
-
-fn expect_error<T>(result: Result<T, RemoteError>) -> Check<RemoteError> {
-    match result {
-        Ok(_) => Err("succeeded where an error is due".to_owned()),
-        Err(error) => Ok(error),
-    }
-}
-
-fn index(number: u64) -> Check<usize> {
-    usize::try_from(number).map_err(|error| error.to_string())
-}
-
 /// A number for the probe that follows from the folder's name, which the caller chose to be fresh.
 fn fingerprint(folder: &str) -> u64 {
     folder
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Bytes that follow from a seed and repeat at no power of two, so that a shifted read shows.
-fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut out = Vec::with_capacity(bytes + 8);
-    while out.len() < bytes {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        out.extend_from_slice(&state.to_le_bytes());
-    }
-    out.truncate(bytes);
-    out
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 
-use super::{Check, Suite, expect_error, index, pattern, text};
+use super::suite::{Check, Suite, expect_error, index, pattern, text};
 use crate::content::Content;
 use crate::error::RemoteErrorKind;
 use crate::store::UPLOAD_PART_BYTES_MIN;

@@ -8,10 +8,10 @@
 //! * Every operation runs on the store's own runtime, under its limit and a deadline that grows with the bytes moved.
 //! * Numbers that make names unique are drawn on the caller's thread, so that the caller's seed replays them.
 
+mod line;
 pub(crate) mod upload;
 
 use std::fmt;
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use crate::runtime::{HttpRuntime, no_answer};
 use crate::secrets::masked;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
 
+use self::line::{Line, fail};
 use self::upload::{OrderedUpload, Sink};
 
 /// The operations of one protocol. Arguments are checked, repeats are made inside, errors carry their operation; the object is
@@ -70,43 +71,6 @@ pub(crate) struct Front<V> {
     url: String,
 }
 
-/// Where operations run. Clones share everything.
-#[derive(Clone)]
-pub(crate) struct Line {
-    pub(crate) runtime: Arc<HttpRuntime>,
-    options: Arc<RemoteOptions>,
-}
-
-impl Line {
-    pub(crate) fn new(runtime: Arc<HttpRuntime>, options: &RemoteOptions) -> Self {
-        Self { runtime, options: Arc::new(options.clone()) }
-    }
-
-    /// Runs one operation about `name` that moves about `bytes` bytes.
-    pub(crate) fn run<T, F>(
-        &self,
-        operation: &'static str,
-        name: &ObjectName,
-        bytes: u64,
-        work: F,
-    ) -> RemoteFuture<T>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, RemoteError>> + Send + 'static,
-    {
-        let deadline = self.options.deadline_of(bytes);
-        let (late, named) = (name.clone(), name.clone());
-        let kind = match operation {
-            "put_if_absent" => RemoteErrorKind::InDoubt,
-            _ => RemoteErrorKind::Unavailable,
-        };
-        let work = async move { work.await.map_err(|error| error.with_object(&named)) };
-        self.runtime.run(deadline, work, move || {
-            RemoteError::new(kind, operation).with_object(&late).with_cause(no_answer(deadline))
-        })
-    }
-}
-
 impl<V: Verbs> Front<V> {
     /// Puts the checks before a protocol. `url` is what [`Remote::describe`] says.
     pub(crate) fn new(verbs: Arc<V>, runtime: Arc<HttpRuntime>, options: &RemoteOptions, url: &str) -> Self {
@@ -119,10 +83,6 @@ impl<V> fmt::Debug for Front<V> {
         // Not the protocol's settings: they hold credentials.
         formatter.debug_struct("Front").field("url", &self.url).finish_non_exhaustive()
     }
-}
-
-fn fail<T: Send + 'static>(error: RemoteError) -> RemoteFuture<T> {
-    Box::pin(async move { Err(error) })
 }
 
 /// The error of a range that reaches beyond the object's end.

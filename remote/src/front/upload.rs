@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::{Line, fail};
+use super::line::{Line, fail};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;

@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::prepared::Origin;
 use crate::bounds::Pace;
-use crate::http_client::late;
+use crate::failure::late;
 use crate::resolver::Spread;
 
 /// Connections kept for the next requests.

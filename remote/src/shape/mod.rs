@@ -11,6 +11,7 @@
 mod fault;
 mod latency;
 mod pace;
+pub(crate) mod options;
 
 pub use fault::{BadRates, Fault, FaultPlan, FaultRates, RATE_UNIT};
 pub use latency::{LatencyProfile, UnknownProfile};

@@ -20,26 +20,24 @@
 //! virtual time too.
 
 mod objects;
+mod state;
 mod request;
 mod upload;
 mod store;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use aquifer_io::{Instant, now};
+use aquifer_io::now;
 use bytes::Bytes;
 
 use self::objects::Objects;
+use self::state::{Shared, State};
 use self::store::SimulatedStore;
 use crate::name::ObjectName;
+use crate::shape::options::ShapeOptions;
 use crate::shape::{FaultPlan, FaultRates, LatencyProfile, Pace};
 use crate::store::Remote;
-use crate::wrap::shape::ShapeOptions;
-
-/// Longest text of the trace, in bytes.
-const TRACE_BYTES_MAX: usize = 16 << 20;
 
 /// The file system of a simulated world. Clones are the same one.
 #[derive(Clone)]
@@ -51,24 +49,6 @@ impl fmt::Debug for SimulatedDfs {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SimulatedDfs").finish_non_exhaustive()
     }
-}
-
-struct Shared {
-    state: Mutex<State>,
-}
-
-struct State {
-    objects: Objects,
-    chance: fastrand::Rng,
-    latency: LatencyProfile,
-    plan: FaultPlan,
-    bandwidth_bytes_per_s: u64,
-    pace: Pace,
-    /// The latest virtual time seen.
-    time: Instant,
-    requests: u64,
-    trace: String,
-    trace_hash: u64,
 }
 
 impl SimulatedDfs {
@@ -128,34 +108,5 @@ impl SimulatedDfs {
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.shared.state().trace_hash
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// How long from now until so many bytes have passed.
-    fn carry(&mut self, bytes: u64) -> Duration {
-        let now = now();
-        if now < self.time {
-            // Another world, whose time began anew.
-            self.pace = Pace::new(self.bandwidth_bytes_per_s);
-        }
-        self.time = now;
-        self.pace.send(now, bytes)
-    }
-
-    fn note(&mut self, event: fmt::Arguments<'_>) {
-        let line = format!("{} {event}\n", now().as_nanos());
-        for byte in line.bytes() {
-            self.trace_hash = (self.trace_hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        if self.trace.len() + line.len() <= TRACE_BYTES_MAX {
-            self.trace.push_str(&line);
-        }
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::objects::Objects;
-use super::{Shared, State};
+use super::state::{Shared, State};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
 use crate::shape::Fault;
 use crate::store::RemoteFuture;
+use crate::timer::on_executor;
 use crate::wrap::operation::{Answer, Operation};
-use crate::wrap::timer::on_executor;
 
 /// What is asked, for errors and the trace.
 pub(super) struct Asked {

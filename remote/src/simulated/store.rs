@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Shared;
 use super::objects::joined;
 use super::request::{Asked, send};
+use super::state::Shared;
 use super::upload;
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::Shared;
 use super::objects::joined;
 use super::request::{Asked, send};
+use super::state::Shared;
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;

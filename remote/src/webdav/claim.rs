@@ -19,8 +19,8 @@
 
 use std::sync::Arc;
 
-use super::WebDav;
 use super::server::{Folder, Trouble};
+use super::store::WebDav;
 use super::temporary::{Mode, Renamed, Temporary};
 use crate::content::Content;
 use crate::error::RemoteError;

@@ -18,6 +18,7 @@
 
 mod multistatus;
 mod server;
+mod store;
 mod temporary;
 mod upload;
 mod claim;
@@ -45,21 +46,12 @@ use crate::store::{ListPage, PutOutcome, Remote};
 use crate::walk::{self, Child, Children};
 
 use self::server::{Server, Trouble};
+use self::store::WebDav;
 use self::temporary::Mode;
 use self::upload::StreamSink;
 
 const USER: &str = "AQUIFER_WEBDAV_USER";
 const PASSWORD: &str = "AQUIFER_WEBDAV_PASSWORD";
-
-/// One folder of one server.
-pub(crate) struct WebDav {
-    server: Server,
-    /// From the server's top: `""` or `jobs/one/`.
-    root: String,
-    runtime: Arc<HttpRuntime>,
-    /// The folder of temporary resources was there when last seen.
-    has_temporaries: AtomicBool,
-}
 
 /// Opens the folder that an `http` or `https` URL names.
 pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
@@ -96,23 +88,11 @@ pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<d
 }
 
 impl WebDav {
-    fn path(&self, name: &ObjectName) -> String {
-        format!("{}{name}", self.root)
-    }
-
     /// Where the object lies: under its name, or, while nobody has moved it there after a decision, in what was decided; then
     /// once more under its name, as it may have been moved between the two looks.
     fn places(&self, name: &ObjectName) -> [String; 3] {
         let path = self.path(name);
         [path.clone(), claim::decided_object(&path), path]
-    }
-
-    /// Repeats an attempt while that may help.
-    async fn steadily<T, F: Future<Output = Result<T, Trouble>>>(
-        &self,
-        attempt: impl FnMut() -> F,
-    ) -> Result<T, Trouble> {
-        self.server.exchange.repeats().steadily(Trouble::is_passing, attempt).await
     }
 
     /// The length of an object, none when there is none.

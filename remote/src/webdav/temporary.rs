@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::WebDav;
 use super::server::{Folder, Trouble};
+use super::store::WebDav;
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 

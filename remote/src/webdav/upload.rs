@@ -22,8 +22,8 @@ use reqwest::Method;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use super::WebDav;
 use super::server::{Trouble, written};
+use super::store::WebDav;
 use super::temporary::{Mode, Temporary};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};

@@ -20,9 +20,10 @@
 //! writer may leave a file there.
 
 mod protocol;
+mod namenode;
+mod store;
 mod temporary;
 mod upload;
-mod namenode;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ use crate::walk::{self, Child, Children};
 
 use self::namenode::Namenode;
 use self::protocol::{BatchAnswer, Caller, FileStatus, ListAnswer, Trouble};
+use self::store::WebHdfs;
 use self::temporary::{Mode, Published};
 use self::upload::AppendSink;
 
@@ -59,16 +61,6 @@ const PAGE_BYTES_MAX: u64 = 16 << 20;
 const USER: &str = "AQUIFER_HDFS_USER";
 const TOKEN: &str = "AQUIFER_HDFS_DELEGATION_TOKEN";
 const HADOOP_USER: &str = "HADOOP_USER_NAME";
-
-/// One folder of one HDFS.
-pub(crate) struct WebHdfs {
-    namenode: Namenode,
-    /// Absolute, without a slash at its end: `""` or `/jobs/one`.
-    root: String,
-    runtime: Arc<HttpRuntime>,
-    /// The namenode does not know `LISTSTATUS_BATCH`.
-    lists_whole: AtomicBool,
-}
 
 /// Opens the folder that a `webhdfs` or `webhdfss` URL names.
 pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<dyn Remote>, RemoteError> {
@@ -106,24 +98,6 @@ pub(crate) fn open(location: &Location, options: &RemoteOptions) -> Result<Arc<d
 }
 
 impl WebHdfs {
-    fn path(&self, name: &ObjectName) -> String {
-        format!("{}/{name}", self.root)
-    }
-
-    /// Repeats an attempt while that may help.
-    async fn steadily<T, F: Future<Output = Result<T, Trouble>>>(
-        &self,
-        attempt: impl FnMut() -> F,
-    ) -> Result<T, Trouble> {
-        self.namenode.exchange.repeats().steadily(Trouble::is_passing, attempt).await
-    }
-
-    /// The length of the file at a path; folders are no objects.
-    async fn file_bytes(&self, path: &str) -> Result<Option<u64>, Trouble> {
-        let status = self.steadily(|| self.namenode.status(path)).await?;
-        Ok(status.filter(FileStatus::is_file).map(|status| status.length))
-    }
-
     /// One attempt to read a range, which is not empty.
     async fn read(&self, path: &str, range: &Range<u64>) -> Result<Bytes, Trouble> {
         let bytes = range.end.saturating_sub(range.start);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use reqwest::Method;
 
-use super::WebHdfs;
 use super::protocol::Trouble;
+use super::store::WebHdfs;
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::exchange::Fault;

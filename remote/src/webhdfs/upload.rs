@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use reqwest::Method;
 use tokio::sync::Mutex;
 
-use super::WebHdfs;
 use super::protocol::Trouble;
+use super::store::WebHdfs;
 use super::temporary::{Mode, Temporary};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};

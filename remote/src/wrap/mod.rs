@@ -25,7 +25,6 @@
 
 pub(crate) mod operation;
 pub(crate) mod read_only;
-pub(crate) mod timer;
 pub(crate) mod layer;
 pub(crate) mod patience;
 pub(crate) mod shape;

@@ -14,7 +14,6 @@
 //! * No place in the line (`limit.rs`) is held during a pause.
 //! * Whoever waits is told: at once, and again every ten seconds.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,10 +22,11 @@ use aquifer_io::{Backoff, Instant, now};
 
 use super::layer::{Layer, Request};
 use super::operation::{Answer, Operation};
-use super::timer::Timers;
 use crate::error::{RemoteError, RemoteErrorKind};
+use crate::on_wait::OnWait;
 use crate::options::RemoteOptions;
 use crate::store::RemoteFuture;
+use crate::timer::Timers;
 
 /// The span from which the first pause is drawn; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -36,26 +36,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// How often it is told that somebody waits.
 const NOTICE_EVERY: Duration = Duration::from_secs(10);
-
-/// Who is told, in a line of text, that requests wait for the store, and that it answers again. Default nobody.
-#[derive(Clone, Default)]
-pub struct OnWait(Option<Arc<Tell>>);
-
-type Tell = dyn Fn(&str) + Send + Sync;
-
-impl OnWait {
-    /// Calls this with each line; it must not block.
-    #[must_use]
-    pub fn call(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(tell)))
-    }
-}
-
-impl fmt::Debug for OnWait {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(if self.0.is_some() { "OnWait(set)" } else { "OnWait(none)" })
-    }
-}
 
 /// See the module. One for all requests of a store.
 #[derive(Debug)]
@@ -139,7 +119,7 @@ impl Patience {
                 }
             }
         };
-        if let Some(tell) = &self.on_wait.0 {
+        if let Some(tell) = self.on_wait.listener() {
             let cause = if error.cause().is_empty() { "it does not answer" } else { error.cause() };
             let option = if error.status().is_some() { "patience" } else { "patience_silent" };
             tell(&format!(
@@ -153,7 +133,7 @@ impl Patience {
 
     fn tell_over(&self) {
         let outage = self.outage().take();
-        if let (Some(outage), Some(tell)) = (outage, &self.on_wait.0) {
+        if let (Some(outage), Some(tell)) = (outage, self.on_wait.listener()) {
             tell(&format!(
                 "the store at {} answers again after {:.0} s",
                 self.store,

@@ -26,12 +26,12 @@ use aquifer_io::{Backoff, Instant, now};
 use bytes::Bytes;
 
 use super::patience::Patience;
-use super::timer::{Timers, within};
 use crate::content::Content;
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::name::ObjectName;
 use crate::options::RemoteOptions;
 use crate::store::{ListPage, ObjectMeta, PutOutcome, Remote, RemoteFuture, Upload};
+use crate::timer::{Timers, within};
 
 /// Times that the same bytes are put again after "no object".
 const ROUNDS_MAX: usize = 5;

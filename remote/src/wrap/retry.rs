@@ -33,10 +33,10 @@ use aquifer_io::{Backoff, now};
 use super::layer::{Layer, Request};
 use super::operation::{Answer, Operation};
 use super::patience::RETRY_AFTER_MAX;
-use super::timer::{Timers, within};
 use crate::error::{RemoteError, RemoteErrorKind};
 use crate::options::RemoteOptions;
 use crate::store::RemoteFuture;
+use crate::timer::{Timers, within};
 
 #[derive(Debug)]
 pub(crate) struct Retry {

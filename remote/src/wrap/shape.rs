@@ -22,29 +22,11 @@ use aquifer_io::now;
 
 use super::layer::{Layer, Request};
 use super::operation::{Answer, Operation};
-use super::timer::Timers;
 use crate::error::{RemoteError, RemoteErrorKind};
-use crate::shape::{Fault, FaultPlan, FaultRates, LatencyProfile, Pace};
+use crate::shape::options::ShapeOptions;
+use crate::shape::{Fault, FaultPlan, LatencyProfile, Pace};
 use crate::store::RemoteFuture;
-
-/// How a store is shaped on this side of the wire. The default leaves it as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShapeOptions {
-    /// How long requests take on top.
-    pub latency: LatencyProfile,
-    /// Bytes per second, both ways and all requests together; 0 is no limit.
-    pub bandwidth_bytes_per_s: u64,
-    /// What goes wrong, and how often.
-    pub faults: FaultRates,
-}
-
-impl ShapeOptions {
-    /// True when nothing is shaped.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
+use crate::timer::Timers;
 
 /// The layer.
 #[derive(Debug)]

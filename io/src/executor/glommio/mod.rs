@@ -15,43 +15,32 @@
 //!   can be polled. We open files ourselves, set `O_DIRECT` ourselves, and hand it a duplicate of the descriptor
 //!   (`kernel.rs`) as a `BufferedFile`, whose memory is aligned for direct I/O all the same.
 //! * A dropped future cancels its operation and forgets the file: each runs as an operation task, to its end.
-//! * Its executor, when dropped, frees the memory of operations in flight before the kernel is done: `run` drains first,
-//!   and leaks the executor when draining fails.
+//! * Its executor, when dropped, frees the memory of operations in flight before the kernel is done:
+//!   `executor/run/glommio.rs` drains first, and leaks the executor when draining fails.
 //! * It panics, or ends the process, on kernels without its operations: the kernel's version and a ring are tried
 //!   before it is touched. It wants a limit of 512 KiB on locked memory, needed or not: checked before as well.
-//! * It leaks the header of each of its tasks, and so one eventfd for each executor: said when it is chosen (`backend.rs`), and probed once
+//! * It leaks the header of each of its tasks, and so one eventfd for each executor: said when it is chosen (`selection.rs`), and probed once
 //!   in a process.
 //! * It looks at its rings rarely while it is busy, and its wakers are not for other threads: see `turn.rs`.
 
 mod kernel;
-mod turn;
+pub(super) mod turn;
 
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use glommio::GlommioError;
 use glommio::io::BufferedFile;
 use glommio::timer::Timer;
-use glommio::{GlommioError, LocalExecutorBuilder, Placement};
-use tokio::task::LocalSet;
 
-use super::context::{self, Executor};
-use super::descriptor::Transfer;
-use super::uring::try_ring;
-use super::{Ended, ExecutorOptions, Report, START, run_main, threads};
+use super::context::Executor;
+use super::options::START;
+use super::threads;
 use crate::error::{IoError, IoErrorKind};
-use crate::pin::Affinity;
-use turn::Turns;
-
-/// Memory that glommio registers with its rings, in bytes: its smallest. Only its `DmaFile` gains by more.
-const IO_MEMORY_BYTES: usize = 64 << 10;
-
-/// Smallest ring: glommio puts timers of its own on it at every turn.
-const RING_ENTRIES_MIN: u32 = 64;
+use crate::transfer::Transfer;
 
 /// What glommio wants to be allowed to lock, in bytes, whether it needs it or not.
 const LOCKED_MEMORY_BYTES_MIN: u64 = 512 << 10;
@@ -61,48 +50,6 @@ const SLEEP_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// First kernel with all operations that glommio asks for.
 const KERNEL_MIN: (u32, u32) = (5, 8);
-
-/// Runs an executor thread to its end.
-pub(super) fn run<F, Fut>(
-    options: &ExecutorOptions,
-    affinity: Affinity,
-    report: Report,
-    main: F,
-) -> Result<(), IoError>
-where
-    F: FnOnce() -> Fut + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let failed = |source| IoError::from_os(START, source);
-    let ring_entries = options.ring_entries_clamped().max(RING_ENTRIES_MIN);
-    check()?;
-    let ring_entries = try_ring(ring_entries).map_err(failed)?;
-    let pool = threads::pool(options, affinity).map_err(failed)?;
-    // The thread is tied to its core by then, and stays so.
-    let glommio = LocalExecutorBuilder::new(Placement::Unbound)
-        .io_memory(IO_MEMORY_BYTES)
-        .ring_depth(usize::try_from(ring_entries).unwrap_or(usize::MAX))
-        .make()
-        .map_err(|error| failed(os_error(error)))?;
-    // Never dropped by accident, as by a panic on the way: the kernel may still write to memory that it owns.
-    let glommio = ManuallyDrop::new(glommio);
-    let operations = Rc::new(LocalSet::new());
-    let executor = Executor::new(options, options.slots_max(), &operations);
-    let entered = context::enter(Rc::clone(&executor));
-    let pool_entered = pool.enter();
-    report.started();
-    let root = run_main(Rc::clone(&executor), operations, main);
-    let Ended { outcome, drained } = glommio.run(Turns::new(executor, root));
-    drop(pool_entered);
-    drop(entered);
-    if drained {
-        drop(ManuallyDrop::into_inner(glommio));
-    } else {
-        // Leaves the stuck pool threads alone; each owns what it works on.
-        pool.shutdown_background();
-    }
-    outcome
-}
 
 /// What can be known before a ring is tried.
 pub(crate) fn check() -> Result<(), IoError> {
@@ -148,7 +95,7 @@ fn kernel_version(release: &str) -> Option<(u32, u32)> {
 }
 
 /// The error with its errno, which glommio's own conversion loses.
-fn os_error(error: GlommioError<()>) -> io::Error {
+pub(super) fn os_error(error: GlommioError<()>) -> io::Error {
     match error {
         GlommioError::IoError(source) | GlommioError::EnhancedIoError { source, .. } => source,
         other => other.into(),

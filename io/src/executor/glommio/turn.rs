@@ -74,7 +74,7 @@ impl Wake for Wakes {
 }
 
 /// A future run turn by turn as above: the root of a glommio executor.
-pub(super) struct Turns<T> {
+pub(crate) struct Turns<T> {
     executor: Rc<Executor>,
     root: Pin<Box<dyn Future<Output = T>>>,
     wakes: Option<(Arc<Wakes>, Waker)>,
@@ -87,7 +87,7 @@ pub(super) struct Turns<T> {
 }
 
 impl<T> Turns<T> {
-    pub(super) fn new(executor: Rc<Executor>, root: impl Future<Output = T> + 'static) -> Self {
+    pub(crate) fn new(executor: Rc<Executor>, root: impl Future<Output = T> + 'static) -> Self {
         Self { executor, root: Box::pin(root), wakes: None, turns: 0, nudge: None, output: None }
     }
 

@@ -3,11 +3,15 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use super::machine::{Class, Machine};
 use crate::executor::context::{Executor, Host};
-use crate::executor::task::spawn_local;
-use crate::executor::{DRAIN_MAX, Ending, ExecutorOptions, ExecutorThread, Handle, outcome_of};
-use crate::time::timeout;
+use crate::executor::life::{DRAIN_MAX, Ending, outcome_of};
+use crate::executor::options::ExecutorOptions;
+use crate::executor::spawn_local::spawn_local;
+use crate::executor::thread::{ExecutorThread, Handle};
+use crate::executor::time::timeout;
+use crate::simulated_machine::machine::{Class, Machine};
+use crate::simulated_machine::seat::Occupant;
+use crate::simulated_machine::ticket::Ticket;
 
 /// Gives the machine one more executor; it begins when the machine is driven.
 pub(super) fn start<F, Fut>(machine: &Rc<Machine>, options: &ExecutorOptions, main: F) -> ExecutorThread
@@ -16,8 +20,9 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     let (seat, end) = machine.add_seat(&options.name, options.seed);
-    let executor = Executor::new(options, options.slots_max(), Host::Simulated(Rc::clone(&seat)));
-    machine.seat_executor(&seat, &executor);
+    let ticket = Ticket::new(machine, Rc::clone(&seat));
+    let executor = Executor::new(options, options.slots_max(), Host::Simulated(ticket));
+    machine.seat_executor(&seat, Rc::clone(&executor) as Rc<dyn Occupant>);
     let machine_of = Rc::downgrade(machine);
     let seat_of = Rc::clone(&seat);
     let outcome = end.clone();

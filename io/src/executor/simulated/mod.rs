@@ -1,31 +1,18 @@
-//! The simulated backend: executors that share one thread, one virtual clock and one disk.
-//!
-//! ```text
-//! World (world.rs) ── drives ──> Machine (machine.rs): tasks, turns, timers, virtual time, disk, trace
-//! File, fs (files.rs) ─────────> Machine: verdict ─ wait ─ disk
-//! Executor (context.rs) ── Seat (seat.rs): which machine, which turn, whose chance
-//! ```
+//! The simulated backend: executors of a simulated machine, and the world that drives it.
 
-pub(crate) mod machine;
-pub(crate) mod seat;
-mod wake;
 mod life;
-mod sleep;
-pub(crate) mod files;
 pub(crate) mod world;
-mod end;
 
 use std::future::Future;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
 
 use super::context;
-use super::{ExecutorOptions, ExecutorThread, Handle, Report, START};
+use super::life::Report;
+use super::options::{ExecutorOptions, START};
+use super::thread::{ExecutorThread, Handle};
 use crate::error::IoError;
-use crate::simulated::WorldOptions;
+use crate::simulated_machine::options::WorldOptions;
 use world::World;
-
-pub(crate) use end::SimulatedEnd;
 
 /// Starts an executor in the world whose executor calls this; elsewhere in a world of its own, on a new thread.
 pub(super) fn spawn<F, Fut>(options: ExecutorOptions, main: F) -> Result<ExecutorThread, IoError>
@@ -49,12 +36,4 @@ where
     // It reports before anything of it can fail.
     let _ = started.recv();
     Ok(ExecutorThread { handle: Handle::Thread(thread), pin_note: None })
-}
-
-/// Waits on the virtual time of this executor's world.
-pub(crate) async fn sleep(duration: Duration) {
-    match context::machine() {
-        Some(machine) => sleep::Sleep::new(&machine, duration).await,
-        None => std::future::pending().await,
-    }
 }

@@ -6,12 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::life;
-use super::machine::Machine;
 use crate::backend::Backend;
 use crate::clock::Instant;
 use crate::error::IoError;
-use crate::executor::{ExecutorOptions, ExecutorThread};
-use crate::simulated::{DiskImage, Fault, WorldOptions};
+use crate::executor::options::ExecutorOptions;
+use crate::executor::thread::ExecutorThread;
+use crate::simulated_disk::fault::Fault;
+use crate::simulated_disk::image::DiskImage;
+use crate::simulated_machine::machine::Machine;
+use crate::simulated_machine::options::WorldOptions;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Who keeps which duty:
 //! * tokio-uring keeps a transfer (moved, not copied) from submission to completion, in the future or, when that
 //!   is dropped, in its driver. One gap is ours to close: its driver, when dropped with operations in flight, frees their
-//!   buffers before it waits for the kernel. `run` in the parent module never drops it so: it drains first,
+//!   buffers before it waits for the kernel. `executor/run/tokio_uring.rs` never drops it so: it drains first,
 //!   and leaks the driver when draining fails.
 //! * A transfer keeps the address of its bytes fixed and hands out no reference to them.
 #![expect(unsafe_code, reason = "promises to tokio-uring and to std that the compiler cannot check")]
@@ -12,10 +12,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use tokio_uring::buf::{IoBuf, IoBufMut};
 
-use crate::executor::descriptor::Transfer;
+use crate::transfer::Transfer;
 
 // SAFETY: `stable_ptr` points into memory that the transfer's buffer owns by raw pointer; its address does not
-// change when the transfer moves, and it is freed only when the transfer is dropped (`buffer.rs`).
+// change when the transfer moves, and it is freed only when the transfer is dropped (`buffer_memory.rs`).
 unsafe impl IoBuf for Transfer {
     fn stable_ptr(&self) -> *const u8 {
         self.buffer.start().wrapping_add(self.start).cast_const()

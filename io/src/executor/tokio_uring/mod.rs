@@ -15,52 +15,18 @@
 //! * A failed start leaks its epoll descriptor: the ring is tried on its own before.
 
 pub(crate) mod kernel;
-mod turn;
+pub(super) mod turn;
 
-use std::future::Future;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::rc::Rc;
 
 use rustix::fs::FallocateFlags;
-use tokio::task::LocalSet;
 use tokio_uring::fs::File;
 
-use super::context::{self, Executor};
-use super::descriptor::{Direction, Transfer};
-use super::uring::try_ring;
-use super::{Ended, ExecutorOptions, Report, START, run_main};
-use crate::error::IoError;
-use crate::file::{OpenOptions, PRIVATE_FILE_MODE};
-use turn::Turns;
-
-/// Runs an executor thread to its end.
-pub(super) fn run<F, Fut>(options: &ExecutorOptions, report: Report, main: F) -> Result<(), IoError>
-where
-    F: FnOnce() -> Fut + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let failed = |source| IoError::from_os(START, source);
-    let ring_entries = try_ring(options.ring_entries_clamped()).map_err(failed)?;
-    let runtime = tokio_uring::Runtime::new(tokio_uring::builder().entries(ring_entries)).map_err(failed)?;
-    // Never dropped by accident, as by a panic on the way: the kernel may still write to buffers that its driver
-    // owns, and the driver would free them first.
-    let runtime = ManuallyDrop::new(runtime);
-    let slots_max = usize::try_from(ring_entries - 1).unwrap_or(usize::MAX);
-    let operations = Rc::new(LocalSet::new());
-    let executor = Executor::new(options, slots_max.min(options.slots_max()), &operations);
-    let entered = context::enter(Rc::clone(&executor));
-    report.started();
-    let root = run_main(Rc::clone(&executor), operations, main);
-    let Ended { outcome, drained } = runtime.block_on(Turns::new(executor, root));
-    drop(entered);
-    if drained {
-        drop(ManuallyDrop::into_inner(runtime));
-    }
-    outcome
-}
+use super::context::Executor;
+use crate::open_options::{OpenOptions, PRIVATE_FILE_MODE};
+use crate::transfer::{Direction, Transfer};
 
 pub(crate) async fn open(executor: &Executor, path: &Path, options: OpenOptions) -> io::Result<File> {
     executor.unsubmitted.set(true);

@@ -19,11 +19,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::ring::{Done, Reaped, Ring, Wait, Work};
-use super::slots::Slot;
 use super::timers::{TimerKey, Timers};
 use super::wakes::Wakes;
 use crate::clock::{Instant, now};
 use crate::executor::completions::completions_max;
+use crate::slots::Slot;
 
 /// The ring and the timers of one thread.
 pub(crate) struct Driver {
@@ -40,14 +40,14 @@ impl fmt::Debug for Driver {
 }
 
 impl Driver {
-    pub(super) fn new(entries: u32) -> io::Result<Self> {
+    pub(crate) fn new(entries: u32) -> io::Result<Self> {
         let wakes = Arc::new(Wakes::new()?);
         let ring = Ring::new(entries, Arc::clone(&wakes))?;
         let slots_max = ring.slots_max();
         Ok(Self { ring: RefCell::new(ring), timers: RefCell::default(), wakes, slots_max })
     }
 
-    pub(super) fn slots_max(&self) -> usize {
+    pub(crate) fn slots_max(&self) -> usize {
         self.slots_max
     }
 
@@ -60,7 +60,7 @@ impl Driver {
     ///
     /// # Errors
     /// The kernel's own, when the ring became unusable.
-    pub(super) fn block_on<T>(&self, root: impl Future<Output = T>) -> io::Result<T> {
+    pub(crate) fn block_on<T>(&self, root: impl Future<Output = T>) -> io::Result<T> {
         let waker = Waker::from(Arc::clone(&self.wakes));
         let mut root = std::pin::pin!(root);
         let mut reaped = Reaped::default();

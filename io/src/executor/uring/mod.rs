@@ -14,73 +14,26 @@
 //!   or leaked when draining fails.
 //! * No wake is lost (`wakes.rs`), and a thread with nothing to do sleeps in the kernel (`driver.rs`).
 
-pub(crate) mod slots;
 mod timers;
 mod wakes;
+mod open_file;
 mod ring;
-mod driver;
+pub(crate) mod driver;
 
 use std::ffi::CString;
-use std::future::Future;
 use std::io;
-use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
-use tokio::task::LocalSet;
 
-use super::context::{self, Executor, Host};
-use super::descriptor::{Direction, Transfer};
-use super::{Ended, ExecutorOptions, Report, START, run_main, threads};
-use crate::error::{IoError, IoErrorKind};
-use crate::file::OpenOptions;
-use crate::pin::Affinity;
-pub(crate) use driver::Driver;
+use crate::open_options::OpenOptions;
+use crate::transfer::{Direction, Transfer};
+use driver::Driver;
+pub(crate) use open_file::OpenFile;
 use ring::Work;
-use slots::Slot;
-
-/// Runs an executor thread to its end.
-pub(super) fn run<F, Fut>(
-    options: &ExecutorOptions,
-    affinity: Affinity,
-    report: Report,
-    main: F,
-) -> Result<(), IoError>
-where
-    F: FnOnce() -> Fut + 'static,
-    Fut: Future<Output = ()> + 'static,
-{
-    let failed = |source| IoError::from_os(START, source);
-    let pool = threads::pool(options, affinity).map_err(failed)?;
-    let driver = Driver::new(options.ring_entries_clamped()).map_err(explained)?;
-    // Never dropped by accident, as by a panic on the way: the kernel may still write to buffers that it owns.
-    let driver = ManuallyDrop::new(Rc::new(driver));
-    let operations = Rc::new(LocalSet::new());
-    let host = Host::Ring(Rc::downgrade(&operations), Rc::clone(&driver));
-    let executor = Executor::new(options, driver.slots_max(), host);
-    let entered = context::enter(Rc::clone(&executor));
-    let pool_entered = pool.enter();
-    report.started();
-    let root = run_main(executor, operations, main);
-    let ended = driver.block_on(root);
-    drop(pool_entered);
-    drop(entered);
-    let Ended { outcome, drained } = match ended {
-        Ok(ended) => ended,
-        Err(source) => Ended { outcome: Err(IoError::from_os("enter the ring", source)), drained: false },
-    };
-    if drained {
-        drop(ManuallyDrop::into_inner(driver));
-    } else {
-        // Leaves the stuck pool threads alone; each owns what it works on.
-        pool.shutdown_background();
-    }
-    outcome
-}
 
 /// Smallest ring that a thread makes do with when the kernel has no memory for a larger one.
 const RING_ENTRIES_MIN: u32 = 8;
@@ -98,40 +51,6 @@ pub(crate) fn try_ring(mut entries: u32) -> io::Result<u32> {
             Err(error) if error.raw_os_error() == out_of_memory && entries > RING_ENTRIES_MIN => entries /= 2,
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// EINVAL is what a kernel says to flags that it does not know.
-fn explained(source: io::Error) -> IoError {
-    if source.raw_os_error() == Some(Errno::INVAL.raw_os_error()) {
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        return IoError::new(IoErrorKind::Unsupported, START)
-            .with_expected("Linux 6.1 or later for uring")
-            .with_found(format!("{:?}", release.trim()));
-    }
-    IoError::from_os(START, source)
-}
-
-/// An open file: its descriptor, and its place in the ring's table when there was one.
-#[derive(Debug)]
-pub(crate) struct OpenFile {
-    descriptor: OwnedFd,
-    slot: Option<Slot>,
-}
-
-impl OpenFile {
-    fn slot(&self) -> Option<&Slot> {
-        self.slot.as_ref()
-    }
-
-    fn descriptor(&self) -> &OwnedFd {
-        &self.descriptor
-    }
-}
-
-impl AsFd for OpenFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
     }
 }
 

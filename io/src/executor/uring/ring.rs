@@ -7,7 +7,7 @@
 //! Who keeps which duty:
 //! * The slab owns the work of each operation (buffer, path, open file) from `begin` until its completion was reaped,
 //!   whoever waits for it or does not any more. Nothing of it is read, written, moved on the heap or freed meanwhile.
-//! * `Ring` must not be dropped while operations are in flight: `run` in the parent module drains, else leaks it.
+//! * `Ring` must not be dropped while operations are in flight: `executor/run/uring.rs` drains, else leaks it.
 //! * A registered buffer's memory carries its place in the kernel's table, and a place is emptied before it is used again
 //!   (`slots.rs`). The kernel pins the pages, so memory freed before that is never written to by an operation: none is
 //!   in flight, or the slab would own it.
@@ -31,11 +31,11 @@ use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 use slab::Slab;
 
-use super::OpenFile;
-use super::slots::{Slot, Slots};
+use super::open_file::OpenFile;
 use super::wakes::Wakes;
-use crate::executor::descriptor::{Direction, Transfer};
-use crate::file::PRIVATE_FILE_MODE;
+use crate::open_options::PRIVATE_FILE_MODE;
+use crate::slots::{Slot, Slots};
+use crate::transfer::{Direction, Transfer};
 
 /// Marks the completions of the poll on the eventfd.
 const WAKE: u64 = u64::MAX;

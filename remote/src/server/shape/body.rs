@@ -10,7 +10,11 @@ use http_body::{Body, Frame, SizeHint};
 use s3s::StdError;
 
 use super::delay::{Delay, Delays};
-use super::exchange::Broken;
+
+/// Ends the connection without an answer, or within one.
+#[derive(Debug, thiserror::Error)]
+#[error("this connection was broken on purpose")]
+pub(crate) struct Broken;
 
 /// See the module.
 pub(crate) struct ShapedBody {

@@ -18,8 +18,8 @@ use hyper::{Method, Response, StatusCode};
 use s3s::service::S3Service;
 use s3s::{HttpRequest, StdError};
 
-use super::Shaper;
-use super::body::ShapedBody;
+use super::body::{Broken, ShapedBody};
+use super::shaper::Shaper;
 use super::wire::Line;
 use crate::shape::Fault;
 
@@ -33,11 +33,6 @@ const TRUNCATED_TIME: Duration = Duration::from_millis(1);
 /// The text of a refusal, as S3 words it.
 const SLOW_DOWN: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
     <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
-
-/// Ends the connection without an answer, or within one.
-#[derive(Debug, thiserror::Error)]
-#[error("this connection was broken on purpose")]
-pub(crate) struct Broken;
 
 /// The service of one connection.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffer::SECTOR_BYTES;
+use crate::direct_io::SECTOR_BYTES;
 
 /// A sector's length as files count.
 pub(super) const SECTOR: u64 = SECTOR_BYTES as u64;

@@ -16,17 +16,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::SimulatedEnd;
-use super::seat::{Seat, Seated};
-use super::wake::{Ready, TaskWake, Woken};
+use super::end::SimulatedEnd;
+use super::options::WorldOptions;
+use super::seat::{Occupant, Seat, Seated};
+use super::trace::Trace;
+use super::virtual_time::VirtualTime;
+use super::wake::{Ready, TaskId, TaskWake, Woken};
 use crate::error::{IoError, IoErrorKind};
-use crate::executor::context::Executor;
-use crate::simulated::WorldOptions;
-use crate::simulated::disk::Disk;
-use crate::simulated::fault::Faults;
-use crate::simulated::trace::Trace;
-
-pub(super) type TaskId = u64;
+use crate::simulated_disk::disk::Disk;
+use crate::simulated_disk::fault::Faults;
 
 /// What becomes of a task when `main` ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,24 +67,24 @@ struct Place {
     seat: Rc<Seat>,
     end: SimulatedEnd,
     /// `None` before it is seated and after the machine is torn down.
-    executor: Option<Rc<Executor>>,
+    occupant: Option<Rc<dyn Occupant>>,
 }
 
 pub(crate) struct Machine {
-    pub(super) options: WorldOptions,
-    pub(super) disk: RefCell<Disk>,
-    pub(super) faults: RefCell<Faults>,
-    pub(super) chance: RefCell<fastrand::Rng>,
-    pub(super) trace: RefCell<Trace>,
+    pub(crate) options: WorldOptions,
+    pub(crate) disk: RefCell<Disk>,
+    pub(crate) faults: RefCell<Faults>,
+    pub(crate) chance: RefCell<fastrand::Rng>,
+    pub(crate) trace: RefCell<Trace>,
     pub(super) ready: Arc<Ready>,
     /// Disk operations begun.
-    pub(super) operations: Cell<u64>,
+    pub(crate) operations: Cell<u64>,
     /// The power fails when this many were begun.
-    pub(super) halt_at: Cell<Option<u64>>,
+    pub(crate) halt_at: Cell<Option<u64>>,
     /// Nothing runs any more: the power failed, or the world is being dropped.
-    pub(super) has_halted: Cell<bool>,
+    pub(crate) has_halted: Cell<bool>,
     seed: u64,
-    time_ns: Cell<u64>,
+    time: VirtualTime,
     tasks: RefCell<BTreeMap<TaskId, TaskSlot>>,
     task_next: Cell<TaskId>,
     timers: RefCell<BTreeMap<TimerKey, Waker>>,
@@ -114,7 +112,7 @@ pub(super) fn on_this_thread(ready: &Arc<Ready>) -> Option<Rc<Machine>> {
 }
 
 impl Machine {
-    pub(super) fn new(seed: u64, mut options: WorldOptions) -> Rc<Self> {
+    pub(crate) fn new(seed: u64, mut options: WorldOptions) -> Rc<Self> {
         let image = mem::take(&mut options.image);
         let machine = Rc::new(Self {
             disk: RefCell::new(Disk::new(&image, options.disk_bytes_max)),
@@ -126,7 +124,7 @@ impl Machine {
             halt_at: Cell::new(None),
             has_halted: Cell::new(false),
             seed,
-            time_ns: Cell::new(0),
+            time: VirtualTime::default(),
             tasks: RefCell::default(),
             task_next: Cell::new(0),
             timers: RefCell::default(),
@@ -146,24 +144,23 @@ impl Machine {
         self.options.cores.max(1)
     }
 
-    pub(super) fn time_ns(&self) -> u64 {
-        self.time_ns.get()
+    pub(crate) fn time_ns(&self) -> u64 {
+        self.time.now_ns()
     }
 
     /// Lets time go on to this point, if it is not past it.
-    pub(super) fn pass_until(&self, time_ns: u64) {
-        self.time_ns.set(self.time_ns.get().max(time_ns));
+    pub(crate) fn pass_until(&self, time_ns: u64) {
+        self.time.pass_until(time_ns);
     }
 
-    pub(super) fn note(&self, event: fmt::Arguments<'_>) {
+    pub(crate) fn note(&self, event: fmt::Arguments<'_>) {
         self.trace.borrow_mut().event(self.time_ns(), event);
     }
 
-    pub(super) fn add_seat(self: &Rc<Self>, name: &str, seed: u64) -> (Rc<Seat>, SimulatedEnd) {
+    pub(crate) fn add_seat(&self, name: &str, seed: u64) -> (Rc<Seat>, SimulatedEnd) {
         let mut places = self.places.borrow_mut();
         let seat = Rc::new(Seat {
             index: places.len(),
-            machine: Rc::downgrade(self),
             turn: RefCell::default(),
             next: RefCell::default(),
             yielded: RefCell::default(),
@@ -171,27 +168,27 @@ impl Machine {
             chance: RefCell::new(fastrand::Rng::with_seed(self.seed.rotate_left(32) ^ seed)),
         });
         let end = SimulatedEnd::new(&self.ready);
-        places.push(Place { seat: Rc::clone(&seat), end: end.clone(), executor: None });
+        places.push(Place { seat: Rc::clone(&seat), end: end.clone(), occupant: None });
         drop(places);
         self.note(format_args!("executor {} {name:?}", seat.index));
         (seat, end)
     }
 
-    pub(super) fn seat_executor(&self, seat: &Seat, executor: &Rc<Executor>) {
+    pub(crate) fn seat_executor(&self, seat: &Seat, executor: Rc<dyn Occupant>) {
         if let Some(place) = self.places.borrow_mut().get_mut(seat.index) {
-            place.executor = Some(Rc::clone(executor));
+            place.occupant = Some(executor);
         }
     }
 
-    pub(super) fn note_end(&self, seat: &Seat, outcome: &Result<(), IoError>) {
+    pub(crate) fn note_end(&self, seat: &Seat, outcome: &Result<(), IoError>) {
         match outcome {
             Ok(()) => self.note(format_args!("end {}", seat.index)),
             Err(error) => self.note(format_args!("end {}: {error}", seat.index)),
         }
     }
 
-    fn executor(&self, seat: &Seat) -> Option<Rc<Executor>> {
-        self.places.borrow().get(seat.index).and_then(|place| place.executor.clone())
+    fn occupant(&self, seat: &Seat) -> Option<Rc<dyn Occupant>> {
+        self.places.borrow().get(seat.index).and_then(|place| place.occupant.clone())
     }
 
     /// Adds a task, ready at the seat's next turn.
@@ -207,13 +204,13 @@ impl Machine {
     }
 
     /// Drops all tasks of a class, also those that the drops spawn.
-    pub(super) fn drop_tasks(&self, seat: &Rc<Seat>, class: Class) {
+    pub(crate) fn drop_tasks(&self, seat: &Rc<Seat>, class: Class) {
         loop {
             let mine = |slot: &TaskSlot| Rc::ptr_eq(&slot.seat, seat) && slot.class == class;
             let found = self.tasks.borrow().iter().find(|(_, slot)| mine(slot)).map(|(task, _)| *task);
             let Some(task) = found else { return };
             let slot = self.tasks.borrow_mut().remove(&task);
-            let seated = self.executor(seat).map(|executor| Seated::new(self, seat, executor));
+            let seated = self.occupant(seat).map(|occupant| Seated::new(&self.time, seat, occupant));
             drop(slot);
             drop(seated);
         }
@@ -252,7 +249,7 @@ impl Machine {
     }
 
     /// When something happens next: now, or at the first timer.
-    pub(super) fn next_ns(&self) -> Option<u64> {
+    pub(crate) fn next_ns(&self) -> Option<u64> {
         self.fire_timers();
         self.sort_woken();
         if self.places.borrow().iter().any(|place| place.seat.is_ready()) {
@@ -262,13 +259,13 @@ impl Machine {
     }
 
     /// Lets time go on to what happens next, and polls a task; `false` when nothing will happen by itself any more.
-    pub(super) fn step(&self) -> bool {
+    pub(crate) fn step(&self) -> bool {
         if self.has_halted.get() {
             return false;
         }
         let Some(next_ns) = self.next_ns() else { return false };
         if next_ns > self.time_ns() {
-            self.time_ns.set(next_ns);
+            self.pass_until(next_ns);
             self.fire_timers();
             self.sort_woken();
         }
@@ -282,7 +279,7 @@ impl Machine {
     }
 
     /// Waits for a wake from another thread.
-    pub(super) fn park(&self) {
+    pub(crate) fn park(&self) {
         self.ready.park();
     }
 
@@ -344,8 +341,8 @@ impl Machine {
     fn poll(&self, task: TaskId) {
         let owner = self.tasks.borrow().get(&task).map(|slot| (Rc::clone(&slot.seat), slot.class));
         let Some((seat, class)) = owner else { return };
-        let Some(executor) = self.executor(&seat) else { return };
-        if class == Class::Local && executor.main_ended() {
+        let Some(occupant) = self.occupant(&seat) else { return };
+        if class == Class::Local && occupant.main_ended() {
             // It is dropped in a moment.
             return;
         }
@@ -355,7 +352,7 @@ impl Machine {
         });
         let Some((mut running, wake)) = taken else { return };
         self.note(format_args!("poll {} {} {task}", seat.index, class.name()));
-        let seated = Seated::new(self, &seat, executor);
+        let seated = Seated::new(&self.time, &seat, occupant);
         let polled = running.as_mut().poll(&mut Context::from_waker(&Waker::from(wake)));
         let gone = {
             let mut tasks = self.tasks.borrow_mut();
@@ -376,14 +373,14 @@ impl Machine {
     }
 
     /// Drops everything that could still run: nothing is polled any more.
-    pub(super) fn tear_down(&self) {
+    pub(crate) fn tear_down(&self) {
         self.has_halted.set(true);
         let seats: Vec<_> =
             self.places.borrow().iter().map(|place| (Rc::clone(&place.seat), place.end.clone())).collect();
         for class in [Class::Local, Class::Operation, Class::Life] {
             for (seat, _) in &seats {
-                if let Some(executor) = self.executor(seat) {
-                    executor.end_main();
+                if let Some(occupant) = self.occupant(seat) {
+                    occupant.end_main();
                 }
                 self.drop_tasks(seat, class);
             }
@@ -392,9 +389,9 @@ impl Machine {
             end.set(Err(IoError::new(IoErrorKind::Other, "run executor")
                 .with_found("its world crashed or was dropped")));
         }
-        let executors: Vec<_> =
-            self.places.borrow_mut().iter_mut().map(|place| place.executor.take()).collect();
-        drop(executors);
+        let occupants: Vec<_> =
+            self.places.borrow_mut().iter_mut().map(|place| place.occupant.take()).collect();
+        drop(occupants);
         let timers = mem::take(&mut *self.timers.borrow_mut());
         drop(timers);
     }

@@ -32,12 +32,12 @@ pub(crate) struct Slot {
 
 impl Slots {
     /// A table of so many places; of none when the kernel has none.
-    pub(super) fn new(count: u16) -> Arc<Self> {
+    pub(crate) fn new(count: u16) -> Arc<Self> {
         let state = State { free: (0..count).rev().collect(), retired: Vec::new(), closed: false };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    pub(super) fn take(self: &Arc<Self>) -> Option<Slot> {
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
         let mut state = self.locked();
         if state.closed {
             return None;
@@ -48,16 +48,16 @@ impl Slots {
     }
 
     /// Places that the kernel is to empty; say [`freed`](Self::freed) when it has.
-    pub(super) fn take_retired(&self) -> Vec<u16> {
+    pub(crate) fn take_retired(&self) -> Vec<u16> {
         std::mem::take(&mut self.locked().retired)
     }
 
-    pub(super) fn freed(&self, index: u16) {
+    pub(crate) fn freed(&self, index: u16) {
         self.locked().free.push(index);
     }
 
     /// Gives out no more: the kernel's limit is reached.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.locked().closed = true;
     }
 
@@ -68,7 +68,7 @@ impl Slots {
 }
 
 impl Slot {
-    pub(super) fn index(&self) -> u16 {
+    pub(crate) fn index(&self) -> u16 {
         self.index
     }
 }

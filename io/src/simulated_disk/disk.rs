@@ -1,5 +1,5 @@
 //! The simulated disk: names and files, what is live and what is durable. It knows no time and no faults; `files.rs`
-//! of the simulated executor brings those.
+//! of the simulated machine brings those.
 //!
 //! A write in flight is not live yet, but a crash may leave a part of it.
 
@@ -17,7 +17,7 @@ use super::content::{Change, Content, SECTOR};
 use super::file_node::FileNode;
 use super::image::{DiskImage, plain};
 use super::names::{Entries, NameChange, Names, NodeId, ROOT};
-use crate::file::OpenOptions;
+use crate::open_options::OpenOptions;
 
 /// Longest file, in bytes, as file systems have it.
 const FILE_BYTES_MAX: u64 = 1 << 60;

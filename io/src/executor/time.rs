@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::backend::Backend;
+use super::context;
 #[cfg(feature = "glommio")]
-use crate::executor::glommio;
-use crate::executor::{context, simulated};
+use super::glommio;
+use crate::backend::Backend;
+use crate::simulated_machine::sleep::Sleep;
 
 /// The deadline passed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,11 @@ pub async fn sleep(duration: Duration) {
     match executor.map(|executor| executor.backend) {
         #[cfg(feature = "glommio")]
         Some(Backend::Glommio) => glommio::sleep(duration).await,
-        Some(Backend::Simulated) => simulated::sleep(duration).await,
+        Some(Backend::Simulated) => match context::machine() {
+            Some(machine) => Sleep::new(&machine, duration).await,
+            // Its world is over, and nobody is left to see it end.
+            None => std::future::pending().await,
+        },
         _ => tokio::time::sleep(duration).await,
     }
 }

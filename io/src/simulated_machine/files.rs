@@ -17,12 +17,11 @@ use rustix::io::Errno;
 
 use super::machine::Machine;
 use super::sleep::Sleep;
-use crate::executor::context::Executor;
-use crate::executor::descriptor::{Direction, Transfer};
-use crate::file::OpenOptions;
-use crate::simulated::disk::{Disk, Locks};
-use crate::simulated::fault::{DiskOperation, Verdict};
-use crate::simulated::trace::Hash;
+use super::trace::Hash;
+use crate::open_options::OpenOptions;
+use crate::simulated_disk::disk::{Disk, Locks};
+use crate::simulated_disk::fault::{DiskOperation, Verdict};
+use crate::transfer::{Direction, Transfer};
 
 /// What one operation takes, in nanoseconds: from this ..
 const SERVICE_NS_MIN: u64 = 10_000;
@@ -124,11 +123,11 @@ async fn at_once<T>(
 }
 
 pub(crate) async fn open(
-    executor: &Executor,
+    machine: Option<Rc<Machine>>,
     path: Arc<Path>,
     options: OpenOptions,
 ) -> io::Result<SimulatedFile> {
-    let machine = executor.machine().ok_or_else(over)?;
+    let machine = machine.ok_or_else(over)?;
     let node = at_once(&machine, DiskOperation::Open, &path, |disk| disk.open(&path, options)).await?;
     Ok(SimulatedFile { machine: Rc::downgrade(&machine), path, node, options })
 }

@@ -1,7 +1,7 @@
 //! What a simulated world is made of.
 
-use super::fault::FaultRates;
-use super::image::DiskImage;
+use crate::simulated_disk::fault::FaultRates;
+use crate::simulated_disk::image::DiskImage;
 
 /// What a world starts with, and its limits.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
 use std::thread::Thread;
 
-use super::machine::TaskId;
+/// A task of a machine: numbers are given in the order in which tasks begin.
+pub(super) type TaskId = u64;
 
 /// The tasks woken since the machine last looked. The only part that other threads see.
 #[derive(Debug)]

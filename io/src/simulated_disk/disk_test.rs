@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::DiskImage;
 use super::content::SECTOR;
 use super::disk::Disk;
-use crate::file::OpenOptions;
+use super::image::DiskImage;
+use crate::open_options::OpenOptions;
 
 const CREATE: OpenOptions =
     OpenOptions { read: true, write: true, create: true, create_new: false, truncate: false, direct: false };

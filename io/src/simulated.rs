@@ -38,19 +38,7 @@
 //!
 //! No `unsafe` here.
 
-pub(crate) mod fault;
-pub(crate) mod trace;
-mod content;
-mod file_node;
-mod image;
-mod names;
-mod options;
-pub(crate) mod disk;
-
-#[cfg(test)]
-mod disk_test;
-
 pub use crate::executor::simulated::world::{RunEnd, World};
-pub use fault::{DiskOperation, Effect, Fault, FaultRates};
-pub use image::DiskImage;
-pub use options::WorldOptions;
+pub use crate::simulated_disk::fault::{DiskOperation, Effect, Fault, FaultRates};
+pub use crate::simulated_disk::image::DiskImage;
+pub use crate::simulated_machine::options::WorldOptions;
