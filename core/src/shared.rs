@@ -47,7 +47,7 @@ impl Shared {
             remote,
             route: Route::new(key_groups, 1)?,
             epoch: 0,
-            formats: options.formats(),
+            formats: options.compression.formats(),
             store: 0,
             mailboxes: Vec::new(),
             sequence_next: AtomicU64::new(1),
