@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX};
+use std::fmt;
 
 /// Compression of data blocks. Filters and indexes are never compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// Blocks are stored as they are.
     None,
@@ -13,6 +15,16 @@ pub enum Compression {
         /// The level.
         level: i32,
     },
+}
+
+impl fmt::Display for Compression {
+    /// `none`, or `zstd:` and the level.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Zstd { level } => write!(f, "zstd:{level}"),
+        }
+    }
 }
 
 /// How data blocks are compressed: a part of [`crate::Options`]. Any store can be opened with any of these: what is written says how.

@@ -14,7 +14,7 @@ use crate::manifest::hot::{HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
-use crate::options::{Options, Pinning};
+use crate::options::{CpuPinning, Options};
 use crate::segment::SegmentEntry;
 use crate::shard::life;
 use crate::shard::shard_core::ShardStart;
@@ -42,7 +42,7 @@ struct Ground {
     refusal: Option<Error>,
 }
 
-/// One process's hold on a store: its shards, each on a thread of its own ([`Pinning`] says on which CPU).
+/// One process's hold on a store: its shards, each on a thread of its own ([`CpuPinning`] says on which CPU).
 ///
 /// Dropping the engine ends it as [`Engine::close`] does, and blocks as long as that takes. To the store both look like a crash after the last checkpoint:
 /// writes since then are gone.
@@ -180,7 +180,7 @@ impl Engine {
             let executor = ExecutorOptions {
                 name: format!("aquifer-{id}"),
                 backend: self.backend,
-                core: options.pinning.of_shard(id),
+                core: options.cpu_pinning.of_shard(id),
                 buffer_bytes_max: budget.buffer_bytes,
                 seed: seed.wrapping_add(id as u64),
                 ..ExecutorOptions::default()
@@ -205,7 +205,7 @@ impl Engine {
             let refused = thread.pin_note().map(str::to_owned);
             self.lives.push(has_ended);
             self.threads.push(thread);
-            if let (Some(why), Pinning::Cores(_)) = (refused, &options.pinning) {
+            if let (Some(why), CpuPinning::Cores(_)) = (refused, &options.cpu_pinning) {
                 return Err(Error::new(
                     ErrorKind::Local,
                     format!("shard {id} is {why}: name other CPUs, or none"),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 /// Whose time decides what has expired. A store keeps to one, as moments of the two cannot be compared: the first opening that names it decides, and
 /// another one is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TtlTime {
     /// That of the store; a new one takes the machine's clock. Of a store that is older than the record and holds entries that expire nobody knows it:
     /// then nothing expires, and writes with a time to live are refused until an opening names it.
@@ -53,20 +54,21 @@ impl TtlTime {
 
 /// Which CPUs the shards' threads are tied to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Pinning {
+#[non_exhaustive]
+pub enum CpuPinning {
     /// Each shard to the CPU, of those that this process may use, to which the process has tied the fewest shards of any engine.
-    /// Other processes are not seen: where several pin their threads on one machine, give each its own [`Pinning::Cores`] (or its own
-    /// mask, by `taskset` or the container), or leave the threads to the scheduler with [`Pinning::None`].
+    /// Other processes are not seen: where several pin their threads on one machine, give each its own [`CpuPinning::Cores`] (or its own
+    /// mask, by `taskset` or the container), or leave the threads to the scheduler with [`CpuPinning::None`].
     #[default]
     Spread,
     /// None: the scheduler moves the threads as it likes.
     None,
     /// The first shard to the first CPU named, and so on, round and round if there are more shards than names. Each must be among
-    /// [`aquifer_io::cores_available`], named once. Opening fails where the system refuses.
+    /// [`crate::cores_available`], named once. Opening fails where the system refuses.
     Cores(Vec<usize>),
 }
 
-impl Pinning {
+impl CpuPinning {
     /// # Errors
     /// `Invalid`, with the CPUs that can be named.
     fn validate(&self) -> Result<()> {
@@ -76,10 +78,10 @@ impl Pinning {
         let bad = cores.iter().find(|core| !available.contains(core) || !once.insert(**core));
         match bad {
             Some(core) => Err(Error::invalid(format!(
-                "pinning names CPU {core}; each of {available:?} can be named once, as this process may use these"
+                "cpu_pinning names CPU {core}; each of {available:?} can be named once, as this process may use these"
             ))),
             None if cores.is_empty() => Err(Error::invalid(
-                "pinning names no CPU: say Pinning::None to leave the threads to the scheduler",
+                "cpu_pinning names no CPU: say CpuPinning::None to leave the threads to the scheduler",
             )),
             None => Ok(()),
         }
@@ -125,7 +127,7 @@ pub struct Options {
     /// Shards, each on a thread of its own. 0 means one per core that this process may use.
     pub shards: usize,
     /// Which CPUs these threads are tied to.
-    pub pinning: Pinning,
+    pub cpu_pinning: CpuPinning,
     /// The machine under the shards: io_uring, or a pool of threads.
     pub io: BackendChoice,
     /// Seed of everything random: shards, names, jitter. `None` seeds from the operating system.
@@ -154,7 +156,7 @@ impl Default for Options {
             merge_operators: Vec::new(),
             ttl_time: TtlTime::default(),
             shards: 0,
-            pinning: Pinning::Spread,
+            cpu_pinning: CpuPinning::Spread,
             io: BackendChoice::Auto,
             seed: None,
             memory_bytes: 256 * 1024 * 1024,
@@ -174,7 +176,7 @@ impl fmt::Debug for Options {
             .field("merge_operators", &operators)
             .field("ttl_time", &self.ttl_time)
             .field("shards", &self.shards)
-            .field("pinning", &self.pinning)
+            .field("cpu_pinning", &self.cpu_pinning)
             .field("io", &self.io)
             .field("seed", &self.seed)
             .field("memory_bytes", &self.memory_bytes)
@@ -205,7 +207,7 @@ impl Options {
                 self.shard_count()
             )));
         }
-        self.pinning.validate()?;
+        self.cpu_pinning.validate()?;
         self.disk.validate()?;
         self.compression.validate()?;
         self.compaction.validate()
@@ -240,9 +242,9 @@ mod tests {
             assert!(bad.validate().unwrap_err().to_string().contains("are possible"), "{bad:?}");
         }
         for cores in [vec![], vec![100_000], vec![aquifer_io::cores_available()[0]; 2]] {
-            let pinning = Pinning::Cores(cores);
-            let error = Options { pinning, ..Options::default() }.validate().unwrap_err();
-            assert!(error.to_string().starts_with("pinning names"), "{error}");
+            let cpu_pinning = CpuPinning::Cores(cores);
+            let error = Options { cpu_pinning, ..Options::default() }.validate().unwrap_err();
+            assert!(error.to_string().starts_with("cpu_pinning names"), "{error}");
         }
         let none = Options { key_groups: Some(0), ..Options::default() };
         assert!(none.validate().is_err());

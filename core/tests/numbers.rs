@@ -51,10 +51,10 @@ fn every_number_of_the_options() {
         ("disk.write_bytes_per_day", |options, end| options.disk.write_bytes_per_day = end),
         ("disk.write_bytes_per_s", |options, end| options.disk.write_bytes_per_s = end),
         ("compression.bottom_dictionary_bytes_max", |options, end| {
-            options.compression.bottom_dictionary_bytes_max = bytes(end)
+            options.compression.bottom_dictionary_bytes_max = bytes(end);
         }),
         ("cpu_percent", |options, end| {
-            options.compaction.budget.cpu_percent = u8::try_from(end).unwrap_or(u8::MAX)
+            options.compaction.budget.cpu_percent = u8::try_from(end).unwrap_or(u8::MAX);
         }),
         ("disk_bytes_per_s", |options, end| options.compaction.budget.disk_bytes_per_s = Some(end)),
         ("upload_bytes_per_s", |options, end| options.compaction.budget.upload_bytes_per_s = Some(end)),
