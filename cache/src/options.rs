@@ -10,6 +10,7 @@ pub(crate) const REGION_BYTES_MAX: u64 = 64 << 20;
 
 /// What the SSD tier does when it is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SsdMode {
     /// It takes in what is worth a write and pushes out the oldest that is not hot.
     #[default]

@@ -26,6 +26,7 @@ pub struct ClassStats {
 
 /// Counters of one tier, per class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TierStats {
     /// Counters of [`Class::Data`].
     pub data: ClassStats,

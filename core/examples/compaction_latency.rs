@@ -11,7 +11,10 @@
     reason = "a measurement ends at the first failure"
 )]
 
-use aquifer::{Client, CompactionBudget, Compression, Engine, Options, RemoteCompaction};
+use aquifer::{
+    Client, CompactionBudget, CompactionOptions, Compression, CompressionOptions, Engine, Options,
+    RemoteCompaction,
+};
 use aquifer_remote::{Remote, RemoteOptions};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,7 +49,7 @@ fn options(memory_bytes: u64) -> Options {
         key_groups: Some(128),
         shards: 1,
         memory_bytes,
-        compression: Compression::None,
+        compression: CompressionOptions { blocks: Compression::None, ..CompressionOptions::default() },
         seed: Some(1),
         ..Options::default()
     }
@@ -55,7 +58,10 @@ fn options(memory_bytes: u64) -> Options {
 /// Leaves a checkpoint of more runs than compaction would.
 async fn load(remote: &Arc<dyn Remote>) {
     let crawl = CompactionBudget { upload_bytes_per_s: Some(64 * 1024), ..CompactionBudget::default() };
-    let options = Options { compaction: crawl, ..options(12 << 20) };
+    let options = Options {
+        compaction: CompactionOptions { budget: crawl, ..CompactionOptions::default() },
+        ..options(12 << 20)
+    };
     let engine = Engine::open(Arc::clone(remote), options).await.unwrap();
     let client = engine.client();
     let mut order: Vec<u64> = (0..KEYS).collect();
@@ -78,8 +84,10 @@ async fn load(remote: &Arc<dyn Remote>) {
 
 async fn measure(remote: &Arc<dyn Remote>) {
     let options = Options {
-        compaction: CompactionBudget { cpu_percent: 100, ..CompactionBudget::default() },
-        remote_compaction: Some(RemoteCompaction { offer_bytes_min: 0, lease: LEASE, always: true }),
+        compaction: CompactionOptions {
+            budget: CompactionBudget { cpu_percent: 100, ..CompactionBudget::default() },
+            remote: Some(RemoteCompaction { offer_bytes_min: 0, lease: LEASE, always: true }),
+        },
         ..options(512 << 20)
     };
     let engine = Engine::open(Arc::clone(remote), options).await.unwrap();

@@ -10,7 +10,7 @@
     reason = "a measurement ends at the first failure, and its numbers are small"
 )]
 
-use aquifer::{Client, Engine, Options};
+use aquifer::{Client, DiskOptions, Engine, Options};
 use aquifer_cache::ReadClass;
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
@@ -80,8 +80,11 @@ fn options(keys: u64, warm_up: bool, disk: Option<&str>) -> Options {
         shards: 1,
         // A tenth of the state, and what a shard needs at least.
         memory_bytes: (state_bytes / 10).max(8 << 20),
-        disk_bytes: disk.map_or(0, |_| state_bytes * 2),
-        local_dir: disk.map(PathBuf::from),
+        disk: DiskOptions {
+            bytes: disk.map_or(0, |_| state_bytes * 2),
+            dir: disk.map(PathBuf::from),
+            ..DiskOptions::default()
+        },
         warm_up,
         seed: Some(1),
         ..Options::default()

@@ -6,7 +6,7 @@
     reason = "a measurement ends at the first failure"
 )]
 
-use aquifer::{Compression, Engine, Options};
+use aquifer::{Compression, CompressionOptions, Engine, Options};
 use aquifer_remote::RemoteOptions;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn measure(keys: u64) {
         key_groups: Some(128),
         shards: 2,
         memory_bytes: (keys * 116 / 10).max(8 << 20),
-        compression: Compression::None,
+        compression: CompressionOptions { blocks: Compression::None, ..CompressionOptions::default() },
         seed: Some(1),
         ..Options::default()
     };

@@ -33,6 +33,7 @@ impl From<Tier> for Source {
 
 /// One key's answer of a multi-get.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The value; `None` if the key has none, or if the source says that the time was up.
     pub value: Option<Bytes>,
@@ -42,6 +43,7 @@ pub struct Answer {
 
 /// What became of a conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CompareOutcome {
     /// The key had the expected value, and has the new one now.
     Applied,

@@ -22,6 +22,6 @@ pub(crate) struct Now {
 
 impl Budgets {
     pub(crate) fn new(options: &Options, shard: ShardBudget, lock: Option<DirLock>) -> Self {
-        Self { local_dir: options.local_dir.clone(), now: Mutex::new(Now { shard, lock }) }
+        Self { local_dir: options.disk.dir.clone(), now: Mutex::new(Now { shard, lock }) }
     }
 }

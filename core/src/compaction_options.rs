@@ -3,7 +3,25 @@
 use crate::error::{Error, Result};
 use std::time::Duration;
 
-/// What compaction may take of the machine. One budget for the whole engine: shards share it evenly.
+/// Compaction: a part of [`crate::Options`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompactionOptions {
+    /// What it may take of the machine.
+    pub budget: CompactionBudget,
+    /// Compaction by other processes: `None` offers them nothing.
+    pub remote: Option<RemoteCompaction>,
+}
+
+impl CompactionOptions {
+    /// # Errors
+    /// `Invalid`, with the option, its value and its bounds.
+    pub(crate) fn validate(&self) -> Result<()> {
+        self.budget.validate()?;
+        self.remote.as_ref().map_or(Ok(()), RemoteCompaction::validate)
+    }
+}
+
+/// What compaction may take of the machine. One budget for a whole engine, whose shards share it evenly, or for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactionBudget {
     /// Most of a core that a shard's compaction takes while reads come in, in percent, 1 to 100. With no reads it takes what is idle.
@@ -29,7 +47,7 @@ impl CompactionBudget {
     pub(crate) fn validate(&self) -> Result<()> {
         if self.cpu_percent == 0 || self.cpu_percent > 100 {
             return Err(Error::invalid(format!(
-                "compaction.cpu_percent is {}; 1 to 100 are possible",
+                "cpu_percent of the compaction budget is {}; 1 to 100 are possible",
                 self.cpu_percent
             )));
         }
@@ -38,7 +56,7 @@ impl CompactionBudget {
         {
             if rate.is_some_and(|rate| rate < RATE_LEAST) {
                 return Err(Error::invalid(format!(
-                    "compaction.{name} is {}; use at least {RATE_LEAST}, or None for no limit",
+                    "{name} of the compaction budget is {}; use at least {RATE_LEAST}, or None for no limit",
                     rate.unwrap_or_default()
                 )));
             }
@@ -78,7 +96,7 @@ impl RemoteCompaction {
     pub(crate) fn validate(&self) -> Result<()> {
         if self.lease < LEASE_LEAST {
             return Err(Error::invalid(format!(
-                "remote_compaction.lease is {:?}; use at least {LEASE_LEAST:?}",
+                "compaction.remote.lease is {:?}; use at least {LEASE_LEAST:?}",
                 self.lease
             )));
         }

@@ -5,6 +5,7 @@ use crate::budgets::Budgets;
 use crate::checkpoint::restored;
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::disk_options::check_dir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;
@@ -13,7 +14,7 @@ use crate::manifest::hot::{HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
 use crate::opening::Opening;
-use crate::options::{Options, Pinning, check_local_dir};
+use crate::options::{CpuPinning, Options};
 use crate::segment::SegmentEntry;
 use crate::shard::life;
 use crate::shard::shard_core::ShardStart;
@@ -41,7 +42,7 @@ struct Ground {
     refusal: Option<Error>,
 }
 
-/// One process's hold on a store: its shards, each on a thread of its own ([`Pinning`] says on which CPU).
+/// One process's hold on a store: its shards, each on a thread of its own ([`CpuPinning`] says on which CPU).
 ///
 /// Dropping the engine ends it as [`Engine::close`] does, and blocks as long as that takes. To the store both look like a crash after the last checkpoint:
 /// writes since then are gone.
@@ -73,7 +74,7 @@ impl Engine {
         let remote = embedder::guard(remote);
         let operators = MergeOperators::new(&options.merge_operators)?;
         let selection = aquifer_io::select_backend(options.io)?;
-        let local_dir = match check_local_dir(options.disk_bytes, options.local_dir.as_deref())? {
+        let local_dir = match check_dir(options.disk.bytes, options.disk.dir.as_deref())? {
             Some(folder) => {
                 aquifer_io::fs::create_dir_all(folder).await?;
                 Some(aquifer_io::fs::lock_dir(folder)?)
@@ -135,7 +136,7 @@ impl Engine {
             manifests,
             route,
             epoch: manifest.epoch,
-            formats: options.formats(),
+            formats: options.compression.formats(),
             store: ground.store,
             mailboxes,
             sequence_next: AtomicU64::new(manifest.sequence_next),
@@ -173,13 +174,13 @@ impl Engine {
         hot: &Arc<HotSegments<SegmentId>>,
     ) -> Result<()> {
         let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
-        let mut opening = (options.disk_mode == SsdMode::Pinned).then(|| Opening::new(options));
+        let mut opening = (options.disk.mode == SsdMode::Pinned).then(|| Opening::new(options));
         let mut opened = Vec::new();
         for (id, mailbox) in self.shared.mailboxes.iter().enumerate() {
             let executor = ExecutorOptions {
                 name: format!("aquifer-{id}"),
                 backend: self.backend,
-                core: options.pinning.of_shard(id),
+                core: options.cpu_pinning.of_shard(id),
                 buffer_bytes_max: budget.buffer_bytes,
                 seed: seed.wrapping_add(id as u64),
                 ..ExecutorOptions::default()
@@ -204,7 +205,7 @@ impl Engine {
             let refused = thread.pin_note().map(str::to_owned);
             self.lives.push(has_ended);
             self.threads.push(thread);
-            if let (Some(why), Pinning::Cores(_)) = (refused, &options.pinning) {
+            if let (Some(why), CpuPinning::Cores(_)) = (refused, &options.cpu_pinning) {
                 return Err(Error::new(
                     ErrorKind::Local,
                     format!("shard {id} is {why}: name other CPUs, or none"),

@@ -35,11 +35,6 @@ impl<'a> Key<'a> {
         Self { group: Group::Given(group), bytes }
     }
 
-    /// Its bytes, without the group.
-    pub const fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
     pub(crate) fn to_owned_key(self) -> OwnedKey {
         let (anchor, group) = match self.group {
             // Most keys are their own anchor.

@@ -12,11 +12,11 @@
 //!
 //! # Example
 //! ```
-//! use aquifer::{Engine, Options};
+//! use aquifer::{Engine, Options, RemoteOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! aquifer::block_on(async {
-//!     let remote = aquifer_remote::open_url("memory://", aquifer_remote::RemoteOptions::default())?;
+//!     let remote = aquifer::open_url("memory://", RemoteOptions::default())?;
 //!     let options = Options { shards: 2, memory_bytes: 64 * 1024 * 1024, ..Options::default() };
 //!     let engine = Engine::open(remote.clone(), options.clone()).await?;
 //!     let client = engine.client();
@@ -43,6 +43,7 @@ mod codec;
 mod on_open;
 mod error;
 mod limits;
+mod disk_options;
 mod entry;
 mod key;
 mod name;
@@ -100,12 +101,20 @@ pub mod cli;
 mod mailbox_test;
 
 pub use answer::{Answer, CompareOutcome, Source};
-pub use aquifer_cache::SsdMode;
-pub use aquifer_io::{Backend, BackendChoice, block_on};
+pub use aquifer_cache::{
+    CacheStats, ClassStats, LoadStats, PlanStats, ReadClass, ReadStats, SsdMode, SsdRejections, SsdStats,
+    TierStats,
+};
+pub use aquifer_io::{
+    Backend, BackendChoice, IoError, IoErrorKind, IoMetrics, UnknownBackend, block_on, cores_available,
+};
+pub use aquifer_remote::{Remote, RemoteError, RemoteErrorKind, RemoteOptions, from_object_store, open_url};
 pub use barrier::CheckpointInfo;
+pub use bytes::Bytes;
 pub use client::{Client, MultiGetOptions, Scan};
-pub use compaction_options::{CompactionBudget, RemoteCompaction};
-pub use compression::Compression;
+pub use compaction_options::{CompactionBudget, CompactionOptions, RemoteCompaction};
+pub use compression::{Compression, CompressionOptions};
+pub use disk_options::DiskOptions;
 pub use engine::Engine;
 pub use error::{Corruption, Error, ErrorKind, Result};
 pub use key::key_group;
@@ -115,8 +124,9 @@ pub use limits::{
     KEY_GROUPS_MAX, MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
+pub use object_store;
 pub use on_open::{OnOpen, OpenProgress};
-pub use options::{Options, Pinning, TtlTime};
+pub use options::{CpuPinning, Options, TtlTime};
 pub use reader::{Reader, ReaderOptions};
 pub use request::Reply;
 pub use scan_options::ScanOptions;
@@ -129,3 +139,14 @@ pub use stats::{EngineStats, ShardStats};
 pub use verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_store};
 pub use worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
 pub use write::{Expiry, WriteBatch};
+
+/// The store below an engine: what [`RemoteOptions`] are made of, what counts requests and what they cost, and what a [`Remote`] of one's own needs.
+pub mod remote {
+    pub use aquifer_remote::{
+        Bill, ClassLimit, Content, Cost, HedgeCounters, HedgeOptions, InFlight, LatencySummary, Limits,
+        ListPage, NAME_BYTES_MAX, ObjectMeta, ObjectName, OnWait, Operation, Prices, PutOutcome,
+        RemoteFuture, RemoteMetrics, ShapeOptions, SizeClass, Stack, Timers, UPLOAD_PART_BYTES_MIN,
+        UPLOAD_PARTS_MAX, UnknownPrices, Upload, metered, open_stack, priced, probe_put_if_absent, read_only,
+        wrap,
+    };
+}

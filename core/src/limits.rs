@@ -1,5 +1,6 @@
 //! Every bound of the engine in one place, with the relations between them checked at compile time.
 
+use crate::error::{Error, Result};
 use aquifer_io::Backoff;
 use std::time::Duration;
 
@@ -170,3 +171,11 @@ const _: () = assert!(SEGMENT_BYTES_MAX <= u32::MAX as u64 && BLOCK_BYTES_MAX as
 const _: () = assert!(MANIFEST_SEGMENTS_MAX as u64 * 120 < MANIFEST_BYTES_MAX / 2);
 const _: () = assert!(SEGMENT_COUNTS_MAX <= u64::MAX / MANIFEST_SEGMENTS_MAX as u64);
 const _: () = assert!(KEY_GROUPS_MAX <= 32_768, "group numbers and their exclusive end fit two bytes");
+
+/// Refuses what is above a limit.
+pub(crate) fn check_most(name: &str, value: u64, most: u64) -> Result<()> {
+    if value > most {
+        return Err(Error::invalid(format!("{name} is {value}; at most {most} are possible")));
+    }
+    Ok(())
+}

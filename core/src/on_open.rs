@@ -12,5 +12,5 @@ pub struct OpenProgress {
     pub total_bytes: u64,
 }
 
-/// Hears how far an opening is: see [`crate::Options::on_open`]. If it panics, the opening fails with [`crate::ErrorKind::Panicked`].
+/// Hears how far an opening is: see [`crate::DiskOptions::on_open`]. If it panics, the opening fails with [`crate::ErrorKind::Panicked`].
 pub type OnOpen = Arc<dyn Fn(OpenProgress) + Send + Sync>;

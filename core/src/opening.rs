@@ -47,7 +47,7 @@ impl Progress {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut sum);
         match &self.on_open {
-            Some(on_open) => embedder::call(|| "Options::on_open".to_owned(), || on_open(*sum)),
+            Some(on_open) => embedder::call(|| "DiskOptions::on_open".to_owned(), || on_open(*sum)),
             None => Ok(()),
         }
     }
@@ -80,7 +80,7 @@ pub(crate) struct Opening {
 
 impl Opening {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { progress: Arc::new(Progress::new(options.on_open.clone())), shards: Vec::new() }
+        Self { progress: Arc::new(Progress::new(options.disk.on_open.clone())), shards: Vec::new() }
     }
 
     /// The end of the next shard.
@@ -114,9 +114,9 @@ impl Opening {
         if !cache.holds_pinned(&all.size) {
             let needed = cache.disk_bytes_to_pin(&all.size).saturating_mul(shards);
             return Err(Error::invalid(format!(
-                "disk_bytes is {}; to keep the {} bytes of this state local, with room for merges, {needed} are needed at least: raise it, or open \
-                 with disk_mode BestEffort",
-                options.disk_bytes, all.bytes
+                "disk.bytes is {}; to keep the {} bytes of this state local, with room for merges, {needed} are needed at least: raise it, or open \
+                 with disk.mode BestEffort",
+                options.disk.bytes, all.bytes
             )));
         }
         self.progress.begin(all.bytes)?;

@@ -22,7 +22,6 @@ use crate::{descriptor, embedder, name};
 use aquifer_io::BackendChoice;
 use aquifer_remote::Remote;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::Arc;
 
@@ -77,11 +76,11 @@ impl fmt::Debug for ReaderOptions {
 ///
 /// # Example
 /// ```
-/// use aquifer::{Engine, Options, Reader, ReaderOptions};
+/// use aquifer::{Engine, MultiGetOptions, Options, Reader, ReaderOptions};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// aquifer::block_on(async {
-///     let remote = aquifer_remote::open_url("memory://", aquifer_remote::RemoteOptions::default())?;
+///     let remote = aquifer::open_url("memory://", aquifer::RemoteOptions::default())?;
 ///     let options = Options { shards: 1, memory_bytes: 64 * 1024 * 1024, ..Options::default() };
 ///     let engine = Engine::open(remote.clone(), options).await?;
 ///     engine.client().put(b"N14228", b"1 flight").await?;
@@ -90,6 +89,8 @@ impl fmt::Debug for ReaderOptions {
 ///     let reader = Reader::open(remote, ReaderOptions::default()).await?;
 ///     assert_eq!(reader.get(b"N14228").await?.as_deref(), Some(b"1 flight".as_slice()));
 ///     engine.client().put(b"N14228", b"2 flights").await?; // the owner goes on
+///     let answers = reader.multi_get([b"N14228", b"N24211"], &MultiGetOptions::default()).await?;
+///     assert_eq!(answers.len(), 2);
 ///     reader.close().await?;
 ///     engine.close().await?;
 ///     Ok(())
@@ -168,11 +169,6 @@ impl Reader {
         self.engine.restored()
     }
 
-    /// Number of key groups of the store.
-    pub fn key_groups(&self) -> u16 {
-        self.engine.key_groups()
-    }
-
     /// The key group of `key` in this store.
     pub fn key_group<'a>(&self, key: impl Into<Key<'a>>) -> u16 {
         self.client.key_group(key)
@@ -194,7 +190,7 @@ impl Reader {
         &self,
         keys: impl IntoIterator<Item = impl Into<Key<'a>>>,
         options: &MultiGetOptions<'_>,
-    ) -> BoxFuture<'static, Result<Vec<Result<Answer>>>> {
+    ) -> Reply<Vec<Result<Answer>>> {
         self.client.multi_get(keys, options)
     }
 

@@ -12,6 +12,7 @@ use crate::stats::ShardStats;
 use crate::write::Write;
 use aquifer_io::Instant;
 use bytes::Bytes;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -60,6 +61,10 @@ pub(crate) enum Request {
         reply: ReplyTo<ShardStats>,
     },
     /// Empties the memory tier of the cache.
+    #[cfg_attr(
+        not(feature = "internals"),
+        expect(dead_code, reason = "only measurements ask for it, which have this feature")
+    )]
     ForgetMemory {
         reply: ReplyTo<()>,
     },
@@ -129,7 +134,7 @@ pub(crate) enum Keyed {
 
 /// The answer to an operation that is already in its shard's mailbox.
 ///
-/// Await it on any runtime or none ([`aquifer_io::block_on`]). Dropping it, also between two polls, does not take the operation back: a write
+/// Await it on any runtime or none ([`crate::block_on`]). Dropping it, also between two polls, does not take the operation back: a write
 /// is still applied, only its answer is lost.
 #[must_use = "the operation is under way; its outcome is only known by awaiting it"]
 #[derive(Debug)]
@@ -137,15 +142,34 @@ pub struct Reply<T> {
     state: State<T>,
 }
 
-#[derive(Debug)]
 enum State<T> {
+    /// For one shard.
     Waiting(Answered<T>),
+    /// For several, whose answers are put together.
+    Together(Together<T>),
     Refused(Option<Error>),
+}
+
+type Together<T> = Pin<Box<dyn Future<Output = Result<T>> + Send + Sync>>;
+
+impl<T> fmt::Debug for State<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting(_) => f.write_str("Waiting"),
+            Self::Together(_) => f.write_str("Together"),
+            Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
+        }
+    }
 }
 
 impl<T> Reply<T> {
     pub(crate) fn waiting(answer: Answered<T>) -> Self {
         Self { state: State::Waiting(answer) }
+    }
+
+    /// `answers` only waits: what was asked for is in the mailboxes.
+    pub(crate) fn together(answers: impl Future<Output = Result<T>> + Send + Sync + 'static) -> Self {
+        Self { state: State::Together(Box::pin(answers)) }
     }
 
     pub(crate) fn refused(error: Error) -> Self {
@@ -161,6 +185,7 @@ impl<T> Future for Reply<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
             State::Waiting(answer) => Pin::new(answer).poll(context),
+            State::Together(answers) => answers.as_mut().poll(context),
             State::Refused(error) => Poll::Ready(Err(error.take().unwrap_or_else(Error::closed))),
         }
     }

@@ -1,10 +1,10 @@
 //! Other budgets for a running engine.
 
+use crate::disk_options::check_dir;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::limits::{DISK_BYTES_MAX, MEMORY_BYTES_MAX};
+use crate::limits::{DISK_BYTES_MAX, MEMORY_BYTES_MAX, check_most};
 use crate::mailbox::Mailbox;
-use crate::options::{check_local_dir, check_most};
 use crate::reply::{Answered, ReplyTo, reply};
 use crate::request::Request;
 use std::sync::{Arc, PoisonError};
@@ -34,16 +34,16 @@ impl Engine {
         all_of(waiting).await
     }
 
-    /// Changes [`crate::Options::disk_bytes`] while the engine runs, in equal shares of the shards. When this returns, what is in the local folder takes no
+    /// Changes [`crate::DiskOptions::bytes`] while the engine runs, in equal shares of the shards. When this returns, what is in the local folder takes no
     /// more than that; what had to go is read from the DFS. 0 gives everything up, and a budget after that begins with an empty tier. Reads
     /// and writes go on meanwhile. Dropping the future takes nothing back.
     ///
     /// # Errors
-    /// `Invalid` if the engine was opened without [`crate::Options::local_dir`]. `Local` if another engine uses the folder, or if the disk has no room for a
+    /// `Invalid` if the engine was opened without [`crate::DiskOptions::dir`]. `Local` if another engine uses the folder, or if the disk has no room for a
     /// larger budget: shards that found none go on with what they had; free some, and call it again. `Closed`.
     pub async fn set_disk_bytes(&self, disk_bytes: u64) -> Result<()> {
-        check_most("disk_bytes", disk_bytes, DISK_BYTES_MAX)?;
-        let folder = check_local_dir(disk_bytes, self.budgets.local_dir.as_deref())?;
+        check_most("disk.bytes", disk_bytes, DISK_BYTES_MAX)?;
+        let folder = check_dir(disk_bytes, self.budgets.local_dir.as_deref())?;
         if let Some(folder) = folder {
             aquifer_io::fs::create_dir_all(folder).await?;
         }

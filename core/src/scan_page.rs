@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 /// One page of a scan, in the scan's order of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ScanPage {
     /// Keys and values.
     pub entries: Vec<(Bytes, Bytes)>,

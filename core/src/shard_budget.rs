@@ -64,9 +64,9 @@ impl ShardBudget {
         let fixed = Self {
             buffer_bytes: bytes(buffers),
             write_buffer_bytes: bytes(buffers / 2),
-            disk_bytes: options.disk_bytes / shards,
-            disk_write_bytes_per_day: share_of_limit(options.disk_write_bytes_per_day, shards),
-            disk_write_bytes_per_s: share_of_limit(options.disk_write_bytes_per_s, shards),
+            disk_bytes: options.disk.bytes / shards,
+            disk_write_bytes_per_day: share_of_limit(options.disk.write_bytes_per_day, shards),
+            disk_write_bytes_per_s: share_of_limit(options.disk.write_bytes_per_s, shards),
             ..Self::default()
         };
         let opened = fixed.divided(memory);

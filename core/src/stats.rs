@@ -5,6 +5,7 @@ use aquifer_io::IoMetrics;
 
 /// Numbers of one shard, at one moment.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ShardStats {
     /// Which shard.
     pub shard: usize,
@@ -54,7 +55,7 @@ pub struct ShardStats {
     /// With a pinned disk tier ([`crate::SsdMode::Pinned`]): stored bytes that are to be local.
     pub pinned_bytes: u64,
     /// Those of them that are not, because the disk budget is too small by now or the tier was switched off
-    /// ([`aquifer_cache::SsdStats::off_reason`]): they are read from the DFS. For a moment also those of a segment that another process merged.
+    /// ([`crate::SsdStats::off_reason`]): they are read from the DFS. For a moment also those of a segment that another process merged.
     pub not_local_bytes: u64,
     /// With a pinned disk tier: every block of the state is on the SSD.
     pub is_all_local: bool,
@@ -66,6 +67,7 @@ pub struct ShardStats {
 
 /// Numbers of all shards of an engine.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct EngineStats {
     /// One entry a shard, in their order.
     pub shards: Vec<ShardStats>,

@@ -7,12 +7,14 @@
 use crate::compact::offer::{self, Folder, Offer};
 use crate::compact::remote::{look, look_at_all};
 use crate::compact::work::{self, Mandate};
-use crate::compaction_options::CompactionBudget;
+use crate::compaction_options::{CompactionBudget, CompactionOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{COMPACTION_BACKOFF, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN};
+use crate::limits::{
+    COMPACTION_BACKOFF, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN, check_most,
+};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
-use crate::options::{Options, check_most};
+use crate::options::Options;
 use crate::shard_budget::ShardBudget;
 use crate::worker_host::WorkerHost;
 use crate::{descriptor, embedder, name};
@@ -126,7 +128,7 @@ pub struct WorkerReport {
 }
 
 /// Does compaction jobs of the store at `remote`, which another process has open with
-/// [`Options::remote_compaction`](crate::Options::remote_compaction), until there were none for `idle_max`. Needs no right to open the store and disturbs no one
+/// [`CompactionOptions::remote`], until there were none for `idle_max`. Needs no right to open the store and disturbs no one
 /// who has.
 ///
 /// Can be awaited on any runtime or none; the work is done on a thread of its own. Dropping the future ends the worker between two
@@ -159,7 +161,7 @@ pub async fn compact_store_until(
     let engine_options = Options {
         shards: 1,
         memory_bytes: options.memory_bytes,
-        compaction: options.budget,
+        compaction: CompactionOptions { budget: options.budget, remote: None },
         merge_operators: options.merge_operators.clone(),
         warm_up: false,
         seed: options.seed,

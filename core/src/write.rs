@@ -12,6 +12,7 @@ use std::time::Duration;
 ///
 /// Moments are of the store's time domain ([`crate::TtlTime`]): the machine's clock, or the event time that the caller advances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Expiry {
     /// It lives until it is overwritten or deleted.
     #[default]

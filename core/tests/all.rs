@@ -15,6 +15,7 @@ mod copied_partitions;
 mod corruption;
 mod dead_segments;
 mod dropped;
+mod embedder;
 mod every_operation;
 mod faults;
 mod fencing;

@@ -1,7 +1,7 @@
 //! Budgets of memory and disk changed while an engine is busy, in a simulated world: nothing that was written is lost or read wrongly, and
 //! files never take more than the budget in force.
 
-use aquifer::{Client, Engine, ErrorKind, Options};
+use aquifer::{Client, DiskOptions, Engine, ErrorKind, Options};
 use aquifer_io::simulated::{DiskOperation, Effect, Fault, RunEnd, World, WorldOptions};
 use aquifer_io::{ExecutorOptions, File, OpenOptions, random_u64, sleep, spawn_local};
 use aquifer_remote::shape::{FaultRates, LatencyProfile};
@@ -23,8 +23,7 @@ fn options(memory_bytes: u64, disk_bytes: u64) -> Options {
         key_groups: Some(16),
         shards: SHARDS,
         memory_bytes,
-        disk_bytes,
-        local_dir: Some(FOLDER.into()),
+        disk: DiskOptions { bytes: disk_bytes, dir: Some(FOLDER.into()), ..DiskOptions::default() },
         seed: Some(9),
         ..Options::default()
     }
@@ -202,11 +201,11 @@ fn both_budgets_change_while_a_random_workload_runs() {
 #[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     in_world(5, None, |remote| async move {
-        let homeless = Options { local_dir: None, ..options(64 * MIB, 0) };
+        let homeless = Options { disk: DiskOptions::default(), ..options(64 * MIB, 0) };
         let engine = Engine::open(remote.clone(), homeless).await.unwrap();
         let refused = engine.set_disk_bytes(MIB).await.unwrap_err();
         assert!(
-            refused.kind() == ErrorKind::Invalid && refused.to_string().contains("local_dir"),
+            refused.kind() == ErrorKind::Invalid && refused.to_string().contains("disk.dir"),
             "{refused}"
         );
         engine.set_disk_bytes(0).await.unwrap();

@@ -2,7 +2,7 @@
 //! that it disturbs nobody.
 
 use crate::common;
-use aquifer::{Engine, Expiry, Key, KeyRange, Options, RemoteCompaction};
+use aquifer::{CompactionOptions, Engine, Expiry, Key, KeyRange, Options, RemoteCompaction};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -352,7 +352,10 @@ fn verify_finds_a_flipped_byte_in_each_kind_of_structure_and_goes_on() {
 /// A small engine that offers every merge.
 fn offering() -> Options {
     let remote = RemoteCompaction { offer_bytes_min: 0, lease: Duration::from_millis(800), always: true };
-    Options { remote_compaction: Some(remote), ..common::small(1) }
+    Options {
+        compaction: CompactionOptions { remote: Some(remote), ..CompactionOptions::default() },
+        ..common::small(1)
+    }
 }
 
 fn spawn_worker(store: &Store, flags: &[&str]) -> Child {

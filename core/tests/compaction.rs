@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::faults::{Fault, Faulty};
-use aquifer::{Engine, Options, RemoteCompaction, WorkerOptions, compact_store};
+use aquifer::{CompactionOptions, Engine, Options, RemoteCompaction, WorkerOptions, compact_store};
 use aquifer_remote::Remote;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,10 @@ use std::time::Duration;
 /// A small engine that offers every merge.
 fn offering(lease: Duration) -> Options {
     Options {
-        remote_compaction: Some(RemoteCompaction { offer_bytes_min: 0, lease, always: true }),
+        compaction: CompactionOptions {
+            remote: Some(RemoteCompaction { offer_bytes_min: 0, lease, always: true }),
+            ..CompactionOptions::default()
+        },
         ..common::small(1)
     }
 }

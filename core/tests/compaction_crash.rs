@@ -4,8 +4,8 @@
 use crate::common;
 use crate::common::faults::{Fault, Faulty};
 use aquifer::{
-    Client, Engine, Key, KeyRange, Options, RemoteCompaction, VerifyOptions, WorkerOptions, compact_store,
-    verify_store,
+    Client, CompactionOptions, Engine, Key, KeyRange, Options, RemoteCompaction, VerifyOptions,
+    WorkerOptions, compact_store, verify_store,
 };
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
@@ -32,7 +32,10 @@ struct Known {
 
 fn options(offers: bool) -> Options {
     let remote = RemoteCompaction { offer_bytes_min: 0, lease: LEASE, always: true };
-    Options { remote_compaction: offers.then_some(remote), ..common::small(1) }
+    Options {
+        compaction: CompactionOptions { remote: offers.then_some(remote), ..CompactionOptions::default() },
+        ..common::small(1)
+    }
 }
 
 /// A DFS with a latency, so that crashes meet requests on their way, and without faults of its own.

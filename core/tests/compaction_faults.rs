@@ -3,7 +3,9 @@
 
 use crate::common;
 use crate::common::faults::{Fault, Faulty};
-use aquifer::{Client, CompactionBudget, Engine, Options, VerifyOptions, WriteWait, verify_store};
+use aquifer::{
+    Client, CompactionBudget, CompactionOptions, Engine, Options, VerifyOptions, WriteWait, verify_store,
+};
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
 use aquifer_remote::shape::LatencyProfile;
@@ -43,7 +45,10 @@ fn in_world<Fut: Future<Output = ()> + 'static>(test: impl FnOnce(Arc<Faulty>) -
 /// So slow that the first of several outputs is long up when the last is not begun.
 fn slow() -> Options {
     let compaction = CompactionBudget { upload_bytes_per_s: Some(64 * 1024), ..CompactionBudget::default() };
-    Options { compaction, ..common::small(1) }
+    Options {
+        compaction: CompactionOptions { budget: compaction, ..CompactionOptions::default() },
+        ..common::small(1)
+    }
 }
 
 /// Puts, a checkpoint, deletions of more than half, a checkpoint: a merge of everything is due at once.

@@ -7,8 +7,8 @@ use crate::common;
 use crate::common::faults::Faulty;
 use crate::common::world::in_world;
 use aquifer::{
-    Client, Engine, Expiry, Key, KeyRange, MultiGetOptions, Options, Reader, ReaderOptions, Scan,
-    ScanOptions, Shard, VerifyOptions, WorkerOptions, WriteBatch, compact_store, compact_store_until,
+    Client, DiskOptions, Engine, Expiry, Key, KeyRange, MultiGetOptions, Options, Reader, ReaderOptions,
+    Scan, ScanOptions, Shard, VerifyOptions, WorkerOptions, WriteBatch, compact_store, compact_store_until,
     verify_store,
 };
 use std::future::{Future, poll_fn};
@@ -332,7 +332,10 @@ fn a_scan_goes_on_behind_a_next_that_was_dropped() {
 fn an_engine_is_dropped_while_it_opens_closes_or_changes_its_budget() {
     in_world(|remote| async move {
         prepared(&remote, common::small(2)).await.close().await.unwrap();
-        let options = Options { local_dir: Some("/ssd".into()), disk_bytes: 64 << 20, ..common::small(2) };
+        let options = Options {
+            disk: DiskOptions { dir: Some("/ssd".into()), bytes: 64 << 20, ..DiskOptions::default() },
+            ..common::small(2)
+        };
         let open = || Engine::open(Arc::clone(&remote) as _, options.clone());
         let engine = dropped_at_each_await(open, async |_| {}).await.unwrap();
         check(&engine.client()).await;

@@ -2,7 +2,7 @@
 
 use crate::common::faults::{Fault, Faulty};
 use crate::common::{memory, small};
-use aquifer::{Engine, ErrorKind, Options};
+use aquifer::{DiskOptions, Engine, ErrorKind, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -134,8 +134,14 @@ fn writes_wait_while_memory_is_full_and_go_on_when_the_dfs_is_back() {
 fn what_the_ssd_holds_is_read_while_the_dfs_is_away() {
     let remote = Faulty::new(memory());
     let folder = tempfile::tempdir().unwrap();
-    let options =
-        || Options { disk_bytes: 32 * 1024 * 1024, local_dir: Some(folder.path().to_owned()), ..small(2) };
+    let options = || Options {
+        disk: DiskOptions {
+            bytes: 32 * 1024 * 1024,
+            dir: Some(folder.path().to_owned()),
+            ..DiskOptions::default()
+        },
+        ..small(2)
+    };
     aquifer::block_on(async {
         let engine = Engine::open(remote.clone(), options()).await.unwrap();
         let client = engine.client();
@@ -171,8 +177,14 @@ fn what_the_ssd_holds_is_read_while_the_dfs_is_away() {
 #[test]
 fn one_folder_serves_one_engine_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let options =
-        || Options { disk_bytes: 1024 * 1024, local_dir: Some(folder.path().to_owned()), ..small(1) };
+    let options = || Options {
+        disk: DiskOptions {
+            bytes: 1024 * 1024,
+            dir: Some(folder.path().to_owned()),
+            ..DiskOptions::default()
+        },
+        ..small(1)
+    };
     aquifer::block_on(async {
         let first = Engine::open(memory(), options()).await.unwrap();
         let refused = Engine::open(memory(), options()).await.unwrap_err();
@@ -181,7 +193,8 @@ fn one_folder_serves_one_engine_at_a_time() {
         Engine::open(memory(), options()).await.unwrap();
         let not_a_folder = folder.path().join("file");
         std::fs::write(&not_a_folder, b"").unwrap();
-        let options = Options { local_dir: Some(not_a_folder.clone()), ..options() };
+        let mut options = options();
+        options.disk.dir = Some(not_a_folder.clone());
         let refused = Engine::open(memory(), options).await.unwrap_err();
         assert!(refused.to_string().contains(not_a_folder.to_str().unwrap()), "{refused}");
     });

@@ -2,8 +2,8 @@
 
 use crate::common;
 use aquifer::{
-    Client, Engine, ErrorKind, KeyRange, MergeOperator, Options, ScanOptions, VALUE_BYTES_MAX, VerifyOptions,
-    WriteBatch, verify_store,
+    Client, CompressionOptions, Engine, ErrorKind, KeyRange, MergeOperator, Options, ScanOptions,
+    VALUE_BYTES_MAX, VerifyOptions, WriteBatch, verify_store,
 };
 use aquifer_remote::Remote;
 use std::sync::Arc;
@@ -16,7 +16,10 @@ fn options(memory_mib: u64) -> Options {
         shards: 1,
         memory_bytes: memory_mib * MIB as u64,
         // So that tests end soon; nothing here asks how small a block gets.
-        compression: aquifer::Compression::None,
+        compression: CompressionOptions {
+            blocks: aquifer::Compression::None,
+            ..CompressionOptions::default()
+        },
         seed: Some(1),
         ..Options::default()
     }

@@ -5,7 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a test")]
 
-use aquifer::{Engine, ErrorKind, KeyRange, MultiGetOptions, Options, ScanOptions};
+use aquifer::{DiskOptions, Engine, ErrorKind, KeyRange, MultiGetOptions, Options, ScanOptions};
 use aquifer_remote::{RemoteOptions, open_url};
 use futures_util::future::join_all;
 use peak_alloc::PeakAlloc;
@@ -70,8 +70,11 @@ fn main() {
         let options = Options {
             shards: 2,
             memory_bytes: MEMORY_BYTES,
-            disk_bytes: DISK_BYTES,
-            local_dir: Some(folder.path().join("local")),
+            disk: DiskOptions {
+                bytes: DISK_BYTES,
+                dir: Some(folder.path().join("local")),
+                ..DiskOptions::default()
+            },
             seed: Some(3),
             ..Options::default()
         };

@@ -73,7 +73,7 @@ async fn merged(client: &Client, runs_max: u64) {
 fn options(folder: Option<&std::path::Path>) -> Options {
     let mut options = Options { memory_bytes: 16 << 20, key_groups: Some(1), ..common::small(1) };
     if let Some(folder) = folder {
-        (options.disk_bytes, options.local_dir) = (64 << 20, Some(folder.to_owned()));
+        (options.disk.bytes, options.disk.dir) = (64 << 20, Some(folder.to_owned()));
     }
     options
 }

@@ -3,7 +3,7 @@
 //! After a crash the map goes back to its state at the last checkpoint: all of it, and nothing newer.
 
 use crate::common;
-use aquifer::{BackendChoice, Client, Engine, Options};
+use aquifer::{BackendChoice, Client, DiskOptions, Engine, Options};
 use aquifer_remote::Remote;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -79,8 +79,11 @@ impl Run {
             key_groups: Some(8),
             shards,
             memory_bytes: shards as u64 * 4 * 1024 * 1024,
-            disk_bytes: if disk { 16 * 1024 * 1024 } else { 0 },
-            local_dir: Some(folder.path().to_owned()),
+            disk: DiskOptions {
+                bytes: if disk { 16 * 1024 * 1024 } else { 0 },
+                dir: Some(folder.path().to_owned()),
+                ..DiskOptions::default()
+            },
             io,
             seed: Some(7),
             ..Options::default()

@@ -2,9 +2,9 @@
 
 use crate::common::{memory, small};
 use aquifer::{
-    Client, CompactionBudget, Engine, Error, ErrorKind, Expiry, KeyRange, MultiGetOptions, Options, Reader,
-    ReaderOptions, RemoteCompaction, Result, ScanOptions, TtlTime, VerifyOptions, WorkerOptions,
-    compact_store, verify_store,
+    Client, CompactionBudget, DiskOptions, Engine, Error, ErrorKind, Expiry, KeyRange, MultiGetOptions,
+    Options, Reader, ReaderOptions, RemoteCompaction, Result, ScanOptions, TtlTime, VerifyOptions,
+    WorkerOptions, compact_store, verify_store,
 };
 use aquifer_remote::Remote;
 use std::sync::Arc;
@@ -47,27 +47,34 @@ fn every_number_of_the_options() {
             (options.shards, options.memory_bytes) = (bytes(end), u64::MAX >> 20);
         }),
         ("memory_bytes", |options, end| options.memory_bytes = end),
-        ("disk_bytes", |options, end| options.disk_bytes = end),
-        ("disk_write_bytes_per_day", |options, end| options.disk_write_bytes_per_day = end),
-        ("disk_write_bytes_per_s", |options, end| options.disk_write_bytes_per_s = end),
-        ("dictionary_bytes_max", |options, end| options.dictionary_bytes_max = bytes(end)),
-        ("cpu_percent", |options, end| options.compaction.cpu_percent = u8::try_from(end).unwrap_or(u8::MAX)),
-        ("disk_bytes_per_s", |options, end| options.compaction.disk_bytes_per_s = Some(end)),
-        ("upload_bytes_per_s", |options, end| options.compaction.upload_bytes_per_s = Some(end)),
+        ("disk.bytes", |options, end| options.disk.bytes = end),
+        ("disk.write_bytes_per_day", |options, end| options.disk.write_bytes_per_day = end),
+        ("disk.write_bytes_per_s", |options, end| options.disk.write_bytes_per_s = end),
+        ("compression.bottom_dictionary_bytes_max", |options, end| {
+            options.compression.bottom_dictionary_bytes_max = bytes(end);
+        }),
+        ("cpu_percent", |options, end| {
+            options.compaction.budget.cpu_percent = u8::try_from(end).unwrap_or(u8::MAX);
+        }),
+        ("disk_bytes_per_s", |options, end| options.compaction.budget.disk_bytes_per_s = Some(end)),
+        ("upload_bytes_per_s", |options, end| options.compaction.budget.upload_bytes_per_s = Some(end)),
         ("offer_bytes_min", |options, end| {
             let remote = RemoteCompaction { offer_bytes_min: end, ..RemoteCompaction::default() };
-            options.remote_compaction = Some(remote);
+            options.compaction.remote = Some(remote);
         }),
         ("lease", |options, end| {
             let remote = RemoteCompaction { lease: Duration::from_secs(end), ..RemoteCompaction::default() };
-            options.remote_compaction = Some(remote);
+            options.compaction.remote = Some(remote);
         }),
         ("seed", |options, end| options.seed = Some(end)),
     ];
     for (name, set) in fields {
         for end in ENDS {
             let place = tempfile::tempdir().unwrap();
-            let mut options = Options { local_dir: Some(place.path().to_owned()), ..small(1) };
+            let mut options = Options {
+                disk: DiskOptions { dir: Some(place.path().to_owned()), ..DiskOptions::default() },
+                ..small(1)
+            };
             set(&mut options, end);
             if options.shards == 0 {
                 // One for each core.

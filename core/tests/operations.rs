@@ -1,7 +1,7 @@
 //! Operations as callers see them: order without awaiting, bounds, code on the shard's thread, compaction.
 
 use crate::common::{memory, scan_all, small};
-use aquifer::{Engine, ErrorKind, KEY_BYTES_MAX, Options};
+use aquifer::{DiskOptions, Engine, ErrorKind, KEY_BYTES_MAX, Options};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -175,7 +175,10 @@ fn many_flushes_are_merged_into_few_runs_and_deleted_keys_vanish_from_the_dfs() 
 fn the_local_folder_is_created_if_absent() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("a/b");
-    let options = Options { disk_bytes: 16 << 20, local_dir: Some(folder.clone()), ..small(1) };
+    let options = Options {
+        disk: DiskOptions { bytes: 16 << 20, dir: Some(folder.clone()), ..DiskOptions::default() },
+        ..small(1)
+    };
     aquifer::block_on(async { Engine::open(memory(), options).await.unwrap().close().await.unwrap() });
     assert!(folder.is_dir());
 }

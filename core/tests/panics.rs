@@ -9,9 +9,9 @@ use crate::common::faults::{Fault, Faulty};
 use crate::common::world::in_world;
 use aquifer::internals::panics::{Place, order};
 use aquifer::{
-    Client, Engine, ErrorKind, Key, KeyRange, MergeOperator, MultiGetOptions, OpenProgress, Options, Reader,
-    ReaderOptions, RemoteCompaction, ScanOptions, SsdMode, VerifyOptions, WorkerOptions, WriteBatch,
-    compact_store, verify_store,
+    Client, CompactionOptions, DiskOptions, Engine, ErrorKind, Key, KeyRange, MergeOperator, MultiGetOptions,
+    OpenProgress, Options, Reader, ReaderOptions, RemoteCompaction, ScanOptions, SsdMode, VerifyOptions,
+    WorkerOptions, WriteBatch, compact_store, verify_store,
 };
 use aquifer_remote::{Content, ListPage, ObjectMeta, ObjectName, PutOutcome, Remote, RemoteFuture, Upload};
 use bytes::Bytes;
@@ -197,7 +197,10 @@ fn a_worker_keeps_them_as_well_and_says_so() {
         let shaky = Shaky::default();
         let lease = Duration::from_secs(600);
         let options = Options {
-            remote_compaction: Some(RemoteCompaction { offer_bytes_min: 0, lease, always: true }),
+            compaction: CompactionOptions {
+                remote: Some(RemoteCompaction { offer_bytes_min: 0, lease, always: true }),
+                ..CompactionOptions::default()
+            },
             ..options(&shaky)
         };
         let engine = Engine::open(Arc::clone(&remote) as _, options).await.unwrap();
@@ -247,10 +250,13 @@ fn a_callback_that_panics_fails_what_it_was_given_to() {
         write_rounds(&engine.client(), 2).await;
         engine.close().await.unwrap();
         let pinned = Options {
-            disk_bytes: 1 << 30,
-            disk_mode: SsdMode::Pinned,
-            local_dir: Some("/ssd".into()),
-            on_open: Some(Arc::new(|_: OpenProgress| panic!("at the first word"))),
+            disk: DiskOptions {
+                bytes: 1 << 30,
+                mode: SsdMode::Pinned,
+                dir: Some("/ssd".into()),
+                on_open: Some(Arc::new(|_: OpenProgress| panic!("at the first word"))),
+                ..DiskOptions::default()
+            },
             ..options(&shaky)
         };
         let opened = Engine::open(Arc::clone(&remote) as _, pinned.clone()).await;
@@ -258,11 +264,18 @@ fn a_callback_that_panics_fails_what_it_was_given_to() {
         let later = move |progress: OpenProgress| assert!(progress.done_bytes == 0, "at a later word");
         let opened = Engine::open(
             Arc::clone(&remote) as _,
-            Options { on_open: Some(Arc::new(later)), ..pinned.clone() },
+            Options {
+                disk: DiskOptions { on_open: Some(Arc::new(later)), ..pinned.disk.clone() },
+                ..pinned.clone()
+            },
         );
         check_panicked(opened.await, &["on_open", "at a later word"]);
-        let engine =
-            Engine::open(Arc::clone(&remote) as _, Options { on_open: None, ..pinned }).await.unwrap();
+        let engine = Engine::open(
+            Arc::clone(&remote) as _,
+            Options { disk: DiskOptions { on_open: None, ..pinned.disk.clone() }, ..pinned },
+        )
+        .await
+        .unwrap();
         check_works(&engine.client()).await;
         engine.close().await.unwrap();
         let verified =

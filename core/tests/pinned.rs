@@ -1,7 +1,7 @@
 //! A pinned disk tier under an engine, in simulated worlds: everything is local when it is open, and stays so.
 
 use crate::common::faults::{Fault, Faulty};
-use aquifer::{Client, Engine, ErrorKind, KeyRange, OpenProgress, Options, SsdMode};
+use aquifer::{Client, DiskOptions, Engine, ErrorKind, KeyRange, OpenProgress, Options, SsdMode};
 use aquifer_io::simulated::{
     DiskImage, DiskOperation, Effect, Fault as DiskFault, RunEnd, World, WorldOptions,
 };
@@ -90,10 +90,13 @@ fn pinned(disk_bytes: u64) -> (Options, Heard) {
     let heard = Heard::default();
     let note = Arc::clone(&heard);
     let options = Options {
-        disk_bytes,
-        disk_mode: SsdMode::Pinned,
-        local_dir: Some(FOLDER.into()),
-        on_open: Some(Arc::new(move |progress| note.lock().unwrap().push(progress))),
+        disk: DiskOptions {
+            bytes: disk_bytes,
+            mode: SsdMode::Pinned,
+            dir: Some(FOLDER.into()),
+            on_open: Some(Arc::new(move |progress| note.lock().unwrap().push(progress))),
+            ..DiskOptions::default()
+        },
         ..remote_only()
     };
     (options, heard)
@@ -227,7 +230,7 @@ fn too_small_a_budget_says_what_is_needed_and_that_is_enough() {
         assert!(file_bytes().await <= needed);
         engine.close().await.unwrap();
         let nothing = pinned(0).0.validate().unwrap_err().to_string();
-        assert!(nothing.contains("disk_bytes is 0"), "{nothing}");
+        assert!(nothing.contains("disk.bytes is 0"), "{nothing}");
     }));
 }
 
@@ -325,7 +328,8 @@ fn a_crash_in_the_middle_of_opening_costs_nothing_but_time() {
 fn with_files(store: &Store) -> DiskImage {
     let store = store.clone();
     in_world(5, DiskImage::default(), move || async move {
-        let options = Options { disk_mode: SsdMode::BestEffort, ..pinned(DISK_BYTES).0 };
+        let mut options = pinned(DISK_BYTES).0;
+        options.disk.mode = SsdMode::BestEffort;
         let engine = Engine::open(store.remote(), options).await.unwrap();
         engine.close().await.unwrap();
     })

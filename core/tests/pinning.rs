@@ -1,7 +1,7 @@
 //! Which CPUs the shards' threads are tied to.
 
 use crate::common::{memory, small};
-use aquifer::{Engine, ErrorKind, Options, Pinning};
+use aquifer::{CpuPinning, Engine, ErrorKind, Options};
 use aquifer_io::cores_available;
 
 /// The CPUs that the thread of each shard may use.
@@ -13,8 +13,8 @@ async fn cores_of(engine: &Engine) -> Vec<Vec<usize>> {
     cores
 }
 
-async fn open(shards: usize, pinning: Pinning) -> Engine {
-    Engine::open(memory(), Options { pinning, ..small(shards) }).await.unwrap()
+async fn open(shards: usize, cpu_pinning: CpuPinning) -> Engine {
+    Engine::open(memory(), Options { cpu_pinning, ..small(shards) }).await.unwrap()
 }
 
 #[test]
@@ -22,12 +22,12 @@ fn shards_are_tied_to_what_options_name_or_to_nothing() {
     let all = cores_available();
     let last = *all.last().unwrap();
     aquifer::block_on(async {
-        let free = open(2, Pinning::None).await;
+        let free = open(2, CpuPinning::None).await;
         assert_eq!(cores_of(&free).await, [all.clone(), all.clone()]);
-        let named = open(3, Pinning::Cores(vec![last, all[0]][..all.len().min(2)].to_vec())).await;
+        let named = open(3, CpuPinning::Cores(vec![last, all[0]][..all.len().min(2)].to_vec())).await;
         let [first, second, third]: [Vec<usize>; 3] = cores_of(&named).await.try_into().unwrap();
         assert_eq!((first, second, third), (vec![last], vec![all[0]], vec![last]));
-        let foreign = Options { pinning: Pinning::Cores(vec![4_000]), ..small(1) };
+        let foreign = Options { cpu_pinning: CpuPinning::Cores(vec![4_000]), ..small(1) };
         let error = Engine::open(memory(), foreign).await.unwrap_err();
         assert!(
             error.kind() == ErrorKind::Invalid && error.to_string().contains("names CPU 4000"),
@@ -60,7 +60,7 @@ fn alone() {
         let mut engines = Vec::new();
         let mut cores = Vec::new();
         for _ in 0..all.len() {
-            let engine = open(1, Pinning::default()).await;
+            let engine = open(1, CpuPinning::default()).await;
             cores.extend(cores_of(&engine).await.concat());
             engines.push(engine);
         }
@@ -68,7 +68,7 @@ fn alone() {
         // One that closes gives its core back.
         let first = engines.remove(0);
         first.close().await.unwrap();
-        let next = open(1, Pinning::default()).await;
+        let next = open(1, CpuPinning::default()).await;
         assert_eq!(cores_of(&next).await, [[all[0]]]);
     });
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::common::{folder, small};
-use aquifer::{Engine, Options};
+use aquifer::{DiskOptions, Engine, Options};
 
 /// In the environment of the child process: the folder to work in.
 const FOLDER: &str = "AQUIFER_TEST_PRIVATE_FILES";
@@ -39,7 +39,10 @@ fn an_engines_files_are_its_users_alone_whatever_the_umask() {
 fn use_everything(outer: &Path) {
     let remote = folder(&outer.join("store"));
     let local = outer.join("local/deep");
-    let options = || Options { disk_bytes: 32 << 20, local_dir: Some(local.clone()), ..small(2) };
+    let options = || Options {
+        disk: DiskOptions { bytes: 32 << 20, dir: Some(local.clone()), ..DiskOptions::default() },
+        ..small(2)
+    };
     aquifer::block_on(async {
         // The second opening finds what the first one has left.
         for _ in 0..2 {

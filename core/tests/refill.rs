@@ -2,7 +2,7 @@
 //! ends, and the rest of the output is not. On a simulated disk and store, in virtual time.
 
 use crate::common;
-use aquifer::{Client, Engine, Key, Options};
+use aquifer::{Client, DiskOptions, Engine, Key, Options};
 use aquifer_cache::{CacheStats, ReadClass};
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
@@ -104,8 +104,7 @@ fn options() -> Options {
     Options {
         key_groups: Some(1),
         memory_bytes: 8 << 20,
-        disk_bytes: 64 << 20,
-        local_dir: Some(PathBuf::from("/local")),
+        disk: DiskOptions { bytes: 64 << 20, dir: Some(PathBuf::from("/local")), ..DiskOptions::default() },
         ..common::small(1)
     }
 }

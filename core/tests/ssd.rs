@@ -1,7 +1,7 @@
 //! The SSD tier under an engine: it is there again after a restart, for the same store only.
 
 use crate::common::{memory, small};
-use aquifer::{Engine, Options};
+use aquifer::{DiskOptions, Engine, Options};
 
 const KEYS: u32 = 3_000;
 
@@ -16,7 +16,10 @@ fn value(n: u32, round: u32) -> Vec<u8> {
 fn after_a_restart_reads_come_from_the_ssd() {
     let remote = memory();
     let folder = tempfile::tempdir().unwrap();
-    let options = || Options { disk_bytes: 32 << 20, local_dir: Some(folder.path().to_owned()), ..small(2) };
+    let options = || Options {
+        disk: DiskOptions { bytes: 32 << 20, dir: Some(folder.path().to_owned()), ..DiskOptions::default() },
+        ..small(2)
+    };
     aquifer::block_on(async {
         let engine = Engine::open(remote.clone(), options()).await.unwrap();
         let client = engine.client();

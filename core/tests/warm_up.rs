@@ -2,7 +2,7 @@
 //! store with the latencies of S3, in virtual time.
 
 use crate::common::faults::{Fault, Faulty};
-use aquifer::{Client, Engine, KeyRange, Options, Reader, ReaderOptions, WarmUpStats};
+use aquifer::{Client, DiskOptions, Engine, KeyRange, Options, Reader, ReaderOptions, WarmUpStats};
 use aquifer_cache::{ReadClass, ReadStats};
 use aquifer_io::ExecutorOptions;
 use aquifer_io::simulated::{World, WorldOptions};
@@ -28,7 +28,10 @@ fn options(shards: usize, memory_mib: u64) -> Options {
 }
 
 fn with_disk(folder: &str, options: Options) -> Options {
-    Options { disk_bytes: 64 << 20, local_dir: Some(PathBuf::from(folder)), ..options }
+    Options {
+        disk: DiskOptions { bytes: 64 << 20, dir: Some(PathBuf::from(folder)), ..DiskOptions::default() },
+        ..options
+    }
 }
 
 fn key(n: u64) -> Vec<u8> {

@@ -49,13 +49,9 @@ mod wait;
 pub mod fs;
 pub mod simulated;
 
-<<<<<<< HEAD
-pub use backend::{Backend, BackendChoice, BackendSelection, UnknownBackend, select_backend};
-pub use backoff::Backoff;
-=======
 pub use acquire::{acquire_buffer, try_acquire_buffer};
 pub use backend::{Backend, BackendChoice, UnknownBackend};
->>>>>>> ground
+pub use backoff::Backoff;
 pub use block_on::block_on;
 pub use buffer::Buffer;
 pub use clock::{Instant, now, unix_time_ms};

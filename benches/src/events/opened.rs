@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aquifer::{Client, Engine, Options};
+use aquifer::{Client, DiskOptions, Engine, Options};
 
 use super::store::Store;
 use crate::cli::EventsArgs;
@@ -31,8 +31,11 @@ impl Opened {
         let options = Options {
             shards,
             memory_bytes: args.memory_bytes,
-            disk_bytes: args.disk_bytes,
-            local_dir: store.local_dir.clone(),
+            disk: DiskOptions {
+                bytes: args.disk_bytes,
+                dir: store.local_dir.clone(),
+                ..DiskOptions::default()
+            },
             io: args.io,
             ..Options::default()
         };

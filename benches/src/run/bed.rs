@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aquifer::{Client, Engine, EngineStats, Options};
+use aquifer::{Client, CompressionOptions, DiskOptions, Engine, EngineStats, Options};
 use aquifer_remote::server::{Server, ServerOptions, ServerShape};
 use aquifer_remote::shape::LatencyProfile;
 use aquifer_remote::{ObjectName, Remote, RemoteOptions, Stack, open_stack};
@@ -143,10 +143,13 @@ impl<'s> Bed<'s> {
         let options = Options {
             shards: setup.shards,
             memory_bytes: setup.memory_bytes,
-            disk_bytes: setup.disk_bytes,
-            local_dir: (setup.disk_bytes > 0).then_some(local),
+            disk: DiskOptions {
+                bytes: setup.disk_bytes,
+                dir: (setup.disk_bytes > 0).then_some(local),
+                ..DiskOptions::default()
+            },
             io: args.io,
-            compression: args.compression,
+            compression: CompressionOptions { blocks: args.compression, ..CompressionOptions::default() },
             seed: Some(self.spec.seed),
             ..Options::default()
         };

@@ -44,14 +44,6 @@ pub(crate) fn dfs_folder(folder: &Path) -> PathBuf {
     folder.join("dfs")
 }
 
-/// As `--compression` takes it.
-pub(crate) fn compression_text(compression: Compression) -> String {
-    match compression {
-        Compression::None => "none".to_owned(),
-        Compression::Zstd { level } => format!("zstd:{level}"),
-    }
-}
-
 impl Kept {
     pub(crate) fn new(
         (keys, key_bytes, value_bytes): (u64, u16, String),
@@ -65,7 +57,7 @@ impl Kept {
             key_bytes,
             value_bytes,
             seed,
-            compression: compression_text(compression),
+            compression: compression.to_string(),
             layout: "keys".to_owned(),
         }
     }

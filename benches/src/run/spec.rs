@@ -2,7 +2,7 @@
 
 use aquifer_io::cores_available;
 
-use super::kept::{Kept, compression_text};
+use super::kept::Kept;
 use crate::cli::{From, RunArgs};
 use crate::failure::Failure;
 use crate::load::distribution::Distribution;
@@ -117,7 +117,7 @@ impl Spec {
             ("memory_bytes", self.memory_bytes().into()),
             ("disk_bytes", self.disk_bytes().into()),
             ("io", args.io.to_string().into()),
-            ("compression", compression_text(args.compression).into()),
+            ("compression", args.compression.to_string().into()),
             ("from", args.from.name().into()),
             ("threads", self.threads_max().into()),
             ("in_flight", args.in_flight.into()),

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key_ref::Key;
 use crate::limits::CHECKPOINT_METADATA_BYTES_MAX;
 use crate::mailbox::Mailbox;
-use crate::reply::{ReplyTo, reply};
+use crate::reply::{Answered, ReplyTo, reply};
 use crate::request::{Keyed, Reply, Request};
 use crate::shard::handle::Shard;
 use crate::shared::Shared;
@@ -21,9 +21,11 @@ pub(super) const REQUEST_OVERHEAD_BYTES: usize = 64;
 
 /// A handle for operations: `Send`, `Sync`, cheap to clone, works from any runtime or none.
 ///
-/// An operation is in its shard's mailbox when the call returns; the returned [`Reply`] only waits for its outcome. So operations
-/// that one thread issues on one key take effect in the order of its calls, awaited or not, and a get sees every earlier put.
+/// An operation is in its shard's mailbox, or in those of all shards that it concerns, when the call returns; the returned [`Reply`] only waits for its
+/// outcome. So operations that one thread issues on one key take effect in the order of its calls, awaited or not, and a get sees every earlier put.
 /// A full mailbox answers `Busy`: await some operations before issuing more. Dropping a [`Reply`] loses the answer and takes nothing back.
+///
+/// What has no place in that order is an `async fn`, and begins when it is first polled: [`Client::stats`], and the pages of a [`crate::Scan`].
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) shared: Arc<Shared>,
@@ -55,24 +57,23 @@ impl Client {
 
     /// The state of this moment, kept readable: it holds all that was called before on this client and nothing that is called after.
     ///
-    /// The moment is when the future is first polled. Dropping it releases whatever was pinned.
+    /// Dropping the reply releases whatever was pinned.
     ///
     /// # Errors
     /// `Busy` with 1,024 snapshots and open scans; `Closed`.
-    pub async fn snapshot(&self) -> Result<Snapshot> {
+    pub fn snapshot(&self) -> Reply<Snapshot> {
         let id = self.shared.snapshot_next.fetch_add(1, Ordering::Relaxed);
-        // Released on every shard if any of them refuses, or if this future is dropped.
+        // Released on every shard if any of them refuses, or if the reply is dropped.
         let snapshot = Snapshot::new(Arc::clone(&self.shared), id);
-        let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
-        for mailbox in &self.shared.mailboxes {
-            let (reply, outcome) = reply();
-            mailbox.push_control(Request::Snapshot { id, reply })?;
-            waiting.push(outcome);
+        match self.send_all(|reply| Request::Snapshot { id, reply }) {
+            Ok(waiting) => Reply::together(async move {
+                for outcome in waiting {
+                    outcome.await?;
+                }
+                Ok(snapshot)
+            }),
+            Err(error) => Reply::refused(error),
         }
-        for outcome in waiting {
-            outcome.await?;
-        }
-        Ok(snapshot)
     }
 
     /// Event time, in milliseconds; `None` for a store whose times to live do not follow it ([`crate::TtlTime`]). An opening goes on from that of the
@@ -178,12 +179,6 @@ impl Client {
         }
     }
 
-    /// As [`Self::run_on_shard`], but what it does is taken for the engine's own doing.
-    #[cfg(feature = "internals")]
-    pub(crate) fn run_unguarded(&self, shard: usize, job: crate::request::Job) {
-        drop(self.mailbox(shard).and_then(|mailbox| mailbox.push_control(Request::Run(job))));
-    }
-
     /// Numbers of every shard. Dropping the future changes nothing.
     ///
     /// # Errors
@@ -193,29 +188,25 @@ impl Client {
         Ok(EngineStats { shards })
     }
 
-    /// Empties the memory tier of every shard's cache, filters and indexes included, so that reads begin at the SSD
-    /// again. It is for measurements: nothing is lost, the next reads fill it anew, and blocks that reads under way
-    /// have asked for still come. Dropping the future after its first poll takes nothing back.
-    ///
-    /// # Errors
-    /// `Closed`.
-    pub async fn forget_memory(&self) -> Result<()> {
-        self.ask_all(|reply| Request::ForgetMemory { reply }).await.map(drop)
-    }
-
     /// Asks every shard at once and collects their answers in the order of the shards.
     pub(super) async fn ask_all<T>(&self, request: impl Fn(ReplyTo<T>) -> Request) -> Result<Vec<T>> {
+        let waiting = self.send_all(request)?;
+        let mut answers = Vec::with_capacity(waiting.len());
+        for outcome in waiting {
+            answers.push(outcome.await?);
+        }
+        Ok(answers)
+    }
+
+    /// Puts a request into every mailbox, however full.
+    fn send_all<T>(&self, request: impl Fn(ReplyTo<T>) -> Request) -> Result<Vec<Answered<T>>> {
         let mut waiting = Vec::with_capacity(self.shared.mailboxes.len());
         for mailbox in &self.shared.mailboxes {
             let (reply, outcome) = reply();
             mailbox.push_control(request(reply))?;
             waiting.push(outcome);
         }
-        let mut answers = Vec::with_capacity(waiting.len());
-        for outcome in waiting {
-            answers.push(outcome.await?);
-        }
-        Ok(answers)
+        Ok(waiting)
     }
 
     pub(super) fn mailbox(&self, shard: usize) -> Result<&Mailbox<Request>> {

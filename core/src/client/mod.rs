@@ -4,6 +4,8 @@ mod handle;
 mod read;
 mod scan;
 mod write;
+#[cfg(feature = "internals")]
+mod internals;
 
 pub use handle::Client;
 pub use read::MultiGetOptions;

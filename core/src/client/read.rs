@@ -10,7 +10,6 @@ use crate::request::{Keyed, MultiGetAsk, Reply, Request};
 use crate::shard::handle::check_keys;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 /// Options of [`Client::multi_get`].
@@ -70,23 +69,27 @@ impl Client {
     /// Values that take more than [`MultiGetOptions::bytes_max`] come in several calls: ask again for the keys whose error is of kind
     /// [`crate::ErrorKind::Remaining`].
     ///
-    /// The requests are in their shards' mailboxes when the call returns. Dropping the future loses the answers and nothing else.
-    ///
     /// # Errors
     /// `Invalid` for a too long key or more than 65,536 keys; `Busy`; `Closed`.
     pub fn multi_get<'a>(
         &self,
         keys: impl IntoIterator<Item = impl Into<Key<'a>>>,
         options: &MultiGetOptions<'_>,
-    ) -> BoxFuture<'static, Result<Vec<Result<Answer>>>> {
-        let sent = self.send_multi_get(keys, options);
-        Box::pin(async move {
-            let (count, parts) = sent?;
+    ) -> Reply<Vec<Result<Answer>>> {
+        let (count, mut parts) = match self.send_multi_get(keys, options) {
+            Ok(sent) => sent,
+            Err(error) => return Reply::refused(error),
+        };
+        if parts.len() == 1
+            && let Some((_, all)) = parts.pop()
+        {
+            return Reply::waiting(all);
+        }
+        Reply::together(async move {
             let mut answers: Vec<Result<Answer>> = Vec::with_capacity(count);
             answers.resize_with(count, || Err(Error::closed()));
             for (places, part) in parts {
-                let part = part.await?;
-                for (place, answer) in places.into_iter().zip(part) {
+                for (place, answer) in places.into_iter().zip(part.await?) {
                     if let Some(slot) = answers.get_mut(place) {
                         *slot = answer;
                     }

@@ -4,7 +4,6 @@ use super::handle::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::error::{Error, Result};
 use crate::key::{engine_key, user_key};
 use crate::key_ref::{EngineRange, KeyRange, Stretches};
-use crate::limits::SCAN_ENTRIES_MAX;
 use crate::reply::reply;
 use crate::request::{GroupsRequest, Reply, Request, ScanRequest};
 use crate::scan_options::ScanOptions;
@@ -82,31 +81,7 @@ impl Client {
         }
     }
 
-    /// One page of the keys and values of key group `group`, in ascending order of keys, beginning after the key `after`; at most
-    /// `entries_max` of them (1 to 16,384), and few enough for about 1 MiB. Sees what was there when its shard met the request.
-    /// Pass [`ScanPage::next`] on as `after` until it is `None`.
-    ///
-    /// # Errors
-    /// `Invalid` for a group or number out of bounds; else as [`Self::get`].
-    pub fn scan_group(&self, group: u16, after: Option<&[u8]>, entries_max: usize) -> Reply<ScanPage> {
-        let groups = self.shared.route.key_groups();
-        if group >= groups || entries_max == 0 || entries_max > SCAN_ENTRIES_MAX {
-            return Reply::refused(Error::invalid(format!(
-                "scan of group {group} by {entries_max} entries: groups are 0 to {}, entries 1 to {SCAN_ENTRIES_MAX}",
-                groups - 1
-            )));
-        }
-        let after = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let range = KeyRange::in_group(group, (after, std::ops::Bound::Unbounded));
-        match range.engine_range(self.shared.route) {
-            Ok(range) => {
-                self.send_scan(ScanRequest { range, reverse: false, entries_max, snapshot: None, pin: None })
-            }
-            Err(error) => Reply::refused(error),
-        }
-    }
-
-    fn send_scan(&self, request: ScanRequest) -> Reply<ScanPage> {
+    pub(super) fn send_scan(&self, request: ScanRequest) -> Reply<ScanPage> {
         let (reply, outcome) = reply();
         let shard = self.shared.route.shard(request.range.group);
         let bytes = request.range.from.len() + request.range.to.len() + REQUEST_OVERHEAD_BYTES;

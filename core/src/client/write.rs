@@ -96,31 +96,37 @@ impl Client {
 
     /// Deletes every key of a range: one marker, however many they are, in each key group that the range names. [`KeyRange::prefix`] deletes by prefix. Of a
     /// range of all key groups those of one shard go together, as in a batch.
-    /// Dropping the future takes nothing back.
     ///
     /// # Errors
     /// As [`Self::put`].
-    pub fn delete_range(&self, range: &KeyRange) -> impl Future<Output = Result<()>> + Send + use<> {
+    pub fn delete_range(&self, range: &KeyRange) -> Reply<()> {
         let mut batch = WriteBatch::new();
         batch.delete_range(range.clone());
         self.write(&batch)
     }
 
-    /// Writes that take effect together: see [`WriteBatch`]. They are in their shards' mailboxes when the call returns: dropping
-    /// the future takes nothing back.
+    /// Writes that take effect together: see [`WriteBatch`].
     ///
     /// # Errors
     /// As for each of them; a shard that reports an error has taken none of its writes, while those of other shards stand. `Busy` may
     /// come after some shards have their part: repeat the batch.
-    pub fn write(&self, batch: &WriteBatch) -> impl Future<Output = Result<()>> + Send + use<> {
-        let sent = self.send_batch(batch);
-        async move {
+    pub fn write(&self, batch: &WriteBatch) -> Reply<()> {
+        let mut parts = match self.send_batch(batch) {
+            Ok(parts) => parts,
+            Err(error) => return Reply::refused(error),
+        };
+        if parts.len() == 1
+            && let Some(all) = parts.pop()
+        {
+            return Reply::waiting(all);
+        }
+        Reply::together(async move {
             let mut outcome = Ok(());
-            for part in sent? {
+            for part in parts {
                 outcome = outcome.and(part.await);
             }
             outcome
-        }
+        })
     }
 
     fn send_batch(&self, batch: &WriteBatch) -> Result<Vec<Answered<()>>> {

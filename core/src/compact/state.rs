@@ -36,10 +36,10 @@ pub(crate) struct CompactionState {
 
 impl CompactionState {
     pub(crate) fn new(options: &Options, shards: usize, unit_bytes: usize) -> Self {
-        let budget = options.compaction;
+        let budget = options.compaction.budget;
         Self {
             budget,
-            remote: options.remote_compaction,
+            remote: options.compaction.remote,
             covered: RefCell::new(HashSet::new()),
             offers: Cell::new(0),
             offers_rest_until: Cell::new(None),

@@ -100,13 +100,13 @@ pub(crate) struct ShardStart {
 /// Opens the shard's cache and builds its state.
 pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
     let ShardStart { id, shared, options, budget, segments, hot } = start;
-    let disk_path = options.local_dir.as_ref().map(|folder| folder.join(name::cache_file(id)));
+    let disk_path = options.disk.dir.as_ref().map(|folder| folder.join(name::cache_file(id)));
     let cache = Cache::open(CacheOptions {
         memory_bytes: budget.cache_bytes,
         meta_bytes_max: budget.meta_bytes_max,
         disk_bytes: budget.disk_bytes,
         disk_path,
-        mode: options.disk_mode,
+        mode: options.disk.mode,
         write_buffer_bytes: budget.write_buffer_bytes,
         store: shared.store,
         disk_write_bytes_per_day: budget.disk_write_bytes_per_day,
@@ -125,7 +125,7 @@ pub(crate) async fn open(start: ShardStart) -> Result<Rc<ShardCore>> {
         blocks: BlockReader { cache, remote: Arc::clone(&shared.remote) },
         shared,
         budget: Cell::new(budget),
-        keeper: (options.disk_mode == SsdMode::Pinned).then(Keeper::default),
+        keeper: (options.disk.mode == SsdMode::Pinned).then(Keeper::default),
         points: RefCell::new(PointIndex::new(budget.cache_bytes / POINT_INDEX_PART)),
         write_sequence: Cell::new(0),
         snapshots: Snapshots::default(),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aquifer::{Client, Compression, Engine, ErrorKind, MultiGetOptions, Options, WriteBatch, block_on};
+use aquifer::{
+    Client, Compression, CompressionOptions, DiskOptions, Engine, ErrorKind, MultiGetOptions, Options,
+    WriteBatch, block_on,
+};
 
 use super::contract::{About, Arm, setting};
 use super::dfs::{dfs_of, remote_of};
@@ -41,11 +44,17 @@ impl Aquifer {
         let options = Options {
             shards: usize::try_from(prepare.threads).unwrap_or(1),
             memory_bytes: prepare.memory_bytes,
-            disk_bytes: prepare.disk_bytes,
-            local_dir: (prepare.disk_bytes > 0).then_some(local_dir),
-            compression: match prepare.codec {
-                Codec::None => Compression::None,
-                Codec::Zstd => Compression::Zstd { level: 1 },
+            disk: DiskOptions {
+                bytes: prepare.disk_bytes,
+                dir: (prepare.disk_bytes > 0).then_some(local_dir),
+                ..DiskOptions::default()
+            },
+            compression: CompressionOptions {
+                blocks: match prepare.codec {
+                    Codec::None => Compression::None,
+                    Codec::Zstd => Compression::Zstd { level: 1 },
+                },
+                ..CompressionOptions::default()
             },
             seed: Some(prepare.seed),
             ..Options::default()
@@ -53,7 +62,7 @@ impl Aquifer {
         let mut settings = Settings::new();
         setting(&mut settings, "shards", options.shards);
         setting(&mut settings, "memory_bytes", options.memory_bytes);
-        setting(&mut settings, "disk_bytes", options.disk_bytes);
+        setting(&mut settings, "disk_bytes", options.disk.bytes);
         setting(&mut settings, "compression", format!("{:?}", options.compression));
         options.validate().map_err(|error| Failure::Usage(error.to_string()))?;
         let engine =
