@@ -132,7 +132,7 @@ pub(crate) enum Keyed {
     },
 }
 
-/// The answer to an operation that is already in its shard's mailbox.
+/// The answer to an operation that is already in its shard's mailbox, or in the mailboxes of all shards that it concerns.
 ///
 /// Await it on any runtime or none ([`crate::block_on`]). Dropping it, also between two polls, does not take the operation back: a write
 /// is still applied, only its answer is lost.
