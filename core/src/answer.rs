@@ -41,6 +41,15 @@ pub struct Answer {
     pub source: Source,
 }
 
+/// What memory alone can say of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromMemory<T> {
+    /// This is the answer.
+    Known(T),
+    /// Nothing: SSD or DFS has to be asked.
+    Unknown,
+}
+
 /// What became of a conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -84,6 +84,7 @@ mod request;
 mod shared;
 mod snapshot;
 mod scan_options;
+mod multi_get_options;
 mod checkpoint;
 mod shard;
 mod client;
@@ -100,7 +101,7 @@ pub mod cli;
 #[cfg(test)]
 mod mailbox_test;
 
-pub use answer::{Answer, CompareOutcome, Source};
+pub use answer::{Answer, CompareOutcome, FromMemory, Source};
 pub use aquifer_cache::{
     CacheStats, ClassStats, LoadStats, PlanStats, ReadClass, ReadStats, SsdMode, SsdRejections, SsdStats,
     TierStats,
@@ -111,7 +112,7 @@ pub use aquifer_io::{
 pub use aquifer_remote::{Remote, RemoteError, RemoteErrorKind, RemoteOptions, from_object_store, open_url};
 pub use barrier::CheckpointInfo;
 pub use bytes::Bytes;
-pub use client::{Client, MultiGetOptions, Scan};
+pub use client::{Client, Scan};
 pub use compaction_options::{CompactionBudget, CompactionOptions, RemoteCompaction};
 pub use compression::{Compression, CompressionOptions};
 pub use disk_options::DiskOptions;
@@ -124,6 +125,7 @@ pub use limits::{
     KEY_GROUPS_MAX, MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
+pub use multi_get_options::MultiGetOptions;
 pub use object_store;
 pub use on_open::{OnOpen, OpenProgress};
 pub use options::{CpuPinning, Options, TtlTime};

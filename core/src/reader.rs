@@ -5,7 +5,7 @@
 
 use crate::answer::Answer;
 use crate::barrier::CheckpointInfo;
-use crate::client::{Client, MultiGetOptions, Scan};
+use crate::client::{Client, Scan};
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -14,6 +14,7 @@ use crate::manifest::agreed::Agreed;
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
+use crate::multi_get_options::MultiGetOptions;
 use crate::options::Options;
 use crate::request::Reply;
 use crate::scan_options::ScanOptions;

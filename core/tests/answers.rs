@@ -87,7 +87,9 @@ fn a_multi_get_comes_in_pages_of_bytes_and_says_what_remains() {
             }
             if shards == 1 {
                 let on_shard = client.run_on_shard(0, |shard| async move {
-                    let ask = async |keys: &[Vec<u8>]| shard.multi_get(keys, None).await.unwrap();
+                    let ask = async |keys: &[Vec<u8>]| {
+                        shard.multi_get(keys, &MultiGetOptions::default()).await.unwrap()
+                    };
                     pages(ask, (0..30).map(key).collect(), SHARE_BYTES).await.1.len()
                 });
                 assert_eq!(on_shard.await.unwrap(), 30);

@@ -161,7 +161,9 @@ fn of_shard() -> Vec<Named<Shard>> {
         ("multi_get", |shard| {
             Box::pin(async move {
                 let keys = [key(b"k01"), key(b"k30"), key(b"none")];
-                drop(shard.multi_get(keys, Some(Duration::from_secs(9))).await.unwrap());
+                let timeout = Some(Duration::from_secs(9));
+                let options = MultiGetOptions { timeout, ..MultiGetOptions::default() };
+                drop(shard.multi_get(keys, &options).await.unwrap());
             })
         }),
         ("put", |shard| Box::pin(async move { shard.put(key(b"new"), b"x").await.unwrap() })),
@@ -169,9 +171,7 @@ fn of_shard() -> Vec<Named<Shard>> {
             Box::pin(async move { shard.put_with(key(b"new"), b"x", Expiry::Never).await.unwrap() })
         }),
         ("delete", |shard| Box::pin(async move { shard.delete(key(b"new")).await.unwrap() })),
-        ("merge", |shard| {
-            Box::pin(async move { shard.merge(key(b"m"), "append", b"x", Expiry::Never).await.unwrap() })
-        }),
+        ("merge", |shard| Box::pin(async move { shard.merge(key(b"m"), "append", b"x").await.unwrap() })),
         ("delete_range", |shard| {
             Box::pin(async move { shard.delete_range(&KeyRange::group(2)).await.unwrap() })
         }),

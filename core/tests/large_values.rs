@@ -109,9 +109,7 @@ fn what_an_append_stands_on_counts_wherever_it_lies() {
         assert_eq!(client.write(&batch).await.unwrap_err().kind(), ErrorKind::TooLarge);
         assert_eq!(client.get(b"other").await.unwrap(), None, "nothing of the batch was taken");
         let merged = client
-            .run_on_shard(0, move |shard| async move {
-                shard.merge(b"a", "append", &[2; 44 * MIB], aquifer::Expiry::Never).await
-            })
+            .run_on_shard(0, move |shard| async move { shard.merge(b"a", "append", &[2; 44 * MIB]).await })
             .await
             .unwrap();
         assert_eq!(merged.unwrap_err().kind(), ErrorKind::TooLarge);

@@ -1,7 +1,7 @@
 //! Operations as callers see them: order without awaiting, bounds, code on the shard's thread, compaction.
 
 use crate::common::{memory, scan_all, small};
-use aquifer::{DiskOptions, Engine, ErrorKind, KEY_BYTES_MAX, Options};
+use aquifer::{DiskOptions, Engine, ErrorKind, FromMemory, KEY_BYTES_MAX, Options};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -113,7 +113,9 @@ fn code_runs_on_the_thread_of_the_shard_that_owns_the_key() {
                     shard.get(b"counter").await?.map_or(0, |value| value.first().copied().unwrap_or(0));
                 shard.put(b"counter", &[value + 1]).await?;
             }
-            let now = shard.try_get(b"counter")?.expect("a fresh write is in memory");
+            let FromMemory::Known(now) = shard.try_get(b"counter")? else {
+                panic!("a fresh write is in memory")
+            };
             Ok::<_, aquifer::Error>(now)
         });
         assert_eq!(total.await.unwrap().unwrap().as_deref(), Some([100u8].as_slice()));

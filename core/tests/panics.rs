@@ -102,9 +102,8 @@ fn a_write_whose_combination_panics_is_refused_and_changes_nothing() {
         for key in ["first", "second", "third"] {
             assert_eq!(client.get(key.as_bytes()).await.unwrap(), None, "{key}");
         }
-        let in_place = client.run_on_shard(0, |shard| async move {
-            shard.merge(b"key", "shaky", b"!", aquifer::Expiry::Never).await
-        });
+        let in_place =
+            client.run_on_shard(0, |shard| async move { shard.merge(b"key", "shaky", b"!").await });
         check_panicked(in_place.await.unwrap(), &["\"key\""]);
         check_works(&client).await;
         engine.close().await.unwrap();

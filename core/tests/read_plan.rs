@@ -348,7 +348,8 @@ fn dropped_at_any_await_others_go_on() {
                 let keys: Vec<_> = (0..40).map(|n| key(from + n * 19)).collect();
                 let range = KeyRange::beside(b"one group", key(from).as_slice()..);
                 let options = ScanOptions::default();
-                let mut batch = Box::pin(shard.multi_get(keys.iter().map(|key| beside(key)), None));
+                let every = MultiGetOptions::default();
+                let mut batch = Box::pin(shard.multi_get(keys.iter().map(|key| beside(key)), &every));
                 let mut scan = Box::pin(shard.scan_page(&range, &options));
                 for _ in 0..polls {
                     let is_done = futures_util::poll!(batch.as_mut()).is_ready();

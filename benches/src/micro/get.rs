@@ -1,7 +1,7 @@
 //! Point reads on the shard's own thread, all in the memtable or all in the memory cache, beside a `hashbrown` map; and what reads of
 //! absent keys cost once the filter has been asked.
 
-use aquifer::Shard;
+use aquifer::{FromMemory, Shard};
 use hashbrown::HashMap;
 
 use super::bed::{Bed, GIB};
@@ -102,9 +102,11 @@ fn gets_of(shard: &Shard, mut numbers: Numbers) -> Result<(), Failure> {
         let number = numbers.next();
         let found = shard.try_get_with(&key(number), |value| value.and_then(number_of));
         match found.map_err(Failure::engine("cannot read"))? {
-            Some(found) if found == Some(number) => {}
-            Some(_) => return Err(Failure::WrongAnswers(1)),
-            None => return Err(Failure::Other("a block was not in memory though all were read".into())),
+            FromMemory::Known(found) if found == Some(number) => {}
+            FromMemory::Known(_) => return Err(Failure::WrongAnswers(1)),
+            FromMemory::Unknown => {
+                return Err(Failure::Other("a block was not in memory though all were read".into()));
+            }
         }
     }
     Ok(())

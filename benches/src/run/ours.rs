@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use aquifer::{
-    Answer, Client, EngineStats, ErrorKind, Expiry, Key, KeyRange, MultiGetOptions, ScanOptions, Shard,
-};
+use aquifer::{Answer, Client, EngineStats, ErrorKind, Key, KeyRange, MultiGetOptions, ScanOptions, Shard};
 use aquifer_remote::{Cost, Operation};
 use bytes::Bytes;
 
@@ -100,7 +98,8 @@ impl Target for OnShard {
         keys: &[Vec<u8>],
         found: impl FnMut(usize, Option<&[u8]>),
     ) -> Result<(), TargetError> {
-        in_pages(keys, found, async |keys| self.shard.multi_get(keys, None).await).await
+        in_pages(keys, found, async |keys| self.shard.multi_get(keys, &MultiGetOptions::default()).await)
+            .await
     }
 
     async fn put_beside(&self, anchor: &[u8], key: &[u8], value: &[u8]) -> Result<(), TargetError> {
@@ -108,7 +107,7 @@ impl Target for OnShard {
     }
 
     async fn merge(&self, key: &[u8], merge: Merge, operand: &[u8]) -> Result<(), TargetError> {
-        Ok(self.shard.merge(key, operator(merge), operand, Expiry::Never).await?)
+        Ok(self.shard.merge(key, operator(merge), operand).await?)
     }
 
     async fn scan(

@@ -8,5 +8,4 @@ mod write;
 mod internals;
 
 pub use handle::Client;
-pub use read::MultiGetOptions;
 pub use scan::Scan;

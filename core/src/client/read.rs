@@ -4,33 +4,11 @@ use super::handle::{Client, REQUEST_OVERHEAD_BYTES};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::key_ref::Key;
-use crate::limits::MULTI_GET_BYTES;
+use crate::multi_get_options::{MultiGetOptions, check_keys};
 use crate::reply::{Answered, reply};
 use crate::request::{Keyed, MultiGetAsk, Reply, Request};
-use crate::shard::handle::check_keys;
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
-use std::time::Duration;
-
-/// Options of [`Client::multi_get`].
-#[derive(Clone, Copy, Debug)]
-pub struct MultiGetOptions<'a> {
-    /// Keys that have no answer so long after the call are answered with [`crate::Source::TimedOut`]. `None` waits for all.
-    pub timeout: Option<Duration>,
-    /// What it sees; `None`: the present, of each shard when it meets the request.
-    pub snapshot: Option<&'a Snapshot>,
-    /// Bytes of values that one call gives, about: once they take so much, the other keys are left, each with an error of kind
-    /// [`crate::ErrorKind::Remaining`] in its place. At least 1; the memory budget of each shard may give less at once. At least one key is
-    /// always read.
-    pub bytes_max: usize,
-}
-
-impl Default for MultiGetOptions<'_> {
-    /// All keys, however long it takes, of the present state; at most 16 MiB of values.
-    fn default() -> Self {
-        Self { timeout: None, snapshot: None, bytes_max: MULTI_GET_BYTES }
-    }
-}
 
 /// A part of a multi-get: the places of its keys in the whole, and its shard's answer.
 type Part = (Vec<usize>, Answered<Vec<Result<Answer>>>);
@@ -104,6 +82,7 @@ impl Client {
         keys: impl IntoIterator<Item = impl Into<Key<'a>>>,
         options: &MultiGetOptions<'_>,
     ) -> Result<(usize, Vec<Part>)> {
+        options.check()?;
         let snapshot = options.snapshot.map(|snapshot| self.check_snapshot(snapshot)).transpose()?;
         let deadline = options.timeout.map(|timeout| aquifer_io::now() + timeout);
         let shards = self.shared.route.shards();
@@ -119,9 +98,6 @@ impl Client {
             }
             count += 1;
             check_keys(count)?;
-        }
-        if options.bytes_max == 0 {
-            return Err(Error::invalid("bytes_max of a multi-get is 0; give at least 1"));
         }
         let mut parts = Vec::with_capacity(shards);
         for (shard, Share { places, keys, bytes }) in by_shard.into_iter().enumerate() {

@@ -1,14 +1,15 @@
 //! A shard as code on its own thread sees it.
 
-use crate::answer::{Answer, CompareOutcome};
+use crate::answer::{Answer, CompareOutcome, FromMemory};
 use crate::error::{Error, Result};
 use crate::key_ref::{Key, KeyRange};
-use crate::limits::{MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX};
+use crate::limits::SCAN_ENTRIES_MAX;
+use crate::multi_get_options::{MultiGetOptions, check_keys};
 use crate::request::GroupsRequest;
 use crate::resolve::Base;
 use crate::scan_options::ScanOptions;
 use crate::scan_page::ScanPage;
-use crate::shard::reads::lookup::Now;
+use crate::shard::reads::lookup::{Now, View};
 use crate::shard::shard_core::ShardCore;
 use crate::snapshot::Snapshot;
 use crate::write::{Expiry, Write, WriteBatch, check_writes};
@@ -16,7 +17,6 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
-use std::time::Duration;
 
 thread_local! {
     /// The engine key of the lookup under way.
@@ -25,7 +25,7 @@ thread_local! {
 
 /// A shard as code on its own thread sees it. Cheap to clone; cannot leave the thread.
 ///
-/// Operations take effect when they are called (reads) or first polled (writes). Keys are those of this shard's key groups.
+/// It has the operations of a [`crate::Client`], with the same arguments. They take effect when they are first polled. Keys are those of this shard's key groups.
 ///
 /// Dropping the future of a read changes nothing. A write whose future is dropped before it was ready has not been written: it waited for room.
 #[derive(Clone)]
@@ -52,12 +52,12 @@ impl Shard {
         self.core.groups.clone()
     }
 
-    /// The value of `key` if nothing on the way needs SSD or DFS: a function call beside the data. `None` if something does; then
-    /// [`Self::get`] fetches it.
+    /// The value of `key` if nothing on the way needs SSD or DFS: a function call beside the data. If something does, [`Self::get`]
+    /// fetches it.
     ///
     /// # Errors
     /// `Invalid` for a key of another shard, `Corrupt` for bad bytes.
-    pub fn try_get<'a>(&self, key: impl Into<Key<'a>>) -> Result<Option<Option<Bytes>>> {
+    pub fn try_get<'a>(&self, key: impl Into<Key<'a>>) -> Result<FromMemory<Option<Bytes>>> {
         self.try_get_with(key, |value| value.map(Bytes::copy_from_slice))
     }
 
@@ -69,7 +69,7 @@ impl Shard {
         &self,
         key: impl Into<Key<'a>>,
         look: impl FnOnce(Option<&[u8]>) -> T,
-    ) -> Result<Option<T>> {
+    ) -> Result<FromMemory<T>> {
         self.with_own_key(key.into(), |key| {
             let now = self.core.look_now(key, None, |core, resolver, base, _| {
                 if resolver.is_waiting() {
@@ -81,8 +81,8 @@ impl Shard {
                 }))
             })?;
             Ok(match now {
-                Now::Known(value) => Some(value),
-                Now::Waits(_) => None,
+                Now::Known(value) => FromMemory::Known(value),
+                Now::Waits(_) => FromMemory::Unknown,
             })
         })
     }
@@ -92,8 +92,20 @@ impl Shard {
     /// # Errors
     /// `Invalid` for a key of another shard; `Unavailable` and `Corrupt` from the DFS.
     pub async fn get<'a>(&self, key: impl Into<Key<'a>>) -> Result<Option<Bytes>> {
-        let key = key.into();
-        let pending = match self.with_own_key(key, |key| self.core.get_now(key, None))? {
+        self.get_in(key.into(), None).await
+    }
+
+    /// The value that `key` had at the moment of a snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; `Invalid` also for a snapshot of another engine.
+    pub async fn get_at<'a>(&self, snapshot: &Snapshot, key: impl Into<Key<'a>>) -> Result<Option<Bytes>> {
+        let view = self.view(Some(snapshot))?;
+        self.get_in(key.into(), view.as_ref()).await
+    }
+
+    async fn get_in(&self, key: Key<'_>, view: Option<&View>) -> Result<Option<Bytes>> {
+        let pending = match self.with_own_key(key, |key| self.core.get_now(key, view))? {
             Now::Known(answer) => return Ok(answer.value),
             Now::Waits(pending) => pending,
         };
@@ -101,21 +113,23 @@ impl Shard {
         self.core.get_waiting(&key, pending).await.map(|answer| answer.value)
     }
 
-    /// The values of many keys: what memory knows is answered at once, the rest is asked for together. Answers stand in the order of the keys.
-    /// Keys that have no answer after `timeout` are answered with [`crate::Source::TimedOut`]. Once values take 16 MiB, or as much as the memory
-    /// budget gives at once, the other keys are left, each with an error of kind [`crate::ErrorKind::Remaining`]: ask for them again.
+    /// The values of many keys: what memory knows is answered at once, the rest is asked for together. Answers stand in the order of the keys; the
+    /// error of one key stands in its place, of kind [`crate::ErrorKind::Remaining`] where values took all of [`MultiGetOptions::bytes_max`]: ask for
+    /// those again.
     ///
     /// # Errors
-    /// `Invalid` for a key of another shard, or more than 65,536 keys. Errors of single keys stand in their place.
+    /// `Invalid` for a key of another shard, or more than 65,536 keys.
     pub async fn multi_get<'a>(
         &self,
         keys: impl IntoIterator<Item = impl Into<Key<'a>>>,
-        timeout: Option<Duration>,
+        options: &MultiGetOptions<'_>,
     ) -> Result<Vec<Result<Answer>>> {
+        options.check()?;
         let keys = keys.into_iter().map(|key| self.own_key(key.into())).collect::<Result<Vec<_>>>()?;
         check_keys(keys.len())?;
-        let deadline = timeout.map(|timeout| aquifer_io::now() + timeout);
-        let batch = self.core.multi_get_now(keys, None, MULTI_GET_BYTES);
+        let deadline = options.timeout.map(|timeout| aquifer_io::now() + timeout);
+        let view = self.view(options.snapshot)?;
+        let batch = self.core.multi_get_now(keys, view.as_ref(), options.bytes_max);
         Ok(self.core.multi_get(batch, deadline).await.0)
     }
 
@@ -148,8 +162,16 @@ impl Shard {
     /// Changes the value of `key` by the merge operator with this name: nothing is read.
     ///
     /// # Errors
-    /// As [`Self::put_with`]; `Invalid` also for an operator that is not registered, or an operand that it does not take.
-    pub async fn merge<'a>(
+    /// As [`Self::put`]; `Invalid` also for an operator that is not registered, or an operand that it does not take.
+    pub async fn merge<'a>(&self, key: impl Into<Key<'a>>, operator: &str, operand: &[u8]) -> Result<()> {
+        self.merge_with(key, operator, operand, Expiry::Never).await
+    }
+
+    /// The same with a time to live for the whole value, in place of the one it had.
+    ///
+    /// # Errors
+    /// As [`Self::merge`] and [`Self::put_with`].
+    pub async fn merge_with<'a>(
         &self,
         key: impl Into<Key<'a>>,
         operator: &str,
@@ -159,6 +181,14 @@ impl Shard {
         let key = self.own_key(key.into())?;
         let write = Write::merge(&self.core.shared.operators, operator, operand, expiry)?;
         self.core.write(&key, &write).await
+    }
+
+    /// Stores `value` under `key` if it has none.
+    ///
+    /// # Errors
+    /// As [`Self::compare_and_set`].
+    pub async fn put_if_absent<'a>(&self, key: impl Into<Key<'a>>, value: &[u8]) -> Result<CompareOutcome> {
+        self.compare_and_set(key, None, Some(value)).await
     }
 
     /// Deletes every key of a range: one marker a key group, however many they are. Of a range of all key groups those of this shard.
@@ -231,6 +261,11 @@ impl Shard {
         self.core.scan_groups(request).await
     }
 
+    /// What a read sees: that of a snapshot, or `None` for the present.
+    fn view(&self, snapshot: Option<&Snapshot>) -> Result<Option<View>> {
+        snapshot.map(|snapshot| self.core.view_of(self.check_snapshot(snapshot)?)).transpose()
+    }
+
     fn check_snapshot(&self, snapshot: &Snapshot) -> Result<u64> {
         if snapshot.is_of(&self.core.shared) {
             Ok(snapshot.id())
@@ -264,14 +299,4 @@ impl Shard {
             self.core.id, self.core.groups
         )))
     }
-}
-
-/// Refuses more keys than a multi-get takes.
-pub(crate) fn check_keys(keys: usize) -> Result<()> {
-    if keys > MULTI_GET_KEYS_MAX {
-        return Err(Error::invalid(format!(
-            "a multi-get of {keys} keys; at most {MULTI_GET_KEYS_MAX} are possible: ask in several"
-        )));
-    }
-    Ok(())
 }

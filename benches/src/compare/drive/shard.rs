@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aquifer::{Client, Error, Shard};
+use aquifer::{Client, Error, FromMemory, Shard};
 use futures_util::future::join_all;
 
 use super::bulk::seed_of;
@@ -69,7 +69,8 @@ impl Task {
             let mut last = aquifer_io::now();
             for (number, key) in &own {
                 // As the other engine's get: the value is looked at where it lies.
-                if self.shard.try_get_with(key, |value| tally.check(*number, value))?.is_none() {
+                let look = |value: Option<&[u8]>| tally.check(*number, value);
+                if let FromMemory::Unknown = self.shard.try_get_with(key, look)? {
                     let value = self.shard.get(key).await?;
                     tally.check(*number, value.as_deref());
                 }
