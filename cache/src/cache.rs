@@ -1,15 +1,15 @@
 //! The one entry: memory, then SSD, then the object.
 
 use crate::ask::Ask;
+use crate::cache_state::CacheState;
 use crate::cached::Cached;
 use crate::error::{CacheError, PinError};
 use crate::flight::{Flights, Load, Ticket};
-use crate::inner::Inner;
 use crate::key::{CacheKey, Class, ReadClass, Tier};
 use crate::memory::{EvictedOf, Memory};
+use crate::memory_slot::MemorySlot;
 use crate::object::ObjectReader;
 use crate::options::CacheOptions;
-use crate::place::Place;
 use crate::plan::{Decode, Plan, Want};
 use crate::rejection::Rejection;
 use crate::ssd::{Origin, Source, Ssd, WhenSpent};
@@ -46,7 +46,7 @@ impl Written {
 
 /// The cache of one shard. See the [crate] for the picture and the invariants.
 pub struct Cache<V: Cached> {
-    pub(crate) inner: Rc<Inner<V>>,
+    pub(crate) inner: Rc<CacheState<V>>,
 }
 
 impl<V: Cached> Cache<V> {
@@ -62,7 +62,7 @@ impl<V: Cached> Cache<V> {
         options.validate()?;
         let ssd = Ssd::open(&options).await;
         let memory = Memory::new(options.memory_bytes, options.meta_bytes_max);
-        let inner = Inner {
+        let inner = CacheState {
             memory: RefCell::new(memory),
             ssd,
             has_no_path: options.disk_path.is_none(),
@@ -81,33 +81,33 @@ impl<V: Cached> Cache<V> {
 
     /// The same, with the place where it was found: good for [`Cache::get_at`] while it is there.
     #[inline]
-    pub fn get_placed(&self, class: Class, key: &CacheKey) -> Option<(V, Place)> {
+    pub fn get_placed(&self, class: Class, key: &CacheKey) -> Option<(V, MemorySlot)> {
         self.inner.memory.borrow_mut().get(class, key).map(|(value, place)| (value.clone(), place))
     }
 
     /// What is in memory at a place that [`Cache::get_placed`] gave for this class: a hit like any other, without a search. `None` if
     /// it has left; that counts as no miss, as a search should follow.
     #[inline]
-    pub fn get_at(&self, class: Class, place: Place) -> Option<V> {
+    pub fn get_at(&self, class: Class, place: MemorySlot) -> Option<V> {
         self.inner.memory.borrow_mut().get_at(class, place).cloned()
     }
 
     /// What is in memory at a place, shown to `look` without a count: no hit, and nothing changes about what leaves next. `look` must not
     /// call the cache.
     #[inline]
-    pub fn peek_at<T>(&self, class: Class, place: Place, look: impl FnOnce(&V) -> T) -> Option<T> {
+    pub fn peek_at<T>(&self, class: Class, place: MemorySlot, look: impl FnOnce(&V) -> T) -> Option<T> {
         self.inner.memory.borrow().peek_at(class, place).map(look)
     }
 
     /// Asks the processor for what [`Cache::peek_at`] and [`Cache::get_at`] read first.
     #[inline]
-    pub fn prefetch_at(&self, class: Class, place: Place) {
+    pub fn prefetch_at(&self, class: Class, place: MemorySlot) {
         self.inner.memory.borrow().prefetch_at(class, place);
     }
 
     /// Takes a value into memory alone, as one that was asked for before, and says where it is. The key is one that nobody looks for: only
     /// its place leads to it.
-    pub fn keep_placed(&self, class: Class, key: CacheKey, value: V) -> Option<Place> {
+    pub fn keep_placed(&self, class: Class, key: CacheKey, value: V) -> Option<MemorySlot> {
         self.inner.keep(class, key, value);
         self.inner.memory.borrow_mut().promote(class, &key)
     }

@@ -245,38 +245,38 @@ impl<V: Cached> Drop for Ticket<V> {
 /// whoever else waits and for the cache. Polled again after it gave its result, it reports [`LoadError::Stopped`].
 #[must_use = "a load whose value nobody takes: await it"]
 pub struct Load<V: Cached> {
-    inner: Inner<V>,
+    inner: LoadState<V>,
     tier: Tier,
     along: Bytes,
 }
 
-enum Inner<V: Cached> {
+enum LoadState<V: Cached> {
     Ready(Option<Loaded<V>>),
     Waiting { flight: Rc<Flight<V>>, place: Option<usize> },
 }
 
 impl<V: Cached> Load<V> {
     pub(crate) const fn ready(result: Loaded<V>, tier: Tier) -> Self {
-        Self { inner: Inner::Ready(Some(result)), tier, along: Bytes::new() }
+        Self { inner: LoadState::Ready(Some(result)), tier, along: Bytes::new() }
     }
 
     pub(crate) const fn waiting(flight: Rc<Flight<V>>) -> Self {
-        Self { inner: Inner::Waiting { flight, place: None }, tier: Tier::Memory, along: Bytes::new() }
+        Self { inner: LoadState::Waiting { flight, place: None }, tier: Tier::Memory, along: Bytes::new() }
     }
 
     /// Whether the answer is there: awaiting it will not wait.
     pub fn is_ready(&self) -> bool {
         match &self.inner {
-            Inner::Ready(_) => true,
-            Inner::Waiting { flight, .. } => flight.is_done(),
+            LoadState::Ready(_) => true,
+            LoadState::Waiting { flight, .. } => flight.is_done(),
         }
     }
 
     /// Where the block came from. Known once the load is done; before that, a guess.
     pub fn tier(&self) -> Tier {
         match &self.inner {
-            Inner::Ready(_) => self.tier,
-            Inner::Waiting { flight, .. } => flight.tier.get(),
+            LoadState::Ready(_) => self.tier,
+            LoadState::Waiting { flight, .. } => flight.tier.get(),
         }
     }
 
@@ -289,8 +289,8 @@ impl<V: Cached> Load<V> {
     /// The result, if it is there.
     pub fn take_ready(&mut self) -> Option<Loaded<V>> {
         let (result, along, tier) = match &mut self.inner {
-            Inner::Ready(result) => return Some(result.take().unwrap_or(Err(LoadError::Stopped))),
-            Inner::Waiting { flight, .. } => {
+            LoadState::Ready(result) => return Some(result.take().unwrap_or(Err(LoadError::Stopped))),
+            LoadState::Waiting { flight, .. } => {
                 let (result, along) = flight.result()?;
                 (result, along, flight.tier.get())
             }
@@ -300,7 +300,7 @@ impl<V: Cached> Load<V> {
     }
 
     fn end(&mut self, along: Bytes, tier: Tier) {
-        self.inner = Inner::Ready(None);
+        self.inner = LoadState::Ready(None);
         self.along = along;
         self.tier = tier;
     }
@@ -308,7 +308,7 @@ impl<V: Cached> Load<V> {
     /// Has `ready` told of `token` once the result is there. `false` if it is there already.
     pub(crate) fn tell(&mut self, ready: &Rc<Ready>, token: usize) -> bool {
         match &mut self.inner {
-            Inner::Waiting { flight, place } if !flight.is_done() => {
+            LoadState::Waiting { flight, place } if !flight.is_done() => {
                 drop(flight.wait(place, Waiter::Batch(Rc::clone(ready), token)));
                 true
             }
@@ -325,8 +325,8 @@ impl<V: Cached> Future for Load<V> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (polled, tier) = match &mut self.inner {
-            Inner::Ready(result) => return Poll::Ready(result.take().unwrap_or(Err(LoadError::Stopped))),
-            Inner::Waiting { flight, place } => (flight.poll(place, cx), flight.tier.get()),
+            LoadState::Ready(result) => return Poll::Ready(result.take().unwrap_or(Err(LoadError::Stopped))),
+            LoadState::Waiting { flight, place } => (flight.poll(place, cx), flight.tier.get()),
         };
         polled.map(|(result, along)| {
             self.end(along, tier);
@@ -337,7 +337,7 @@ impl<V: Cached> Future for Load<V> {
 
 impl<V: Cached> Drop for Load<V> {
     fn drop(&mut self) {
-        if let Inner::Waiting { flight, place: Some(at) } = &self.inner {
+        if let LoadState::Waiting { flight, place: Some(at) } = &self.inner {
             flight.leave(*at);
         }
     }

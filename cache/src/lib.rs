@@ -34,7 +34,7 @@
 // From the ground up: a module uses those above it, none below it (benches/tests/house.rs keeps this).
 mod error;
 mod key;
-mod place;
+mod memory_slot;
 mod cached;
 mod ask;
 mod object;
@@ -45,9 +45,9 @@ mod memory;
 mod ssd;
 mod ready;
 mod flight;
-mod gather;
+mod load_set;
 mod plan;
-mod inner;
+mod cache_state;
 mod turn;
 mod task;
 mod cache;
@@ -58,11 +58,11 @@ pub use cache::{Cache, Written};
 pub use cached::Cached;
 pub use error::{CacheError, LoadError, PinError};
 pub use flight::Load;
-pub use gather::{Gather, Gathered};
 pub use key::{CacheKey, Class, ReadClass, Tier};
+pub use load_set::{FinishedLoad, LoadSet};
+pub use memory_slot::MemorySlot;
 pub use object::{ObjectRead, ObjectReader};
 pub use options::{CacheOptions, SsdMode};
-pub use place::Place;
 pub use ssd::PinSize;
 pub use stats::{
     CacheStats, ClassStats, LoadStats, PlanStats, ReadStats, SsdRejections, SsdStats, TierStats,

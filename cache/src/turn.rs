@@ -1,12 +1,12 @@
 //! What the plan's task does in a turn: takes in what has landed, sorts what was filed, lets reads leave.
 
 use crate::ask::Ask;
+use crate::cache_state::CacheState;
 use crate::cached::Cached;
 use crate::error::LoadError;
-use crate::inner::Inner;
 use crate::key::{ReadClass, Tier};
 use crate::plan::{Planned, Queue, Span, Waiting, Want};
-use crate::ssd::{Place, Source};
+use crate::ssd::{Source, SsdEntry};
 use aquifer_io::{Buffer, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -31,8 +31,19 @@ type ReadId = (u64, u64, u64);
 
 /// A read that ended.
 enum Ended<V: Cached> {
-    Ssd { reads: ReadClass, span: Span, began: Instant, wants: Vec<(Want<V>, Place)>, buffer: Option<Buffer> },
-    Remote { reads: ReadClass, id: ReadId, began: Instant, outcome: Outcome<V> },
+    Ssd {
+        reads: ReadClass,
+        span: Span,
+        began: Instant,
+        wants: Vec<(Want<V>, SsdEntry)>,
+        buffer: Option<Buffer>,
+    },
+    Remote {
+        reads: ReadClass,
+        id: ReadId,
+        began: Instant,
+        outcome: Outcome<V>,
+    },
 }
 
 /// Of a read of an object, or of the code that reads it: the payload of its panic.
@@ -54,7 +65,7 @@ struct Landing<V: Cached> {
 
 /// The task's own.
 pub(crate) struct Turn<V: Cached> {
-    inner: Rc<Inner<V>>,
+    inner: Rc<CacheState<V>>,
     ssd: [Queue<V>; 4],
     remote: [Queue<V>; 4],
     reading: FuturesUnordered<LocalBoxFuture<'static, Ended<V>>>,
@@ -65,7 +76,7 @@ pub(crate) struct Turn<V: Cached> {
 }
 
 impl<V: Cached> Turn<V> {
-    pub(crate) fn new(inner: &Rc<Inner<V>>) -> Self {
+    pub(crate) fn new(inner: &Rc<CacheState<V>>) -> Self {
         let queues = |tier| ReadClass::ALL.map(|reads| Queue::new(inner.plan.limit(tier, reads)));
         Self {
             ssd: queues(Tier::Ssd),

@@ -2,7 +2,7 @@
 
 use crate::common::{Block, on_each_backend, reader, ssd_only, written};
 use aquifer_cache::{
-    Ask, Cache, CacheKey, CacheOptions, Class, Gather, Load, LoadError, ObjectReader, ReadClass,
+    Ask, Cache, CacheKey, CacheOptions, Class, Load, LoadError, LoadSet, ObjectReader, ReadClass,
 };
 use aquifer_io::{spawn_local, yield_now};
 use bytes::Bytes;
@@ -307,7 +307,7 @@ fn dropped_anywhere_with_evictions_between() {
         let object = Object::new();
         let below = |n: u64| aquifer_io::random_u64() % n;
         for _ in 0..400 {
-            let mut gather = Gather::default();
+            let mut gather = LoadSet::default();
             let mut singles = Vec::new();
             for n in 0..below(40) {
                 let reads = ReadClass::ALL[usize::try_from(below(4)).unwrap()];

@@ -13,7 +13,7 @@ use crate::manifest::format::Manifest;
 use crate::manifest::hot::{HotSegment, HotSegments};
 use crate::manifest::store::ManifestStore;
 use crate::merge_operator::MergeOperators;
-use crate::opening::Opening;
+use crate::opening::OpeningProgress;
 use crate::options::{CpuPinning, Options};
 use crate::segment::SegmentEntry;
 use crate::shard::life;
@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// What an engine stands on before its shards start.
-struct Ground {
+struct EngineParts {
     clock: Clock,
     /// Identity of the store, by which its cache files are known.
     store: u64,
@@ -90,8 +90,8 @@ impl Engine {
         let manifest = manifests.claim(descriptor.key_groups, agree).await?;
         let clock = Clock::of(&manifest.agreed);
         let ground =
-            Ground { clock, store: descriptor.identity, operators, selection, local_dir, refusal: None };
-        Self::on(remote, manifest, &options, ground).await
+            EngineParts { clock, store: descriptor.identity, operators, selection, local_dir, refusal: None };
+        Self::start_shards(remote, manifest, &options, ground).await
     }
 
     /// Opens what `manifest` names for reading: nothing is claimed or written, and every write is refused with `refusal`.
@@ -103,7 +103,7 @@ impl Engine {
         refusal: Error,
     ) -> Result<Self> {
         options.validate()?;
-        let ground = Ground {
+        let ground = EngineParts {
             clock,
             // Nothing of it is kept on a local disk.
             store: 0,
@@ -113,15 +113,15 @@ impl Engine {
             refusal: Some(refusal),
         };
         // Whatever this engine may come to do, no write leaves it.
-        Self::on(aquifer_remote::read_only(remote), manifest, options, ground).await
+        Self::start_shards(aquifer_remote::read_only(remote), manifest, options, ground).await
     }
 
     /// Starts the shards on what `manifest` names.
-    async fn on(
+    async fn start_shards(
         remote: Arc<dyn Remote>,
         manifest: Manifest,
         options: &Options,
-        ground: Ground,
+        ground: EngineParts,
     ) -> Result<Self> {
         let route = Route::new(manifest.key_groups, options.shard_count())?;
         let manifests = ManifestStore::new(Arc::clone(&remote), manifest.groups.clone());
@@ -174,7 +174,7 @@ impl Engine {
         hot: &Arc<HotSegments<SegmentId>>,
     ) -> Result<()> {
         let seed = options.seed.unwrap_or_else(aquifer_io::random_u64);
-        let mut opening = (options.disk.mode == SsdMode::Pinned).then(|| Opening::new(options));
+        let mut opening = (options.disk.mode == SsdMode::Pinned).then(|| OpeningProgress::new(options));
         let mut opened = Vec::new();
         for (id, mailbox) in self.shared.mailboxes.iter().enumerate() {
             let executor = ExecutorOptions {
@@ -195,7 +195,7 @@ impl Engine {
             };
             let mailbox = Arc::clone(mailbox);
             let (ready, is_ready) = oneshot::channel();
-            let part = opening.as_mut().map(Opening::shard);
+            let part = opening.as_mut().map(OpeningProgress::shard);
             let (alive, has_ended) = oneshot::channel::<()>();
             let life = move || async move {
                 let _alive = alive;

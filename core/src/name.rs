@@ -38,7 +38,7 @@ pub(crate) fn manifest_number(groups: &Range<u16>, listed: &ObjectName) -> Optio
 /// What a listed object is, by its name.
 #[cfg(feature = "cli")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ObjectKind {
     /// The descriptor.
     Store,
     /// A manifest of the partition of these groups, and its number.
@@ -53,22 +53,24 @@ pub(crate) enum Place {
 
 /// Sorts a listed object.
 #[cfg(feature = "cli")]
-pub(crate) fn place(listed: &ObjectName) -> Place {
+pub(crate) fn kind_of(listed: &ObjectName) -> ObjectKind {
     let text = listed.as_str();
     if let Some(rest) = text.strip_prefix(COMPACTION_FOLDER) {
-        return rest.split_once('/').map_or(Place::Other, |(folder, _)| Place::Compaction(folder.to_owned()));
+        return rest
+            .split_once('/')
+            .map_or(ObjectKind::Other, |(folder, _)| ObjectKind::Compaction(folder.to_owned()));
     }
     let manifest = || {
         let groups = text.strip_prefix("partition/")?.split_once('/')?.0;
         let (start, end) = groups.split_once('-')?;
         let groups = start.parse().ok()?..end.parse().ok()?;
         // Also tells whether the groups were written as this module writes them.
-        manifest_number(&groups, listed).map(|number| Place::Manifest(groups, number))
+        manifest_number(&groups, listed).map(|number| ObjectKind::Manifest(groups, number))
     };
     match text {
-        "store" => Place::Store,
-        _ if text.starts_with("pack/") => Place::Pack,
-        _ => manifest().unwrap_or(Place::Other),
+        "store" => ObjectKind::Store,
+        _ if text.starts_with("pack/") => ObjectKind::Pack,
+        _ => manifest().unwrap_or(ObjectKind::Other),
     }
 }
 
@@ -116,12 +118,12 @@ mod tests {
     #[cfg(feature = "cli")]
     #[test]
     fn every_name_is_sorted_where_it_belongs() {
-        let sorted = |name: &str| place(&ObjectName::new(name).unwrap());
-        assert_eq!(place(&store().unwrap()), Place::Store);
-        assert_eq!(place(&manifest(&(3..128), 7).unwrap()), Place::Manifest(3..128, 7));
-        assert_eq!(place(&pack(1, 2, 3).unwrap()), Place::Pack);
+        let sorted = |name: &str| kind_of(&ObjectName::new(name).unwrap());
+        assert_eq!(kind_of(&store().unwrap()), ObjectKind::Store);
+        assert_eq!(kind_of(&manifest(&(3..128), 7).unwrap()), ObjectKind::Manifest(3..128, 7));
+        assert_eq!(kind_of(&pack(1, 2, 3).unwrap()), ObjectKind::Pack);
         assert_eq!(sorted("compaction/0000000003-9f86d081884c7d65/job"), {
-            Place::Compaction("0000000003-9f86d081884c7d65".to_owned())
+            ObjectKind::Compaction("0000000003-9f86d081884c7d65".to_owned())
         });
         for other in [
             "partition/3-128/manifest/00000000000000000007",
@@ -129,7 +131,7 @@ mod tests {
             "store2",
             "compaction/x",
         ] {
-            assert_eq!(sorted(other), Place::Other, "{other}");
+            assert_eq!(sorted(other), ObjectKind::Other, "{other}");
         }
     }
 

@@ -73,12 +73,12 @@ pub(crate) struct ShardOpening {
 
 /// The engine's end of it.
 #[derive(Debug)]
-pub(crate) struct Opening {
+pub(crate) struct OpeningProgress {
     progress: Arc<Progress>,
     shards: Vec<(oneshot::Receiver<Measured>, oneshot::Sender<()>)>,
 }
 
-impl Opening {
+impl OpeningProgress {
     pub(crate) fn new(options: &Options) -> Self {
         Self { progress: Arc::new(Progress::new(options.disk.on_open.clone())), shards: Vec::new() }
     }

@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn what_passes_is_tried_again_and_nothing_else() {
         let away = Some(ErrorKind::Unavailable);
-        aquifer_io::block_on(async {
+        let thread = aquifer_io::spawn_executor(aquifer_io::ExecutorOptions::default(), move || async move {
             let (made, outcome) = tries(usize::MAX, &[away, away, away, None]).await;
             assert!(made == 4 && outcome.is_ok());
             let (made, outcome) = tries(3, &[away, away, away, None]).await;
@@ -56,5 +56,6 @@ mod tests {
             let (made, outcome) = tries(usize::MAX, &[away, Some(ErrorKind::Corrupt), None]).await;
             assert_eq!((made, outcome.unwrap_err().kind()), (2, ErrorKind::Corrupt));
         });
+        thread.unwrap().join().unwrap();
     }
 }

@@ -7,7 +7,7 @@
 use crate::common;
 use crate::common::faults::{Fault, Faulty};
 use crate::common::world::in_world;
-use aquifer::internals::panics::{Place, order};
+use aquifer::internals::panics::{PanicPlace, order};
 use aquifer::{
     Client, CompactionOptions, DiskOptions, Engine, ErrorKind, Key, KeyRange, MergeOperator, MultiGetOptions,
     OpenProgress, Options, Reader, ReaderOptions, RemoteCompaction, ScanOptions, SsdMode, VerifyOptions,
@@ -385,7 +385,7 @@ fn key(shard: u16, name: &[u8]) -> Key<'_> {
 
 #[test]
 fn a_shard_that_panics_tells_everybody_why_and_the_engine_closes() {
-    for place in [Place::Loop, Place::Task] {
+    for place in [PanicPlace::Loop, PanicPlace::Task] {
         in_world(move |remote| async move {
             let engine = Engine::open(Arc::clone(&remote) as _, small_two()).await.unwrap();
             let client = engine.client();
@@ -409,7 +409,7 @@ fn a_shard_that_panics_tells_everybody_why_and_the_engine_closes() {
             waiting.push(waits(client.compare_and_set(key(0, b"cold"), None, Some(b"x"))));
             let behind = client.clone();
             order(&client, 0, place);
-            if matches!(place, Place::Task) {
+            if matches!(place, PanicPlace::Task) {
                 // The loop goes on until it hears of it.
                 aquifer_io::sleep(Duration::from_millis(1)).await;
             }

@@ -15,12 +15,12 @@ const SETTLE_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const SETTLED_LOOKS: u32 = 5;
 
 /// See the module.
-pub(super) struct Bed {
+pub(super) struct TestBed {
     engine: Engine,
     pub(super) client: Client,
 }
 
-impl Bed {
+impl TestBed {
     /// With a memory budget, of which a sixteenth is the memtable's.
     pub(super) async fn set_up(memory_bytes: u64) -> Result<Self, Failure> {
         let remote = open_url("memory://micro", RemoteOptions::default())?;

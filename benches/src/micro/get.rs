@@ -4,7 +4,7 @@
 use aquifer::{FromMemory, Shard};
 use hashbrown::HashMap;
 
-use super::bed::{Bed, GIB};
+use super::bed::{GIB, TestBed};
 use super::chosen::Chosen;
 use super::data::{Numbers, key, number_of, value};
 use super::report::{Goal, Row};
@@ -32,7 +32,7 @@ pub(super) async fn rows(
         return Ok(rows);
     }
     progress.step("load", &format!("{} keys", args.keys));
-    let bed = Bed::set_up(MEMORY_BYTES).await?;
+    let bed = TestBed::set_up(MEMORY_BYTES).await?;
     bed.load(args.keys).await?;
     if bed.stats().await?.sum(|shard| shard.flushes) > 0 {
         return Err(Failure::Other("the memtable did not hold all keys: use fewer --keys".into()));
@@ -60,7 +60,7 @@ fn row(name: &'static str, pairs: &[Pair]) -> Row {
 }
 
 /// Reads every key once, so that all blocks are in memory.
-async fn warm(bed: &Bed, keys: u64) -> Result<(), Failure> {
+async fn warm(bed: &TestBed, keys: u64) -> Result<(), Failure> {
     bed.on_shard(move |shard| async move {
         for number in 0..keys {
             let found = shard.get(&key(number)).await.map_err(Failure::engine("cannot read"))?;
@@ -71,7 +71,7 @@ async fn warm(bed: &Bed, keys: u64) -> Result<(), Failure> {
     .await
 }
 
-async fn gets_on_shard(bed: &Bed, args: &MicroArgs) -> Result<Vec<Pair>, Failure> {
+async fn gets_on_shard(bed: &TestBed, args: &MicroArgs) -> Result<Vec<Pair>, Failure> {
     let (keys, rounds) = (args.keys, args.rounds);
     bed.on_shard(move |shard| async move {
         let mut map: HashMap<Box<[u8]>, Box<[u8]>> = HashMap::new();
@@ -117,7 +117,7 @@ fn check(number: u64, found: Option<&[u8]>) -> Result<(), Failure> {
 }
 
 /// Reads keys that were never written: each block that is looked into is a false positive.
-async fn absent(bed: &Bed, args: &MicroArgs) -> Result<Row, Failure> {
+async fn absent(bed: &TestBed, args: &MicroArgs) -> Result<Row, Failure> {
     let looked_into = async || {
         let stats = bed.stats().await?;
         Ok::<_, Failure>((

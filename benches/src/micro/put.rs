@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::bed::{Bed, GIB, put};
+use super::bed::{GIB, TestBed, put};
 use super::chosen::Chosen;
 use super::data::{Numbers, key, shuffled, value};
 use super::report::{Goal, Row};
@@ -44,7 +44,7 @@ pub(super) async fn rows(
 
 /// New keys into an empty memtable, then new values of the same keys.
 async fn within_memtable(args: &MicroArgs) -> Result<(Vec<Pair>, Vec<Pair>), Failure> {
-    let bed = Bed::set_up(MEMORY_BYTES).await?;
+    let bed = TestBed::set_up(MEMORY_BYTES).await?;
     let keys = args.keys.min(MEMTABLE_KEYS);
     let (mut inserts, mut updates) = (Vec::new(), Vec::new());
     for round in 0..=u64::from(args.rounds) {
@@ -89,7 +89,7 @@ async fn within_memtable(args: &MicroArgs) -> Result<(Vec<Pair>, Vec<Pair>), Fai
 
 /// Uniform over all keys, more than the memtable holds: what the shard's thread spends on flushes and compaction counts.
 async fn with_flushes(args: &MicroArgs) -> Result<Vec<Pair>, Failure> {
-    let bed = Bed::set_up(MEMORY_BYTES).await?;
+    let bed = TestBed::set_up(MEMORY_BYTES).await?;
     let (keys, rounds) = (args.keys, args.rounds);
     bed.load(keys).await?;
     let pairs = bed

@@ -1,6 +1,6 @@
 //! Read-modify-write of few hot keys, so many times that a store that keeps every version would write gigabytes.
 
-use super::bed::{Bed, GIB, put};
+use super::bed::{GIB, TestBed, put};
 use super::chosen::Chosen;
 use super::data::{KEY_BYTES, Numbers, VALUE_BYTES, key, number_of};
 use super::report::{Goal, Row};
@@ -24,7 +24,7 @@ pub(super) async fn rows(
         return Ok(Vec::new());
     }
     progress.step("measure", &format!("read-modify-write, {} operations", args.updates));
-    let bed = Bed::set_up(GIB).await?;
+    let bed = TestBed::set_up(GIB).await?;
     let updates = args.updates;
     let slice = updates.div_ceil(u64::from(args.rounds));
     let slices = bed
@@ -71,7 +71,7 @@ pub(super) async fn rows(
 }
 
 /// Every update must have counted.
-async fn verify(bed: &Bed, updates: u64) -> Result<(), Failure> {
+async fn verify(bed: &TestBed, updates: u64) -> Result<(), Failure> {
     let sum = bed
         .on_shard(|shard| async move {
             let mut sum = 0;

@@ -21,9 +21,9 @@ impl Cached for Block {
 }
 
 /// See the module.
-pub(super) struct Ours(Cache<Block>);
+pub(super) struct AquiferCache(Cache<Block>);
 
-impl Ours {
+impl AquiferCache {
     pub(super) async fn new(entries: usize) -> Result<Self, Failure> {
         let entry_bytes = VALUE_BYTES + entry_overhead_bytes().await?;
         Ok(Self(open(entries.saturating_mul(entry_bytes)).await?))
@@ -47,7 +47,7 @@ fn key(number: u32) -> CacheKey {
     CacheKey { object: 1, offset: u64::from(number) * VALUE_BYTES as u64, bytes: 4096 }
 }
 
-impl Policy for Ours {
+impl Policy for AquiferCache {
     fn access(&mut self, number: u32) -> bool {
         let key = key(number);
         if self.0.get(Class::Data, &key).is_some() {

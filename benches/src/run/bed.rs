@@ -57,7 +57,7 @@ pub(crate) struct Opened {
 }
 
 /// See the module.
-pub(crate) struct Bed<'s> {
+pub(crate) struct TestBed<'s> {
     spec: &'s Spec,
     opened: Option<Opened>,
     /// Number of the store under the prefix, and of the local folder: each is used once.
@@ -72,7 +72,7 @@ pub(crate) struct Bed<'s> {
     _made: Option<kept::MadeFolder>,
 }
 
-impl<'s> Bed<'s> {
+impl<'s> TestBed<'s> {
     /// Folders made, nothing running yet.
     pub(crate) fn new(spec: &'s Spec) -> Result<Self, Failure> {
         let args = &spec.args;
@@ -82,7 +82,7 @@ impl<'s> Bed<'s> {
     }
 
     /// Another bed, on links of what this one's store has now: what is done to one does not touch the other. This one must be closed.
-    pub(crate) fn beside(&self) -> Result<Bed<'s>, Failure> {
+    pub(crate) fn beside(&self) -> Result<TestBed<'s>, Failure> {
         let mut beside = Self::on_links(self.spec, None, Some(&self.dfs_folder()))?;
         beside.store = self.store;
         Ok(beside)
@@ -232,7 +232,7 @@ impl<'s> Bed<'s> {
     }
 }
 
-impl Drop for Bed<'_> {
+impl Drop for TestBed<'_> {
     fn drop(&mut self) {
         drop(self.opened.take());
         // What a dead store keeps cannot be deleted by anybody, and nobody waits long for it.

@@ -13,7 +13,7 @@ use aquifer_io::{Instant, now, sleep, spawn_local};
 
 use super::meter::{Meter, Recorder};
 use super::pace::Schedule;
-use super::stream::{Operation, Place, Plan, Stream};
+use super::stream::{LaneBuffers, Operation, Plan, Stream};
 use super::target::{Target, TargetError};
 use crate::histogram::Latencies;
 use crate::load::distribution::{Chooser, Distribution, scatter};
@@ -76,7 +76,7 @@ impl Stream {
     }
 
     async fn operations<T: Target>(&self, target: &T) -> Result<(), TargetError> {
-        let mut place = Place::default();
+        let mut place = LaneBuffers::default();
         let mut last_end = now();
         let mut before_yield = OPERATIONS_BEFORE_YIELD;
         while !self.plan.live.is_stopped() {
@@ -137,7 +137,7 @@ impl Stream {
     }
 
     /// The next operation of this thread, with its key; none when all is filled.
-    fn next<T: Target>(&self, target: &T, place: &mut Place) -> Option<Operation> {
+    fn next<T: Target>(&self, target: &T, place: &mut LaneBuffers) -> Option<Operation> {
         let plan = &*self.plan;
         let mut rng = self.rng.borrow_mut();
         let kind = plan.workload.mix.choose(&mut rng);
@@ -204,7 +204,7 @@ impl Stream {
         &self,
         target: &T,
         operation: Operation,
-        place: &mut Place,
+        place: &mut LaneBuffers,
     ) -> Result<(), TargetError> {
         let Operation { kind, number, version, value_bytes } = operation;
         match kind {
@@ -230,7 +230,7 @@ impl Stream {
         Ok(())
     }
 
-    async fn multi_get<T: Target>(&self, target: &T, place: &Place) -> Result<(), TargetError> {
+    async fn multi_get<T: Target>(&self, target: &T, place: &LaneBuffers) -> Result<(), TargetError> {
         let mut found = 0;
         let checked = |at: usize, value: Option<&[u8]>| {
             if let Some((number, key)) = place.numbers.get(at).zip(place.keys.get(at)) {
@@ -246,7 +246,7 @@ impl Stream {
     }
 
     /// Entries from a key on. The key itself is there unless it was deleted; each is its key's own, and they ascend.
-    async fn scan<T: Target>(&self, target: &T, number: u64, place: &Place) -> Result<(), TargetError> {
+    async fn scan<T: Target>(&self, target: &T, number: u64, place: &LaneBuffers) -> Result<(), TargetError> {
         let plan = &*self.plan;
         let found = target.scan(&[], &place.key, plan.workload.scan_entries).await?;
         let mut right = found.len() <= plan.workload.scan_entries;

@@ -137,14 +137,14 @@ pub(crate) fn rate_note(round: &Round) -> Option<String> {
 
 /// Latencies of all rounds of a phase, for its curve and for HdrHistogram logs.
 #[derive(Debug)]
-pub(crate) struct Gathered {
+pub(crate) struct PhaseLatencies {
     response: Latencies,
     service: Latencies,
     open_loop: bool,
     pub(crate) recordings: Vec<Recording>,
 }
 
-impl Gathered {
+impl PhaseLatencies {
     pub(crate) fn new(open_loop: bool) -> Self {
         let (response, service) = (Latencies::new(), Latencies::new());
         Self { response, service, open_loop, recordings: Vec::new() }

@@ -168,7 +168,7 @@ fn range(prefix: &[u8], from: &[u8]) -> KeyRange {
 }
 
 /// An open engine that lanes ask.
-pub(crate) struct Ours<'b> {
+pub(crate) struct OpenEngine<'b> {
     pub(crate) opened: &'b Opened,
     pub(crate) from: From,
     pub(crate) threads: u64,
@@ -176,7 +176,7 @@ pub(crate) struct Ours<'b> {
     pub(crate) folder: &'b std::path::Path,
 }
 
-impl Arm for Ours<'_> {
+impl Arm for OpenEngine<'_> {
     fn threads(&self) -> u64 {
         match self.from {
             From::Client => self.threads,

@@ -9,7 +9,7 @@ use super::bed::Setup;
 use super::ceiling::requests::Plain;
 use super::ceiling::{of_disk, of_memory};
 use super::checkpoints;
-use super::numbers::Gathered;
+use super::numbers::PhaseLatencies;
 use super::patience::wait;
 use super::session::{Session, keep_phase};
 use crate::cli::phase_name::PhaseName;
@@ -134,7 +134,7 @@ impl Session<'_> {
         phase: &mut Phase,
     ) -> Result<(), Failure> {
         self.touch(&phase.name)?;
-        let mut gathered = Gathered::new(self.interval(workload).is_some());
+        let mut gathered = PhaseLatencies::new(self.interval(workload).is_some());
         let mut outcome = Ok(());
         for index in 1..=self.spec.args.rounds {
             if name == PhaseName::Ssd {
@@ -171,7 +171,7 @@ impl Session<'_> {
 
     fn checkpoint_rounds(&mut self, workload: &Workload, phase: &mut Phase) -> Result<(), Failure> {
         phase.what = format!("{}, and two checkpoints while it goes on", workload.what);
-        let mut gathered = Gathered::new(self.interval(workload).is_some());
+        let mut gathered = PhaseLatencies::new(self.interval(workload).is_some());
         let mut outcome = Ok(());
         for index in 1..=self.spec.args.rounds {
             let client = self.bed.opened()?.client.clone();
@@ -197,7 +197,7 @@ impl Session<'_> {
     fn open_rounds(&mut self, workload: &Workload, phase: &mut Phase, setup: Setup) -> Result<(), Failure> {
         phase.what =
             format!("the state opened by {} shards on empty caches, then {}", setup.shards, workload.what);
-        let mut gathered = Gathered::new(self.interval(workload).is_some());
+        let mut gathered = PhaseLatencies::new(self.interval(workload).is_some());
         let mut outcome = Ok(());
         for index in 1..=self.spec.args.rounds {
             let (open, first) = self.open_to_first_answer(setup, index)?;

@@ -14,10 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::arm::{Arm, Counters, OnThreads};
-use super::bed::{Bed, Setup};
+use super::bed::{Setup, TestBed};
 use super::live::Live;
-use super::numbers::{self, Frame, Gathered, rate_note};
-use super::ours::Ours;
+use super::numbers::{self, Frame, PhaseLatencies, rate_note};
+use super::ours::OpenEngine;
 use super::room;
 use super::spec::Spec;
 use super::stream::Plan;
@@ -39,7 +39,7 @@ const TOOL_TIME_MAX: Duration = Duration::from_millis(500);
 /// See the module.
 pub(crate) struct Session<'s> {
     pub(super) spec: &'s Spec,
-    pub(super) bed: Bed<'s>,
+    pub(super) bed: TestBed<'s>,
     pub(super) ticker: Ticker,
     pub(super) recordings: Vec<Recording>,
     /// Keys that the store has.
@@ -54,7 +54,7 @@ pub(crate) struct Session<'s> {
 impl<'s> Session<'s> {
     /// Folders made, the store of the user looked at.
     pub(crate) fn new(spec: &'s Spec, keeps_intervals: bool) -> Result<Self, Failure> {
-        let bed = Bed::new(spec)?;
+        let bed = TestBed::new(spec)?;
         bed.make_contact()?;
         room::check(bed.folder(), spec.room_bytes())?;
         Ok(Self {
@@ -150,7 +150,7 @@ impl<'s> Session<'s> {
 
     /// All rounds of a workload, each into the phase.
     fn rounds(&mut self, workload: &Workload, phase: &mut Phase) -> Result<(), Failure> {
-        let mut gathered = Gathered::new(self.interval(workload).is_some());
+        let mut gathered = PhaseLatencies::new(self.interval(workload).is_some());
         let mut outcome = Ok(());
         for index in 1..=self.spec.args.rounds {
             outcome = self.one_round(workload, phase, &mut gathered, index);
@@ -162,7 +162,7 @@ impl<'s> Session<'s> {
         outcome
     }
 
-    pub(super) fn end_phase(&mut self, phase: &mut Phase, mut gathered: Gathered) {
+    pub(super) fn end_phase(&mut self, phase: &mut Phase, mut gathered: PhaseLatencies) {
         phase.curve = gathered.curve();
         self.recordings.append(&mut gathered.recordings);
     }
@@ -171,7 +171,7 @@ impl<'s> Session<'s> {
         &mut self,
         workload: &Workload,
         phase: &mut Phase,
-        gathered: &mut Gathered,
+        gathered: &mut PhaseLatencies,
         index: u32,
     ) -> Result<(), Failure> {
         if workload.fills {
@@ -207,7 +207,7 @@ impl<'s> Session<'s> {
         &mut self,
         workload: &Workload,
         phase: &mut Phase,
-        gathered: &mut Gathered,
+        gathered: &mut PhaseLatencies,
         index: u32,
     ) -> Result<(Round, Taken), Failure> {
         let label = format!("{} {index}/{}", phase.name, self.spec.args.rounds);
@@ -305,16 +305,16 @@ impl<'s> Session<'s> {
     }
 
     /// The open engine as an arm.
-    pub(super) fn ours(&self) -> Result<Ours<'_>, Failure> {
+    pub(super) fn ours(&self) -> Result<OpenEngine<'_>, Failure> {
         let opened = self.bed.opened()?;
         let threads = self.spec.threads(opened.shards);
-        Ok(Ours { opened, from: self.spec.args.from, threads, folder: self.bed.folder() })
+        Ok(OpenEngine { opened, from: self.spec.args.from, threads, folder: self.bed.folder() })
     }
 
     pub(super) fn measure(&mut self, plan: &Arc<Plan>, seed: u64) -> Result<Taken, Failure> {
         let opened = self.bed.opened()?;
         let threads = self.spec.threads(opened.shards);
-        let ours = Ours { opened, from: self.spec.args.from, threads, folder: self.bed.folder() };
+        let ours = OpenEngine { opened, from: self.spec.args.from, threads, folder: self.bed.folder() };
         let taken = watch::measure(&ours, plan, seed, &mut self.ticker);
         self.ticker.clear();
         taken

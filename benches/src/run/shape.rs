@@ -10,7 +10,7 @@
 //! ```
 //! Keys of a map and of a window are written beside their first 8 bytes, so that a scan by these finds them.
 
-use super::stream::{Operation, Place, Stream};
+use super::stream::{LaneBuffers, Operation, Stream};
 use super::target::{Merge, Target, TargetError};
 use crate::load::mix::Kind;
 use crate::load::record::{VALUE_BYTES_MIN, number_of, version_of, write_key, write_value};
@@ -38,7 +38,7 @@ impl Stream {
         &self,
         target: &T,
         kind: Kind,
-        place: &mut Place,
+        place: &mut LaneBuffers,
         draw: &mut dyn FnMut() -> Option<u64>,
     ) -> Option<(Kind, u64)> {
         let key_bytes = self.plan.key_bytes;
@@ -69,7 +69,7 @@ impl Stream {
         }
     }
 
-    fn window_key<T: Target>(&self, target: &T, place: &mut Place) -> Option<(Kind, u64)> {
+    fn window_key<T: Target>(&self, target: &T, place: &mut LaneBuffers) -> Option<(Kind, u64)> {
         let key_bytes = self.plan.key_bytes;
         let (window, events) = match place.shaped.window {
             Some(window) => window,
@@ -93,7 +93,7 @@ impl Stream {
         &self,
         target: &T,
         operation: Operation,
-        place: &mut Place,
+        place: &mut LaneBuffers,
     ) -> Result<(), TargetError> {
         let Operation { kind, number, version, .. } = operation;
         match kind {
@@ -138,7 +138,7 @@ impl Stream {
         Ok(())
     }
 
-    async fn fire<T: Target>(&self, target: &T, place: &mut Place) -> Result<(), TargetError> {
+    async fn fire<T: Target>(&self, target: &T, place: &mut LaneBuffers) -> Result<(), TargetError> {
         let events = self.entries(target, place).await?;
         self.checked(events.len() as u64 == WINDOW_EVENTS, true, 0);
         self.wrote(ANCHOR_BYTES);
@@ -152,7 +152,7 @@ impl Stream {
     }
 
     /// Keys of all entries beside the key's anchor; each entry is compared, and their order.
-    async fn entries<T: Target>(&self, target: &T, place: &Place) -> Result<Vec<Vec<u8>>, TargetError> {
+    async fn entries<T: Target>(&self, target: &T, place: &LaneBuffers) -> Result<Vec<Vec<u8>>, TargetError> {
         let anchor = anchor(&place.key);
         let limit = usize::try_from(WINDOW_EVENTS.max(MAP_FIELDS) + 1).unwrap_or(usize::MAX);
         let found = target.scan(anchor, anchor, limit).await?;

@@ -75,7 +75,7 @@ pub(super) struct Operation {
 
 /// What a lane uses again for each operation.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct LaneBuffers {
     pub(super) key: Vec<u8>,
     pub(super) value: Vec<u8>,
     pub(super) shaped: Shaped,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::arm::Arm;
-use super::numbers::{self, Gathered, HELD_SHARE};
+use super::numbers::{self, HELD_SHARE, PhaseLatencies};
 use super::session::Session;
 use super::sweep;
 use super::ticker::time;
@@ -16,7 +16,7 @@ impl Session<'_> {
     /// Searches the rate, and measures at each that is tried.
     pub(super) fn sweep(&mut self, workload: &Workload, phase: &mut Phase) -> Result<(), Failure> {
         phase.tool = Some(self.tool_cost(workload)?);
-        let mut gathered = Gathered::new(true);
+        let mut gathered = PhaseLatencies::new(true);
         let possible = self.possible(workload)?;
         let text = format!("{} ops/s in closed loop; now the rate is searched", count(possible.round()));
         self.ticker.step("sweep", &text);

@@ -61,12 +61,12 @@ impl Flights {
 
 /// Name of a place, in place: 0 to 12 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct DestinationName {
     bytes: [u8; DESTINATION_BYTES_MAX],
     length: u8,
 }
 
-impl Place {
+impl DestinationName {
     /// `None` when too long.
     pub(crate) fn new(name: &[u8]) -> Option<Self> {
         let mut bytes = [0; DESTINATION_BYTES_MAX];
@@ -90,7 +90,7 @@ pub(crate) struct FlightEvent {
     /// Miles between the airports, where given.
     pub(crate) distance_mi: Option<i32>,
     /// Where it went.
-    pub(crate) destination: Place,
+    pub(crate) destination: DestinationName,
 }
 
 /// What is kept of one aircraft.
@@ -105,7 +105,7 @@ pub(crate) struct FlightState {
     /// Miles of all flights.
     pub(crate) distance_sum_mi: i64,
     /// Destination of the last flight in the input.
-    pub(crate) last_destination: Place,
+    pub(crate) last_destination: DestinationName,
     /// Its scheduled departure.
     pub(crate) last_departure_s: i64,
 }
@@ -133,7 +133,7 @@ impl Workload for Flights {
             departure_s: departure.ok_or_else(|| row.bad_field(self.departure, "a time is needed"))?,
             arrival_delay_min: Self::small(row, self.arrival_delay)?,
             distance_mi: Self::small(row, self.distance)?,
-            destination: Place::new(row.field(self.destination)).ok_or_else(|| {
+            destination: DestinationName::new(row.field(self.destination)).ok_or_else(|| {
                 row.bad_field(self.destination, &format!("longer than {DESTINATION_BYTES_MAX} bytes"))
             })?,
         })
@@ -196,7 +196,7 @@ impl Workload for Flights {
         let [flags, length, zero] = fields.take()?;
         let name: [u8; DESTINATION_BYTES_MAX] = fields.take()?;
         let name = name.get(..usize::from(length)).ok_or(StateError::Field("length of the destination"))?;
-        let destination = Place::new(name).ok_or(StateError::Field("destination"))?;
+        let destination = DestinationName::new(name).ok_or(StateError::Field("destination"))?;
         let state = FlightState {
             flights: fields.u64()?,
             arrival_delay_sum_min: fields.i64()?,
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     fn flight(delay: Option<i32>, distance: Option<i32>, destination: &str, departure_s: i64) -> FlightEvent {
-        let destination = Place::new(destination.as_bytes()).unwrap();
+        let destination = DestinationName::new(destination.as_bytes()).unwrap();
         FlightEvent { departure_s, arrival_delay_min: delay, distance_mi: distance, destination }
     }
 

@@ -18,7 +18,7 @@ mod s3_fifo;
 mod memory_test;
 
 use crate::key::{CacheKey, Class};
-use crate::place::Place;
+use crate::memory_slot::MemorySlot;
 use crate::stats::TierStats;
 use s3_fifo::{Inserted, S3Fifo, overhead_bytes};
 
@@ -55,7 +55,7 @@ impl<V> Memory<V> {
 
     /// Counts a hit or a miss.
     #[inline]
-    pub(crate) fn get(&mut self, class: Class, key: &CacheKey) -> Option<(&V, Place)> {
+    pub(crate) fn get(&mut self, class: Class, key: &CacheKey) -> Option<(&V, MemorySlot)> {
         let (queue, stats) = match class {
             Class::Data => (&mut self.data, &mut self.stats.data),
             Class::Meta => (&mut self.meta, &mut self.stats.meta),
@@ -71,7 +71,7 @@ impl<V> Memory<V> {
 
     /// The same without a search; what has left is no miss.
     #[inline]
-    pub(crate) fn get_at(&mut self, class: Class, place: Place) -> Option<&V> {
+    pub(crate) fn get_at(&mut self, class: Class, place: MemorySlot) -> Option<&V> {
         let (queue, stats) = match class {
             Class::Data => (&mut self.data, &mut self.stats.data),
             Class::Meta => (&mut self.meta, &mut self.stats.meta),
@@ -83,12 +83,12 @@ impl<V> Memory<V> {
 
     /// The same without a count.
     #[inline]
-    pub(crate) fn peek_at(&self, class: Class, place: Place) -> Option<&V> {
+    pub(crate) fn peek_at(&self, class: Class, place: MemorySlot) -> Option<&V> {
         self.queue(class).peek_at(place)
     }
 
     /// Takes a value for one that has returned, and says where it is.
-    pub(crate) fn promote(&mut self, class: Class, key: &CacheKey) -> Option<Place> {
+    pub(crate) fn promote(&mut self, class: Class, key: &CacheKey) -> Option<MemorySlot> {
         match class {
             Class::Data => self.data.promote(key),
             Class::Meta => self.meta.promote(key),
@@ -97,7 +97,7 @@ impl<V> Memory<V> {
 
     /// Asks the processor for the entry.
     #[inline]
-    pub(crate) fn prefetch_at(&self, class: Class, place: Place) {
+    pub(crate) fn prefetch_at(&self, class: Class, place: MemorySlot) {
         self.queue(class).prefetch_at(place);
     }
 

@@ -18,7 +18,7 @@
 use super::ghost::{GHOST_BYTES_PER_ENTRY, Ghost};
 use super::slab::{Entry, Queue, Slab};
 use crate::key::CacheKey;
-use crate::place::Place;
+use crate::memory_slot::MemorySlot;
 use hashbrown::HashTable;
 
 /// The small queue's part of the limit is 1/10, as in the paper.
@@ -86,7 +86,7 @@ impl<V> S3Fifo<V> {
 
     /// A hit: counts it on the entry. No allocation.
     #[inline]
-    pub(super) fn get(&mut self, key: &CacheKey) -> Option<(&V, Place)> {
+    pub(super) fn get(&mut self, key: &CacheKey) -> Option<(&V, MemorySlot)> {
         let at = self.find(key)?;
         let place = self.slab.place(at);
         self.hit(at).map(|value| (value, place))
@@ -94,19 +94,19 @@ impl<V> S3Fifo<V> {
 
     /// The same without a search.
     #[inline]
-    pub(super) fn get_at(&mut self, place: Place) -> Option<&V> {
+    pub(super) fn get_at(&mut self, place: MemorySlot) -> Option<&V> {
         let at = self.slab.find(place)?;
         self.hit(at)
     }
 
     /// What is at a place, without a count.
     #[inline]
-    pub(super) fn peek_at(&self, place: Place) -> Option<&V> {
+    pub(super) fn peek_at(&self, place: MemorySlot) -> Option<&V> {
         self.slab.at(self.slab.find(place)?).value.as_ref()
     }
 
     /// Moves an entry to the main queue, as if its ghost had been there when it came. Says where it is.
-    pub(super) fn promote(&mut self, key: &CacheKey) -> Option<Place> {
+    pub(super) fn promote(&mut self, key: &CacheKey) -> Option<MemorySlot> {
         let at = self.find(key)?;
         if !self.slab.at(at).in_main {
             self.small.unlink(&mut self.slab, at);
@@ -134,7 +134,7 @@ impl<V> S3Fifo<V> {
 
     /// Asks the processor for the entry at a place.
     #[inline]
-    pub(super) fn prefetch_at(&self, place: Place) {
+    pub(super) fn prefetch_at(&self, place: MemorySlot) {
         self.slab.prefetch(place);
     }
 

@@ -3,12 +3,12 @@
 //! Positions (`u32`) are handed out by [`Slab::take`] and die in [`Slab::give_back`]; a [`Queue`] is a doubly linked
 //! list through the entries, so that moving one between queues allocates nothing.
 //!
-//! Whoever is outside of this tier knows an entry by its [`Place`]: a position and how often it has been given to an entry, so that a place
+//! Whoever is outside of this tier knows an entry by its [`MemorySlot`]: a position and how often it has been given to an entry, so that a place
 //! outlives its entry without harm. That count is short; before it begins anew, and when the slab is rebuilt, a new era begins,
 //! in which no place of the one before is good.
 
 use crate::key::CacheKey;
-use crate::place::{ERA_MAX, Place, TURN_MAX};
+use crate::memory_slot::{ERA_MAX, MemorySlot, TURN_MAX};
 
 /// The position that stands for "none".
 const NIL: u32 = u32::MAX;
@@ -52,12 +52,12 @@ impl<V> Slab<V> {
     }
 
     /// The place of an entry.
-    pub(super) fn place(&self, at: u32) -> Place {
-        if self.era == ERA_MAX { Place::NONE } else { Place::new(at, self.at(at).turn, self.era) }
+    pub(super) fn place(&self, at: u32) -> MemorySlot {
+        if self.era == ERA_MAX { MemorySlot::NONE } else { MemorySlot::new(at, self.at(at).turn, self.era) }
     }
 
     /// The position of the entry that has this place, if it is still there.
-    pub(super) fn find(&self, place: Place) -> Option<u32> {
+    pub(super) fn find(&self, place: MemorySlot) -> Option<u32> {
         let at = place.position();
         let entry = self.entries.get(at as usize)?;
         let same = place.turn() == entry.turn && place.era() == self.era && self.era < ERA_MAX;
@@ -65,7 +65,7 @@ impl<V> Slab<V> {
     }
 
     #[inline]
-    pub(super) fn prefetch(&self, place: Place) {
+    pub(super) fn prefetch(&self, place: MemorySlot) {
         if let Some(entry) = self.entries.get(place.position() as usize) {
             aquifer_io::prefetch(entry);
         }

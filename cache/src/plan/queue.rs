@@ -5,7 +5,7 @@
 
 use super::want::Want;
 use crate::cached::Cached;
-use crate::ssd::Place;
+use crate::ssd::SsdEntry;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -26,7 +26,7 @@ pub(crate) struct Waiting<V: Cached> {
     arrival: u64,
     pub(crate) want: Want<V>,
     /// Where it lies in the file, if that is known.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<SsdEntry>,
 }
 
 impl<V: Cached> Waiting<V> {
@@ -81,7 +81,7 @@ impl<V: Cached> Queue<V> {
         self.limit.requests_max.saturating_sub(self.requests)
     }
 
-    pub(crate) fn push(&mut self, want: Want<V>, place: Option<Place>) {
+    pub(crate) fn push(&mut self, want: Want<V>, place: Option<SsdEntry>) {
         self.arrivals += 1;
         let turn = self.turn + u64::from(want.ask.in_batch / WANTS_A_TURN);
         self.waiting.push(Waiting { turn, arrival: self.arrivals, want, place });

@@ -1,7 +1,7 @@
 //! Reads: where an entry is, extents of the file, and what was found there.
 
+use super::entry::SsdEntry;
 use super::format::entry_data;
-use super::place::Place;
 use super::shared::{Shared, Ssd};
 use super::tier::Lookup;
 use crate::key::{CacheKey, Class, ReadClass};
@@ -31,7 +31,7 @@ impl Ssd {
 
     /// Where in the file the entry lies, if it is there: to be read, alone or with others, and handed to [`Ssd::complete`]. `None`
     /// counts a miss, unless a merge asks. Nothing to await; the entry stays where it is until the place is dropped, which must be soon.
-    pub(crate) fn locate(&self, class: Class, key: &CacheKey, reads: ReadClass) -> Option<Place> {
+    pub(crate) fn locate(&self, class: Class, key: &CacheKey, reads: ReadClass) -> Option<SsdEntry> {
         let mut running = self.shared.running.borrow_mut();
         let running = running.as_mut()?;
         match running.tier.lookup(class, key, running.file.align_bytes()) {
@@ -62,7 +62,7 @@ impl Ssd {
     /// The data of an entry, given what was read of the file at `place.offset()`, `place.bytes()` long (nothing if that failed). Verified:
     /// anything that is not the entry asked for is a miss, and leaves the index.
     #[expect(clippy::needless_pass_by_value, reason = "a place is used up: its region is let go")]
-    pub(crate) fn complete(&self, place: Place, found: &[u8], reads: ReadClass) -> Option<Bytes> {
+    pub(crate) fn complete(&self, place: SsdEntry, found: &[u8], reads: ReadClass) -> Option<Bytes> {
         let (class, hash) = (place.class, place.key.hash64());
         let outcome = {
             let mut running = self.shared.running.borrow_mut();

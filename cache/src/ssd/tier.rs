@@ -21,12 +21,12 @@
 
 use super::chunk::{Chunk, WriteBuffer};
 use super::directory::{self, Record, directory_bytes};
+use super::entry::SsdEntry;
 use super::format::{GRAIN_BYTES, PAGE_BYTES, Round, SECTOR_BYTES, append_entry, entry_bytes, entry_data};
 use super::index::{Index, SECTORS_MAX, Spot};
 use super::layout::Layout;
 use super::offer::Offer;
 use super::origin::Origin;
-use super::place::Place;
 use super::region::{Region, State, Victim};
 use crate::key::{CacheKey, Class};
 use crate::rejection::Rejection;
@@ -41,7 +41,7 @@ pub(super) enum Lookup {
     Miss,
     /// In the write buffer; here is a copy, and the sector that it will be at.
     Buffered(Bytes, u32),
-    OnDisk(Place),
+    OnDisk(SsdEntry),
 }
 
 /// The state of the SSD tier.
@@ -123,11 +123,11 @@ impl Tier {
         let at = self.layout.region_of(spot.sector);
         let Some(region) = self.regions.get(at as usize) else { return Lookup::Miss };
         let round = Round { life: self.life, generation: region.generation };
-        Lookup::OnDisk(Place::new(class, *key, spot, (at, round), align_bytes, Rc::clone(&region.hold)))
+        Lookup::OnDisk(SsdEntry::new(class, *key, spot, (at, round), align_bytes, Rc::clone(&region.hold)))
     }
 
     /// Whether what `read` was planned for has not been begun anew since.
-    pub(super) fn is_current(&self, read: &Place) -> bool {
+    pub(super) fn is_current(&self, read: &SsdEntry) -> bool {
         self.regions
             .get(read.region as usize)
             .is_some_and(|region| region.generation == read.round.generation)

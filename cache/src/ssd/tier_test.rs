@@ -1,12 +1,12 @@
 //! The tier's decisions against a model, on a disk that is a vector, with every order of reads and writes.
 
 use super::directory::Trailer;
+use super::entry::SsdEntry;
 use super::format::{BadEntry, Entry, entry_data};
 use super::index::Index;
 use super::layout::Layout;
 use super::offer::Offer;
 use super::origin::Origin;
-use super::place::Place;
 use super::tier::{Lookup, Tier};
 use crate::key::{CacheKey, Class};
 use crate::rejection::Rejection;
@@ -39,7 +39,7 @@ fn data(n: u64) -> Vec<u8> {
 struct Disk {
     bytes: Vec<u8>,
     writing: Option<(usize, Vec<u8>)>,
-    reading: Vec<(u64, Place, Vec<u8>)>,
+    reading: Vec<(u64, SsdEntry, Vec<u8>)>,
 }
 
 impl Disk {
@@ -104,7 +104,7 @@ impl Disk {
     }
 
     /// The first half of a read may be older than its second half, and a write may be half done.
-    fn begin_read(&mut self, n: u64, read: Place, random: &mut Random) {
+    fn begin_read(&mut self, n: u64, read: SsdEntry, random: &mut Random) {
         if let Some((at, bytes)) = &self.writing {
             let half = random.below(bytes.len() as u64) as usize;
             self.bytes[*at..*at + half].copy_from_slice(&bytes[..half]);
@@ -113,7 +113,7 @@ impl Disk {
         self.reading.push((n, read, self.bytes[from..from + (to - from) / 2].to_vec()));
     }
 
-    fn span(read: &Place) -> (usize, usize) {
+    fn span(read: &SsdEntry) -> (usize, usize) {
         let from = read.spot.begin() as usize;
         (from, from + read.spot.bytes())
     }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::segment::data::DataBlock;
 use crate::segment::partition::PartitionMeta;
 use crate::version::Segment;
-use aquifer_cache::{Gather, Gathered, Load, LoadError, Tier};
+use aquifer_cache::{FinishedLoad, Load, LoadError, LoadSet, Tier};
 use bytes::Bytes;
 use std::rc::Rc;
 
@@ -48,16 +48,16 @@ pub(crate) fn mixed_up(segment: &Segment) -> Error {
 
 /// The next load that is done, and what its owner noted.
 pub(crate) async fn next_of<T>(
-    gather: &mut Gather<CachedBlock>,
+    gather: &mut LoadSet<CachedBlock>,
     owners: &mut [Option<T>],
-) -> Option<(Gathered<CachedBlock>, T)> {
+) -> Option<(FinishedLoad<CachedBlock>, T)> {
     let done = gather.next().await?;
     let owner = owners.get_mut(done.token)?.take()?;
     Some((done, owner))
 }
 
 /// What a load brought.
-pub(crate) fn came(done: Gathered<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
+pub(crate) fn came(done: FinishedLoad<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
     let block = done.result.map_err(not_loaded)?;
     Ok((block, done.tier, done.along))
 }

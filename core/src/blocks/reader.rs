@@ -17,7 +17,7 @@ use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::version::Segment;
 use crate::version::head_pin::SegmentObject;
 use aquifer_cache::{
-    Ask, Cache, CacheKey, Class, Load, ObjectRead, ObjectReader, Place, ReadClass, Tier, Written,
+    Ask, Cache, CacheKey, Class, Load, MemorySlot, ObjectRead, ObjectReader, ReadClass, Tier, Written,
 };
 use aquifer_remote::{ObjectName, Remote};
 use bytes::Bytes;
@@ -90,7 +90,7 @@ impl BlockReader {
         let Some((CachedBlock::Partition(meta), place)) = found else { return None };
         let mut places = segment.head.metas.borrow_mut();
         if places.is_empty() {
-            *places = vec![Place::NONE; head.partitions()].into_boxed_slice();
+            *places = vec![MemorySlot::NONE; head.partitions()].into_boxed_slice();
         }
         if let Some(known) = places.get_mut(position) {
             *known = place;
@@ -110,7 +110,7 @@ impl BlockReader {
         &self,
         segment: &Segment,
         handle: &BlockHandle,
-    ) -> Option<(Rc<DataBlock>, Place)> {
+    ) -> Option<(Rc<DataBlock>, MemorySlot)> {
         match self.cache.get_placed(Class::Data, &data_key(segment, handle)) {
             Some((CachedBlock::Data(block), place)) => Some((block, place)),
             _ => None,

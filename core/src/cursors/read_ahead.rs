@@ -45,7 +45,7 @@ pub(crate) struct ReadAhead {
     from: Box<[u8]>,
     to: Box<[u8]>,
     /// In the order of the walk.
-    partitions: VecDeque<(usize, Opening)>,
+    partitions: VecDeque<(usize, PartitionAhead)>,
     blocks: VecDeque<(usize, usize, Load<CachedBlock>)>,
     /// Blocks of the run that it went through, and where the last one came from.
     blocks_read: u32,
@@ -54,7 +54,7 @@ pub(crate) struct ReadAhead {
 
 /// A partition on its way.
 #[derive(Debug)]
-enum Opening {
+enum PartitionAhead {
     Asked(PartitionHandle, Load<CachedBlock>),
     Open(Opened),
     Failed,
@@ -108,16 +108,16 @@ impl ReadAhead {
         let opening = self.partitions.pop_front_if(|(at, _)| *at == position).map(|(_, opening)| opening);
         let Under { reader, segment, .. } = under;
         let opening = match opening {
-            Some(opening @ (Opening::Asked(..) | Opening::Open(_))) => opening,
-            Some(Opening::Failed) | None => open_now(under, position, handle).unwrap_or_else(|| {
-                Opening::Asked(handle, reader.ask_partition(segment, handle, 1, Asking::default()))
+            Some(opening @ (PartitionAhead::Asked(..) | PartitionAhead::Open(_))) => opening,
+            Some(PartitionAhead::Failed) | None => open_now(under, position, handle).unwrap_or_else(|| {
+                PartitionAhead::Asked(handle, reader.ask_partition(segment, handle, 1, Asking::default()))
             }),
         };
         match opening {
-            Opening::Open(opened) => Ok(Some(opened)),
+            PartitionAhead::Open(opened) => Ok(Some(opened)),
             // Asked for anew above.
-            Opening::Failed => Ok(None),
-            Opening::Asked(handle, load) => {
+            PartitionAhead::Failed => Ok(None),
+            PartitionAhead::Asked(handle, load) => {
                 let (block, tier, along) = loaded(load).await?;
                 self.tier = tier;
                 let meta = take_partition(segment, block)?;
@@ -253,7 +253,7 @@ impl ReadAhead {
         let mut opening = open_now(under, position, handle).unwrap_or_else(|| {
             // All of it is needed, or else it may save a request.
             let data_uses = if u64::from(handle.bytes()) <= bytes { u32::MAX } else { 1 };
-            Opening::Asked(handle, reader.ask_partition(segment, handle, data_uses, AHEAD))
+            PartitionAhead::Asked(handle, reader.ask_partition(segment, handle, data_uses, AHEAD))
         });
         let opened = opening.open(segment);
         self.partitions.push_back((position, opening));
@@ -261,7 +261,7 @@ impl ReadAhead {
     }
 }
 
-impl Opening {
+impl PartitionAhead {
     /// The partition, if it is there. One that could not be read is asked for again when it is reached.
     fn open(&mut self, segment: &Segment) -> Option<Opened> {
         if let Self::Asked(handle, load) = self
@@ -281,7 +281,7 @@ impl Opening {
     }
 }
 
-fn open_now(under: Under<'_>, position: usize, handle: PartitionHandle) -> Option<Opening> {
+fn open_now(under: Under<'_>, position: usize, handle: PartitionHandle) -> Option<PartitionAhead> {
     let meta = under.reader.partition_now(under.segment, under.head, position, &handle)?;
-    Some(Opening::Open(Opened { handle, meta, along: Along::default() }))
+    Some(PartitionAhead::Open(Opened { handle, meta, along: Along::default() }))
 }

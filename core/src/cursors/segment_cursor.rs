@@ -13,11 +13,11 @@ use std::rc::Rc;
 pub(crate) struct SegmentCursor {
     segment: Rc<Segment>,
     head: Rc<SegmentHead>,
-    at: Option<Place>,
+    at: Option<EntryPlace>,
 }
 
 /// Stands on an entry.
-struct Place {
+struct EntryPlace {
     partition: Partition,
     block: usize,
     cursor: Cursor,
@@ -175,7 +175,7 @@ impl SegmentCursor {
         place: impl FnOnce(Rc<crate::segment::data::DataBlock>) -> Cursor,
     ) -> Result<()> {
         let opened = source.block(reader, &self.segment, &self.head, &partition, block).await?;
-        self.at = opened.map(|data| Place { partition, block, cursor: place(data) });
+        self.at = opened.map(|data| EntryPlace { partition, block, cursor: place(data) });
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{PartitionHandle, PartitionMeta};
 use crate::version::Segment;
-use aquifer_cache::{Class, Gather};
+use aquifer_cache::{Class, LoadSet};
 use bytes::Bytes;
 use std::ops::Range;
 use std::rc::Rc;
@@ -152,7 +152,7 @@ async fn gathered(
     pieces: Vec<Piece>,
 ) -> Result<Bytes> {
     let mut window = vec![0; bytes as usize];
-    let mut gather = Gather::default();
+    let mut gather = LoadSet::default();
     let mut places: Vec<(u32, u32)> = Vec::with_capacity(pieces.len());
     for (number, (class, place)) in (0..).zip(pieces) {
         // Numbers of loads ascend while none is handed out.

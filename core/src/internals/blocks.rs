@@ -8,7 +8,7 @@ use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::PartitionMeta;
-use crate::segment::{Place, SegmentEntry};
+use crate::segment::{SegmentEntry, SegmentPlace};
 use crate::{descriptor, name};
 use aquifer_remote::Remote;
 use bytes::Bytes;
@@ -51,7 +51,7 @@ fn walk_segment(
     number: &mut u32,
     each: &mut dyn FnMut(StoredBlock, &[u8]),
 ) -> Result<()> {
-    let place = |offset: u32| Place {
+    let place = |offset: u32| SegmentPlace {
         object: entry.object.clone(),
         offset: entry.offset.saturating_add(u64::from(offset)),
     };

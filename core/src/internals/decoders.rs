@@ -14,7 +14,7 @@ use crate::segment::filter::{self, Filter};
 use crate::segment::footer::{FOOTER_BYTES, Footer};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::PartitionMeta;
-use crate::segment::{Place, SegmentEntry};
+use crate::segment::{SegmentEntry, SegmentPlace};
 use crate::version::Version;
 use aquifer_remote::ObjectName;
 use bytes::Bytes;
@@ -37,8 +37,8 @@ pub const DECODERS: [Decoder; 10] = [
     ("descriptor", descriptor),
 ];
 
-fn place() -> Option<Place> {
-    ObjectName::new("pack/any").ok().map(|object| Place { object, offset: 0 })
+fn place() -> Option<SegmentPlace> {
+    ObjectName::new("pack/any").ok().map(|object| SegmentPlace { object, offset: 0 })
 }
 
 /// A block of any kind, with and without a dictionary, as if its parent expected the checksum that it has.

@@ -20,7 +20,7 @@ use crate::segment::data::{Access, DataBlock};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::PartitionMeta;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
-use crate::segment::{Place, SegmentEntry, filter};
+use crate::segment::{SegmentEntry, SegmentPlace, filter};
 use crate::version::Version;
 use aquifer_remote::ObjectName;
 use bytes::Bytes;
@@ -133,7 +133,7 @@ fn open() -> Opened {
     let manifest = Manifest::decode(&fixture(MANIFEST_V2), &name()).unwrap();
     let entry = &manifest.segments[0];
     let tail_at = segment.len() - entry.tail_bytes as usize;
-    let place = Place { object: name(), offset: tail_at as u64 };
+    let place = SegmentPlace { object: name(), offset: tail_at as u64 };
     let head = SegmentHead::decode(&segment.slice(tail_at..), entry, &place).unwrap();
     Opened { segment, head, manifest }
 }
@@ -141,12 +141,12 @@ fn open() -> Opened {
 impl Opened {
     fn payload(&self, kind: Kind, offset: u32, bytes: u32, crc: u32) -> Bytes {
         let stored = self.segment.slice(offset as usize..(offset + bytes) as usize);
-        let place = Place { object: name(), offset: u64::from(offset) };
+        let place = SegmentPlace { object: name(), offset: u64::from(offset) };
         block::decode(&stored, Expected { kind, crc, dictionary: None }, &place).unwrap()
     }
 
     fn metas(&self) -> Vec<(u32, Bytes, PartitionMeta)> {
-        let place = Place { object: name(), offset: 0 };
+        let place = SegmentPlace { object: name(), offset: 0 };
         let handles = (0..self.head.partitions()).map(|position| self.head.partition(position).unwrap());
         let metas = handles.map(|handle| {
             let payload =
@@ -210,7 +210,7 @@ fn a_manifest_of_version_4_says_what_openings_agree_on() {
 #[test]
 fn a_segment_of_version_2_answers_everything_that_was_written() {
     let opened = open();
-    let place = Place { object: name(), offset: 0 };
+    let place = SegmentPlace { object: name(), offset: 0 };
     let mut cursors = opened
         .blocks()
         .into_iter()

@@ -4,7 +4,7 @@ use crate::client::Client;
 
 /// Where on a shard's thread.
 #[derive(Clone, Copy, Debug)]
-pub enum Place {
+pub enum PanicPlace {
     /// In the loop that serves the mailbox.
     Loop,
     /// In a task beside it.
@@ -16,10 +16,10 @@ pub enum Place {
 /// # Panics
 /// On the shard's thread, as ordered.
 #[expect(clippy::panic, reason = "it is what it is for")]
-pub fn order(client: &Client, shard: usize, place: Place) {
+pub fn order(client: &Client, shard: usize, place: PanicPlace) {
     let job: crate::request::Job = match place {
-        Place::Loop => Box::new(|_| panic!("a bug in the loop")),
-        Place::Task => Box::new(|shard| shard.core().spawn(async { panic!("a bug in a task") })),
+        PanicPlace::Loop => Box::new(|_| panic!("a bug in the loop")),
+        PanicPlace::Task => Box::new(|shard| shard.core().spawn(async { panic!("a bug in a task") })),
     };
     client.run_unguarded(shard, job);
 }

@@ -10,7 +10,7 @@ use crate::segment::data::{Access, Builder, DataBlock};
 use crate::segment::encoded::{EncodedSegment, WrittenExtent};
 use crate::segment::partition::PartitionMeta;
 use crate::segment::writer::{SegmentWriter, WriterOptions};
-use crate::segment::{Place, filter};
+use crate::segment::{SegmentPlace, filter};
 use bytes::Bytes;
 use std::hint::black_box;
 use std::rc::Rc;
@@ -43,8 +43,8 @@ fn value(n: usize) -> [u8; VALUE_BYTES] {
     value
 }
 
-fn place() -> Result<Place> {
-    Ok(Place { object: crate::name::unwritten()?, offset: 0 })
+fn place() -> Result<SegmentPlace> {
+    Ok(SegmentPlace { object: crate::name::unwritten()?, offset: 0 })
 }
 
 fn written(keys: &[Box<[u8]>], compression: Compression) -> Result<EncodedSegment> {

@@ -21,7 +21,7 @@ struct Leaf {
 }
 
 #[derive(Debug)]
-struct Inner {
+struct InnerNode {
     separators: Slots,
     children: [u32; SLOTS + 1],
 }
@@ -89,7 +89,7 @@ struct Split {
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     leaves: Pool<Leaf>,
-    inners: Pool<Inner>,
+    inners: Pool<InnerNode>,
     root: u32,
     /// Inner levels above the leaves.
     height: usize,
@@ -107,7 +107,7 @@ impl Tree {
             self.leaves.add(Leaf { slots: Slots::default(), next: NO_LEAF, previous: NO_LEAF });
         }
         if let Some(split) = self.insert_below(arena, self.root, self.height, key) {
-            let mut root = Inner { separators: Slots::default(), children: [0; SLOTS + 1] };
+            let mut root = InnerNode { separators: Slots::default(), children: [0; SLOTS + 1] };
             root.separators.insert(arena, 0, split.separator);
             root.children[0] = self.root;
             root.children[1] = split.right;
@@ -236,7 +236,7 @@ impl Tree {
         }
         let middle = SLOTS / 2;
         let mut right =
-            Inner { separators: inner.separators.split_off(arena, middle + 1), children: [0; SLOTS + 1] };
+            InnerNode { separators: inner.separators.split_off(arena, middle + 1), children: [0; SLOTS + 1] };
         right.children[..SLOTS - middle].copy_from_slice(&inner.children[middle + 1..]);
         // The one in the middle moves up.
         let separator = inner.separators.pop()?;
@@ -249,7 +249,7 @@ impl Tree {
     }
 }
 
-impl Inner {
+impl InnerNode {
     fn insert(&mut self, arena: &Arena, position: usize, split: &Split) {
         let children = self.separators.len() + 1;
         self.separators.insert(arena, position, split.separator);

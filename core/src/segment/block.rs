@@ -17,7 +17,7 @@
 //! is decompressed. Nothing in a block says which segment it is of, so that a merge can copy it into another one as it is; a block that
 //! is sound but of another place shows by the parent's checksum.
 
-use super::place::Place;
+use super::place::SegmentPlace;
 use crate::codec::{Reader, stored_u32};
 use crate::compression::Compression;
 use crate::error::{Error, Result};
@@ -174,12 +174,12 @@ struct Header {
 }
 
 /// Verifies `stored`, the whole block as read from `place`, against itself and its parent, without decompressing it.
-pub(crate) fn verify(stored: &[u8], expected: Expected<'_>, place: &Place) -> Result<()> {
+pub(crate) fn verify(stored: &[u8], expected: Expected<'_>, place: &SegmentPlace) -> Result<()> {
     verified(stored, expected, place).map(drop)
 }
 
 /// Verifies `stored`, the whole block as read from `place`, against itself and its parent, and returns its raw payload.
-pub(crate) fn decode(stored: &Bytes, expected: Expected<'_>, place: &Place) -> Result<Bytes> {
+pub(crate) fn decode(stored: &Bytes, expected: Expected<'_>, place: &SegmentPlace) -> Result<Bytes> {
     let header = verified(stored, expected, place)?;
     let payload = stored.slice(HEADER_BYTES..);
     if header.packing == Packing::Raw as u8 && header.raw_bytes as usize == payload.len() {
@@ -197,7 +197,7 @@ pub(crate) fn decode(stored: &Bytes, expected: Expected<'_>, place: &Place) -> R
     ))
 }
 
-fn verified(stored: &[u8], expected: Expected<'_>, place: &Place) -> Result<Header> {
+fn verified(stored: &[u8], expected: Expected<'_>, place: &SegmentPlace) -> Result<Header> {
     let too_short = || place.corrupt("a block header of 24 bytes", format!("{} bytes", stored.len()));
     let (header, payload) = stored.split_first_chunk::<HEADER_BYTES>().ok_or_else(too_short)?;
     let mut fields = Reader::new(header);
@@ -254,7 +254,7 @@ fn decompress(
     payload: &[u8],
     raw_bytes: u32,
     dictionary: Option<&Dictionary>,
-    place: &Place,
+    place: &SegmentPlace,
 ) -> Result<Bytes> {
     let capacity = raw_bytes as usize;
     let decompressed = match dictionary {
@@ -285,8 +285,8 @@ mod tests {
     use super::*;
     use aquifer_remote::ObjectName;
 
-    fn place() -> Place {
-        Place { object: ObjectName::new("pack/test").unwrap(), offset: 4096 }
+    fn place() -> SegmentPlace {
+        SegmentPlace { object: ObjectName::new("pack/test").unwrap(), offset: 4096 }
     }
 
     fn encoded(compression: Compression, raw: &[u8]) -> (Bytes, Expected<'static>) {

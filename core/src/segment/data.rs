@@ -19,7 +19,7 @@
 //! the walk from the restart goes away). After that no read of a block can fail.
 
 use super::filter;
-use super::place::Place;
+use super::place::SegmentPlace;
 use crate::codec::{Reader, common_prefix, put_varint, stored_u32, u32_at};
 use crate::entry::{Entry, NEVER, Op, next_chained};
 use crate::error::Result;
@@ -136,7 +136,7 @@ pub(super) struct Stored<'a> {
 
 impl DataBlock {
     /// Checks every entry of a payload whose checksum was verified.
-    pub(crate) fn decode(payload: &[u8], access: Access, place: &Place) -> Result<Self> {
+    pub(crate) fn decode(payload: &[u8], access: Access, place: &SegmentPlace) -> Result<Self> {
         let bad = |at: usize| place.plus(at as u64).corrupt("sorted entries and their number", "other bytes");
         let entries_end = payload.len().checked_sub(COUNT_BYTES).ok_or_else(|| bad(0))?;
         let entries = u32_at(payload, entries_end).ok_or_else(|| bad(entries_end))? as usize;
@@ -168,7 +168,7 @@ impl DataBlock {
     }
 
     /// A block of one entry, for a cache: its number is 0.
-    pub(crate) fn of_entry(key: &[u8], entry: &Entry<'_>, place: &Place) -> Result<Self> {
+    pub(crate) fn of_entry(key: &[u8], entry: &Entry<'_>, place: &SegmentPlace) -> Result<Self> {
         let mut builder = Builder::default();
         builder.push(key, entry);
         Self::decode(&builder.finish(), Access::Scan, place)

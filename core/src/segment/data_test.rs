@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::data::{Access, Builder, DataBlock};
 use super::filter;
-use super::place::Place;
+use super::place::SegmentPlace;
 use crate::codec::stored_u32;
 use crate::entry::{Entry, NEVER, Op, encode_chain};
 use crate::limits::KEY_BYTES_MAX;
@@ -56,8 +56,8 @@ pub(super) fn key() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![4 => short, 1 => long]
 }
 
-fn place() -> Place {
-    Place { object: ObjectName::new("pack/test").unwrap(), offset: 0 }
+fn place() -> SegmentPlace {
+    SegmentPlace { object: ObjectName::new("pack/test").unwrap(), offset: 0 }
 }
 
 fn payload(entries: &BTreeMap<Vec<u8>, Owned>) -> Vec<u8> {

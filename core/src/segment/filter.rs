@@ -13,7 +13,7 @@
 //! A key hashes with xxh3-64; the seed is mixed in by multiplications and shifts. The mixed hash gives a first slot, which of the 64
 //! slots from there on count for the key, and a fingerprint; bit j of the fingerprint is the parity of bit j of the slots that count.
 
-use super::place::Place;
+use super::place::SegmentPlace;
 use crate::codec::{Reader, stored_u32};
 use crate::error::Result;
 use bytes::Bytes;
@@ -146,7 +146,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// Checks the frame of bytes whose checksum was verified.
-    pub(crate) fn decode(payload: &Bytes, place: &Place) -> Result<Self> {
+    pub(crate) fn decode(payload: &Bytes, place: &SegmentPlace) -> Result<Self> {
         let bad = || place.corrupt("a ribbon filter", format!("{} bytes", payload.len()));
         let mut fields = Reader::new(payload);
         let slots = fields.u32().ok_or_else(bad)? as usize;
@@ -190,8 +190,8 @@ mod tests {
     use super::*;
     use aquifer_remote::ObjectName;
 
-    fn place() -> Place {
-        Place { object: ObjectName::new("pack/test").unwrap(), offset: 0 }
+    fn place() -> SegmentPlace {
+        SegmentPlace { object: ObjectName::new("pack/test").unwrap(), offset: 0 }
     }
 
     fn filter(keys: std::ops::Range<u64>) -> (Filter, usize) {

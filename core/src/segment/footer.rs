@@ -16,7 +16,7 @@
 //! ```
 
 use super::block::Written;
-use super::place::Place;
+use super::place::SegmentPlace;
 use crate::codec::Reader;
 use crate::error::Result;
 
@@ -58,7 +58,12 @@ impl Footer {
     }
 
     /// Verifies a footer read from `place` against the manifest's checksum and tag.
-    pub(crate) fn decode(bytes: &[u8; FOOTER_BYTES], tag: u64, crc: u32, place: &Place) -> Result<Self> {
+    pub(crate) fn decode(
+        bytes: &[u8; FOOTER_BYTES],
+        tag: u64,
+        crc: u32,
+        place: &SegmentPlace,
+    ) -> Result<Self> {
         let computed = crc32fast::hash(bytes.split_at(CRC_AT).0);
         let mut fields = Reader::new(bytes);
         let parsed = (|| {
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn round_trips_and_refuses_every_flipped_bit() {
-        let place = Place { object: ObjectName::new("pack/test").unwrap(), offset: 0 };
+        let place = SegmentPlace { object: ObjectName::new("pack/test").unwrap(), offset: 0 };
         let part = |bytes| Written { bytes, crc: bytes * 3 };
         for dictionary in [None, Some(part(1))] {
             let footer = Footer { tag: 5, partitions_bytes: 900, dictionary, head: part(2) };

@@ -23,7 +23,7 @@ use super::block::{self, Dictionary, Expected, Kind, Written};
 use super::counts::{COUNTS_BYTES, Counts};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::partition::PartitionHandle;
-use super::place::Place;
+use super::place::SegmentPlace;
 use super::ranges::RangeDeletes;
 use super::segment_entry::SegmentEntry;
 use super::separators::{Layout, Separators};
@@ -120,7 +120,7 @@ pub(crate) struct SegmentHead {
 
 impl SegmentHead {
     /// Verifies `tail`, read from `place` (the tail's own offset in the object), against the manifest's `entry`.
-    pub(crate) fn decode(tail: &Bytes, entry: &SegmentEntry, place: &Place) -> Result<Self> {
+    pub(crate) fn decode(tail: &Bytes, entry: &SegmentEntry, place: &SegmentPlace) -> Result<Self> {
         let short = || place.corrupt("a segment's tail", format!("{} bytes", tail.len()));
         let footer_at = tail.len().checked_sub(FOOTER_BYTES).ok_or_else(short)?;
         let footer_bytes = tail.last_chunk::<FOOTER_BYTES>().ok_or_else(short)?;
@@ -173,7 +173,7 @@ impl SegmentHead {
         payload: Bytes,
         partitions_bytes: u32,
         dictionary: Option<Dictionary>,
-        place: &Place,
+        place: &SegmentPlace,
     ) -> Result<Self> {
         let bad = |what: &str| place.corrupt("the head of a segment", what);
         let mut fields = Reader::new(&payload);

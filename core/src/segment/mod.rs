@@ -33,5 +33,5 @@ mod data_test;
 #[cfg(test)]
 mod segment_test;
 
-pub(crate) use place::Place;
+pub(crate) use place::SegmentPlace;
 pub(crate) use segment_entry::SegmentEntry;

@@ -17,7 +17,7 @@
 use super::block::Written;
 use super::counts::{COUNTS_BYTES, Counts};
 use super::filter::{self, Filter};
-use super::place::Place;
+use super::place::SegmentPlace;
 use super::separators::{Layout, Separators};
 use crate::codec::{Reader, partition_point, stored_u32, u32_at};
 use crate::error::Result;
@@ -149,7 +149,7 @@ pub(crate) struct PartitionMeta {
 
 impl PartitionMeta {
     /// Checks every row of a payload whose checksum was verified. The partition has `data_bytes` of data blocks.
-    pub(crate) fn decode(payload: Bytes, data_bytes: u32, place: &Place) -> Result<Self> {
+    pub(crate) fn decode(payload: Bytes, data_bytes: u32, place: &SegmentPlace) -> Result<Self> {
         let bad = |what: &str| place.corrupt("the meta of a partition", what);
         let mut fields = Reader::new(&payload);
         let mut next = || fields.u32().map(|field| field as usize).ok_or_else(|| bad("a cut one"));

@@ -5,13 +5,13 @@ use aquifer_remote::ObjectName;
 
 /// Where bytes of a segment come from: named in every error about them.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct SegmentPlace {
     pub(crate) object: ObjectName,
     /// Offset in the object.
     pub(crate) offset: u64,
 }
 
-impl Place {
+impl SegmentPlace {
     pub(crate) fn plus(&self, bytes: u64) -> Self {
         Self { object: self.object.clone(), offset: self.offset.saturating_add(bytes) }
     }

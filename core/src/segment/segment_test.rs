@@ -8,7 +8,7 @@ use super::encoded::{EncodedSegment, WrittenExtent};
 use super::filter;
 use super::head::SegmentHead;
 use super::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use super::place::Place;
+use super::place::SegmentPlace;
 use super::segment_entry::SegmentEntry;
 use super::writer::{SegmentWriter, WriterOptions};
 use crate::codec::stored_u32;
@@ -25,8 +25,8 @@ use std::rc::Rc;
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-fn place(offset: u64) -> Place {
-    Place { object: ObjectName::new("pack/test").unwrap(), offset }
+fn place(offset: u64) -> SegmentPlace {
+    SegmentPlace { object: ObjectName::new("pack/test").unwrap(), offset }
 }
 
 /// A segment as a reader has it: the manifest's entry and the bytes.

@@ -11,7 +11,7 @@ use super::encoded::{EncodedSegment, WrittenExtent};
 use super::footer::{FOOTER_BYTES, Footer};
 use super::head::{self, SegmentHead};
 use super::partition::{self, PartitionHandle, PartitionMeta};
-use super::place::Place;
+use super::place::SegmentPlace;
 use super::ranges::{KeyRange, RangeDeletes};
 use super::{data, dictionary, filter, separators};
 use crate::codec::stored_u32;
@@ -404,7 +404,7 @@ impl SegmentWriter {
         let tail_bytes = stored_u32(tail.len());
         self.advance(tail_bytes)?;
         self.chunks.push(Bytes::from(tail));
-        let place = Place { object: crate::name::unwritten()?, offset: 0 };
+        let place = SegmentPlace { object: crate::name::unwritten()?, offset: 0 };
         // What was just written is opened without the way over its bytes on the DFS.
         let head = SegmentHead::decode_payload(
             Bytes::from(payload),

@@ -9,7 +9,7 @@ use crate::segment::cursor::Cursor;
 use crate::segment::data::{Access, DataBlock};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::segment::{Place, SegmentEntry, filter};
+use crate::segment::{SegmentEntry, SegmentPlace, filter};
 use aquifer_remote::{Remote, RemoteFuture};
 use bytes::Bytes;
 use std::ops::Range;
@@ -69,8 +69,8 @@ fn fetch(remote: &Arc<dyn Remote>, entry: &SegmentEntry, range: Range<u32>) -> R
     remote.get_range(&entry.object, range)
 }
 
-fn place(entry: &SegmentEntry, offset: u32) -> Place {
-    Place { object: entry.object.clone(), offset: entry.offset.saturating_add(u64::from(offset)) }
+fn place(entry: &SegmentEntry, offset: u32) -> SegmentPlace {
+    SegmentPlace { object: entry.object.clone(), offset: entry.offset.saturating_add(u64::from(offset)) }
 }
 
 /// The partitions from `first` on that fit a window, at least one; `None` past the last.
@@ -276,7 +276,7 @@ fn slice(bytes: &Bytes, start: u32, length: u32) -> Bytes {
     bytes.slice(start..end)
 }
 
-fn fault(place: &Place, expected: String, found: String) -> Corruption {
+fn fault(place: &SegmentPlace, expected: String, found: String) -> Corruption {
     Corruption { object: place.object.to_string(), offset: place.offset, expected, found }
 }
 

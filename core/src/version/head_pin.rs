@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::segment::head::SegmentHead;
-use aquifer_cache::{ObjectReader, Place};
+use aquifer_cache::{MemorySlot, ObjectReader};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
@@ -13,7 +13,7 @@ pub(crate) struct HeadPin {
     pub(crate) head: RefCell<Weak<SegmentHead>>,
     pub(crate) uses: Cell<u8>,
     /// Where the meta of each partition was last found.
-    pub(crate) metas: RefCell<Box<[Place]>>,
+    pub(crate) metas: RefCell<Box<[MemorySlot]>>,
     pub(crate) object: OnceCell<SegmentObject>,
 }
 

@@ -9,7 +9,7 @@
 //! A merge of some key groups takes these groups out of its inputs, by clipping them; the objects stay as they are.
 
 pub(crate) mod head_pin;
-pub(crate) mod home;
+pub(crate) mod local_use;
 mod segment;
 mod state;
 mod change;

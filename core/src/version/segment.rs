@@ -1,10 +1,10 @@
 //! A segment of a version: what its manifest entry says, the part of it that counts, and who keeps it local.
 
 use super::head_pin::HeadPin;
-use super::home::Home;
+use super::local_use::LocalUse;
 use crate::key::{group_of, group_prefix};
 use crate::segment::ranges::RangeDeletes;
-use crate::segment::{Place, SegmentEntry};
+use crate::segment::{SegmentEntry, SegmentPlace};
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -72,7 +72,7 @@ pub(crate) struct Segment {
     /// Its head, while the cache has it.
     pub(crate) head: HeadPin,
     /// Keeps its blocks on the SSD while somebody may read it, if they are pinned there.
-    pub(crate) home: OnceCell<Rc<Home>>,
+    pub(crate) home: OnceCell<Rc<LocalUse>>,
 }
 
 impl Segment {
@@ -94,8 +94,8 @@ impl Segment {
     }
 
     /// Where byte `offset` of this segment lies in its object.
-    pub(crate) fn place(&self, offset: u64) -> Place {
-        Place { object: self.entry.object.clone(), offset: self.entry.offset.saturating_add(offset) }
+    pub(crate) fn place(&self, offset: u64) -> SegmentPlace {
+        SegmentPlace { object: self.entry.object.clone(), offset: self.entry.offset.saturating_add(offset) }
     }
 
     /// Offset of the tail in the segment.

@@ -63,7 +63,7 @@ struct TaskSlot {
 pub(super) type TimerKey = (u64, u64);
 
 /// An executor of the machine.
-struct Place {
+struct MachineExecutor {
     seat: Rc<Seat>,
     end: SimulatedEnd,
     /// `None` before it is seated and after the machine is torn down.
@@ -89,7 +89,7 @@ pub(crate) struct Machine {
     task_next: Cell<TaskId>,
     timers: RefCell<BTreeMap<TimerKey, Waker>>,
     timer_next: Cell<u64>,
-    places: RefCell<Vec<Place>>,
+    places: RefCell<Vec<MachineExecutor>>,
 }
 
 impl fmt::Debug for Machine {
@@ -168,7 +168,7 @@ impl Machine {
             chance: RefCell::new(fastrand::Rng::with_seed(self.seed.rotate_left(32) ^ seed)),
         });
         let end = SimulatedEnd::new(&self.ready);
-        places.push(Place { seat: Rc::clone(&seat), end: end.clone(), occupant: None });
+        places.push(MachineExecutor { seat: Rc::clone(&seat), end: end.clone(), occupant: None });
         drop(places);
         self.note(format_args!("executor {} {name:?}", seat.index));
         (seat, end)

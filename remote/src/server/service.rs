@@ -30,7 +30,7 @@ use super::list::{self, Query};
 use super::listing::listing;
 use super::refuse::{blocking, blocking_upload, failed, publish_of, upload_failed};
 use super::stream::{self, CHUNK_BYTES, FileStream};
-use super::uploads::{Place, Uploads};
+use super::uploads::{PartPlace, Uploads};
 
 /// Largest object in one PUT and largest part, S3's rule. It counts too where the length is not announced.
 pub(super) const BODY_BYTES_MAX: u64 = 5 << 30;
@@ -294,7 +294,7 @@ impl S3 for Service {
         let announced = input.content_length.and_then(|bytes| u64::try_from(bytes).ok());
         let place = self.uploads.place(&self.folder, &id, &input.key, number, announced);
         // Held to the end of the request, so that nobody throws the upload away meanwhile.
-        let Place { staged, start, busy: _busy } = place.map_err(|error| upload_failed(&error))?;
+        let PartPlace { staged, start, busy: _busy } = place.map_err(|error| upload_failed(&error))?;
         let received = self.receive(Some(staged), input.body, input.content_length).await?;
         let (folder, uploads) = (Arc::clone(&self.folder), Arc::clone(&self.uploads));
         let etag = blocking_upload(move || {

@@ -88,7 +88,7 @@ impl Upload {
 }
 
 /// Where a part goes that comes.
-pub(super) struct Place {
+pub(super) struct PartPlace {
     pub(super) staged: Staged,
     /// Its offset in the whole, when it lies there.
     pub(super) start: Option<u64>,
@@ -182,7 +182,7 @@ impl Uploads {
         key: &str,
         number: i32,
         announced: Option<u64>,
-    ) -> Result<Place, UploadError> {
+    ) -> Result<PartPlace, UploadError> {
         if !(1..=PART_NUMBER_MAX).contains(&number) {
             return Err(UploadError::Number);
         }
@@ -203,7 +203,7 @@ impl Uploads {
                 let offset = whole.offset(number);
                 let fits = bytes <= whole.part_bytes && offset.saturating_add(bytes) <= WHOLE_BYTES_MAX;
                 if fits && whole.taken.insert(number) {
-                    return Ok(Place {
+                    return Ok(PartPlace {
                         staged: whole.staged.stretch(offset, bytes),
                         start: Some(offset),
                         busy,
@@ -211,7 +211,7 @@ impl Uploads {
                 }
             }
         }
-        Ok(Place { staged: folder.stage()?, start: None, busy })
+        Ok(PartPlace { staged: folder.stage()?, start: None, busy })
     }
 
     /// Takes a part that has arrived; the last one of a number counts. Returns its ETag.

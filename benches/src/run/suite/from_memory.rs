@@ -2,7 +2,7 @@
 
 use aquifer_remote::shape::LatencyProfile;
 
-use super::super::bed::Bed;
+use super::super::bed::TestBed;
 use super::stage::{Stage, complete, ours, read_all, set};
 use crate::cli::cache_row::RowName;
 use crate::failure::Failure;
@@ -62,7 +62,7 @@ pub(super) fn measure(stage: &mut Stage<'_>) -> Result<Row, Failure> {
 
 fn one(
     stage: &mut Stage<'_>,
-    other: Option<&Bed<'_>>,
+    other: Option<&TestBed<'_>>,
     workload: &Workload,
     arm: &str,
     number: u32,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use aquifer_remote::shape::LatencyProfile;
 
 use super::super::arm::{Arm as Lanes, Counters, Outcome};
-use super::super::ours::{Ours, start_on_shard};
+use super::super::ours::{OpenEngine, start_on_shard};
 use super::super::stream::Plan;
 use super::super::watch::{self, Taken};
 use super::stage::{Stage, bare_round, beside, complete, ours, read_all, set};
@@ -208,7 +208,7 @@ fn disk_round(round: Round, sample: Sample, seconds: Duration) -> Round {
 }
 
 /// The first shard of an engine alone.
-struct OneShard<'b>(Ours<'b>);
+struct OneShard<'b>(OpenEngine<'b>);
 
 impl Lanes for OneShard<'_> {
     fn threads(&self) -> u64 {

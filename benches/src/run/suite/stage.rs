@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use aquifer_remote::shape::LatencyProfile;
 
-use super::super::bed::{Bed, Opened, Setup};
+use super::super::bed::{Opened, Setup, TestBed};
 use super::super::numbers;
-use super::super::ours::Ours;
+use super::super::ours::OpenEngine;
 use super::super::patience::wait;
 use super::super::session::Session;
 use super::super::spec::Spec;
@@ -111,7 +111,7 @@ impl<'s> Stage<'s> {
     /// Runs lanes on all shards of our bed's engine, or of another's. What was cut short is an error: half a round says nothing beside a whole one.
     pub(super) fn gets(
         &mut self,
-        other: Option<&Bed<'_>>,
+        other: Option<&TestBed<'_>>,
         label: &str,
         plan: &Arc<Plan>,
         round: u32,
@@ -124,17 +124,18 @@ impl<'s> Stage<'s> {
     /// The same with what is made of the engine.
     pub(super) fn on(
         &mut self,
-        other: Option<&Bed<'_>>,
+        other: Option<&TestBed<'_>>,
         label: &str,
         plan: &Arc<Plan>,
         round: u32,
-        run: impl FnOnce(Ours<'_>, &Arc<Plan>, u64, &mut Ticker) -> Result<Taken, Failure>,
+        run: impl FnOnce(OpenEngine<'_>, &Arc<Plan>, u64, &mut Ticker) -> Result<Taken, Failure>,
     ) -> Result<Taken, Failure> {
         let Session { bed, ticker, .. } = &mut self.session;
         ticker.begin(label);
         let bed = other.unwrap_or(bed);
         let opened = bed.opened()?;
-        let ours = Ours { opened, from: From::Shard, threads: opened.shards as u64, folder: bed.folder() };
+        let ours =
+            OpenEngine { opened, from: From::Shard, threads: opened.shards as u64, folder: bed.folder() };
         let seed = self.spec.seed.wrapping_add(u64::from(round) << 32);
         let taken = run(ours, plan, seed, ticker)?;
         ticker.clear();
@@ -149,7 +150,7 @@ impl<'s> Stage<'s> {
         taken: &Taken,
         plan: &Plan,
     ) -> Result<Round, Failure> {
-        let mut gathered = numbers::Gathered::new(false);
+        let mut gathered = numbers::PhaseLatencies::new(false);
         gathered.add(arm, number, taken, plan);
         self.recordings.append(&mut gathered.recordings);
         Ok(numbers::round(taken, plan, self.session.frame(number, None)?))

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::super::arm::{Arm as Lanes, Counters, Outcome};
 use super::super::bed::Opened;
-use super::super::ours::{Ours, start_on_shard};
+use super::super::ours::{OpenEngine, start_on_shard};
 use super::super::patience::wait;
 use super::super::stream::Plan;
 use super::super::target::{Target, TargetError};
@@ -251,7 +251,7 @@ fn locked(seen: &Mutex<Vec<u32>>) -> std::sync::MutexGuard<'_, Vec<u32>> {
 
 /// An engine whose gets are written down.
 struct Traced<'b> {
-    ours: Ours<'b>,
+    ours: OpenEngine<'b>,
     trace: Trace,
 }
 

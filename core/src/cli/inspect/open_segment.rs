@@ -9,7 +9,7 @@ use crate::segment::data::{Access, DataBlock};
 use crate::segment::footer::{FOOTER_BYTES, Footer};
 use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
-use crate::segment::{Place, SegmentEntry};
+use crate::segment::{SegmentEntry, SegmentPlace};
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -80,8 +80,8 @@ fn named(which: &str) -> Result<(&str, u64), Failure> {
     })
 }
 
-fn place(entry: &SegmentEntry, offset: u32) -> Place {
-    Place { object: entry.object.clone(), offset: entry.offset.saturating_add(u64::from(offset)) }
+fn place(entry: &SegmentEntry, offset: u32) -> SegmentPlace {
+    SegmentPlace { object: entry.object.clone(), offset: entry.offset.saturating_add(u64::from(offset)) }
 }
 
 async fn read(store: &Store, entry: &SegmentEntry, range: Range<u32>) -> Result<Bytes, Failure> {

@@ -7,7 +7,7 @@ use crate::cli::text::{count, human};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::format::Manifest;
 use crate::manifest::store::ManifestStore;
-use crate::name::{self, Place};
+use crate::name::{self, ObjectKind};
 use crate::options::Domain;
 use aquifer_remote::Remote;
 use serde::Serialize;
@@ -117,9 +117,9 @@ impl Census {
         loop {
             let page = remote.list("", last.as_ref(), LIST_PAGE_ENTRIES).await?;
             for entry in &page.entries {
-                match name::place(&entry.name) {
-                    Place::Store => {}
-                    Place::Manifest(groups, number) => {
+                match name::kind_of(&entry.name) {
+                    ObjectKind::Store => {}
+                    ObjectKind::Manifest(groups, number) => {
                         let found = census.manifests.entry((groups.start, groups.end)).or_default();
                         found.all.add(entry.bytes);
                         found.newest.push_back((number, entry.bytes));
@@ -127,12 +127,12 @@ impl Census {
                             found.newest.pop_front();
                         }
                     }
-                    Place::Pack => census.packs.add(entry.bytes),
-                    Place::Compaction(folder) => {
+                    ObjectKind::Pack => census.packs.add(entry.bytes),
+                    ObjectKind::Compaction(folder) => {
                         census.compaction.add(entry.bytes);
                         census.jobs.insert(folder);
                     }
-                    Place::Other => census.other.add(entry.bytes),
+                    ObjectKind::Other => census.other.add(entry.bytes),
                 }
             }
             last = page.entries.into_iter().next_back().map(|entry| entry.name);

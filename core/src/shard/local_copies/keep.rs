@@ -5,7 +5,7 @@
 //! from elsewhere   fetched ───────────────────────────────────────────────┼─> held ──> no version, read or snapshot has it ──> unpinned
 //! did not fit      fetched once something was unpinned ───────────────────┘
 //! ```
-//! Every segment of a version has a [`crate::version::home::Home`], which goes with the last who can read it. A clip of a segment is a use of its own: partitions
+//! Every segment of a version has a [`crate::version::local_use::LocalUse`], which goes with the last who can read it. A clip of a segment is a use of its own: partitions
 //! that no clip needs any more are unpinned as well.
 //! Nothing fails for want of disk: what is not local is read from the DFS, and counted.
 

@@ -1,7 +1,7 @@
 //! Which segments are kept local in a pinned disk tier (see [`crate::shard::local_copies::keep`]).
 
 use crate::segment::SegmentEntry;
-use crate::version::home::{Home, Signal};
+use crate::version::local_use::{LocalUse, Signal};
 use crate::version::{Segment, SegmentId, Version};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(crate) enum State {
 pub(crate) struct Held {
     pub(crate) entry: SegmentEntry,
     /// Its clips.
-    pub(crate) uses: Vec<(Weak<Home>, Range<u16>)>,
+    pub(crate) uses: Vec<(Weak<LocalUse>, Range<u16>)>,
     /// Key groups that were made local.
     pub(crate) local: Vec<Range<u16>>,
     pub(crate) state: State,
@@ -82,7 +82,7 @@ impl Keeper {
         if segment.home.get().is_some() {
             return;
         }
-        let home = Rc::new(Home(Rc::clone(&self.signal)));
+        let home = Rc::new(LocalUse(Rc::clone(&self.signal)));
         let groups = segment.entry.groups.clone();
         let mut held = self.held.borrow_mut();
         let held = held.entry(segment.id()).or_insert_with(|| Held {

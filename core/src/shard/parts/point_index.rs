@@ -13,17 +13,17 @@
 //! A merge of segments changes nothing about what a key's newest write says, so what is noted of blocks that were merged stays right for as
 //! long as the cache keeps them. Tags may be equal by chance: whoever follows a slot compares the whole key.
 
-use aquifer_cache::Place;
+use aquifer_cache::MemorySlot;
 use std::cell::Cell;
 
 const SLOTS: usize = 8;
 const TAG_BITS: u32 = 14;
 const NUMBER_BITS: u32 = 10;
 const POSITION_BITS: u32 = 28;
-const _: () = assert!(TAG_BITS + NUMBER_BITS + Place::TURN_BITS + POSITION_BITS == u64::BITS);
+const _: () = assert!(TAG_BITS + NUMBER_BITS + MemorySlot::TURN_BITS + POSITION_BITS == u64::BITS);
 
 const TAG_SHIFT: u32 = u64::BITS - TAG_BITS;
-const NUMBER_SHIFT: u32 = POSITION_BITS + Place::TURN_BITS;
+const NUMBER_SHIFT: u32 = POSITION_BITS + MemorySlot::TURN_BITS;
 /// A position that no block ever has.
 const NOWHERE: u32 = (1 << POSITION_BITS) - 2;
 /// Buckets to begin with.
@@ -42,7 +42,7 @@ const EMPTY: Bucket = Bucket([0; SLOTS]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
     /// Of its block.
-    pub(crate) place: Place,
+    pub(crate) place: MemorySlot,
     /// Its number in the block.
     pub(crate) number: usize,
 }
@@ -148,7 +148,7 @@ impl PointIndex {
     /// key, it is found as one whose block has left. Whether it took more memory for it.
     pub(crate) fn note_absent(&mut self, hash: u64, era: u32) -> bool {
         self.absent += 1;
-        self.note(hash, Spot { place: Place::new(NOWHERE, 0, era), number: 0 })
+        self.note(hash, Spot { place: MemorySlot::new(NOWHERE, 0, era), number: 0 })
     }
 
     /// Forgets the key of this hash: it is being written.
@@ -225,9 +225,9 @@ const fn tag_of(hash: u64) -> u64 {
 #[inline]
 const fn spot(slot: u64, era: u32) -> Spot {
     let position = (slot & ((1 << POSITION_BITS) - 1)) as u32 - 1;
-    let turn = (slot >> POSITION_BITS & ((1 << Place::TURN_BITS) - 1)) as u16;
+    let turn = (slot >> POSITION_BITS & ((1 << MemorySlot::TURN_BITS) - 1)) as u16;
     let number = (slot >> NUMBER_SHIFT & ((1 << NUMBER_BITS) - 1)) as usize;
-    Spot { place: Place::new(position, turn, era), number }
+    Spot { place: MemorySlot::new(position, turn, era), number }
 }
 
 /// Whether it was put by [`PointIndex::note_absent`].
@@ -267,7 +267,7 @@ mod tests {
             for (step, key, (position, turn, number)) in steps {
                 match step {
                     0..5 => {
-                        let spot = Spot { place: Place::new(position, turn, era), number };
+                        let spot = Spot { place: MemorySlot::new(position, turn, era), number };
                         index.note(hash(key), spot);
                         model.insert(key, spot);
                     }
@@ -301,7 +301,7 @@ mod tests {
         let mut index = PointIndex::new(1 << 24);
         for _ in 0..10 {
             for key in 0..200_000 {
-                index.note(hash(key), Spot { place: Place::new(key, 0, 0), number: 3 });
+                index.note(hash(key), Spot { place: MemorySlot::new(key, 0, 0), number: 3 });
             }
         }
         let found = (0..200_000).filter(|&key| index.find(hash(key), 0).is_some()).count();
@@ -313,9 +313,9 @@ mod tests {
     fn it_stays_small_while_blocks_leave_memory_before_they_are_read_again() {
         let mut index = PointIndex::new(1 << 24);
         for key in 0..200_000 {
-            index.note(hash(key), Spot { place: Place::new(key, 0, 0), number: 3 });
+            index.note(hash(key), Spot { place: MemorySlot::new(key, 0, 0), number: 3 });
             index.forget_stale(hash(key));
-            index.note(hash(key), Spot { place: Place::new(key, 1, 0), number: 3 });
+            index.note(hash(key), Spot { place: MemorySlot::new(key, 1, 0), number: 3 });
         }
         assert!(index.bytes() <= 4 * BUCKETS_MIN * 64, "{}", index.bytes());
     }

@@ -16,7 +16,7 @@ use crate::shard::parts::point_index::Spot;
 use crate::shard::reads::walk::{Hand, Last, Under, Walked};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, Version};
-use aquifer_cache::{CacheKey, Class, Place};
+use aquifer_cache::{CacheKey, Class, MemorySlot};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -45,7 +45,7 @@ pub(crate) enum Now<T> {
 
 /// What becomes of the point index's knowledge of a key that was not in memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Then {
+pub(crate) enum IndexUpdate {
     /// The search is not of the newest state.
     Nothing,
     /// That the key was read is noted.
@@ -68,7 +68,7 @@ struct FromMemory {
     run: usize,
     resolver: Resolver,
     /// Where the last block is.
-    place: Place,
+    place: MemorySlot,
 }
 
 impl Hand for FromMemory {
@@ -126,7 +126,7 @@ pub(crate) struct Pending {
     pub(crate) resolver: Resolver,
     pub(crate) source: Source,
     /// What becomes of the point index's knowledge of the key when the search ends.
-    pub(crate) then: Then,
+    pub(crate) then: IndexUpdate,
 }
 
 impl ShardCore {
@@ -183,7 +183,7 @@ impl ShardCore {
         }
         // What a memtable has operands of is found by a whole search.
         let by_index = newest && !resolver.is_waiting();
-        let mut then = Then::Nothing;
+        let mut then = IndexUpdate::Nothing;
         match by_index.then(|| self.indexed(hash)) {
             Some(Indexed::Entry(block, number)) => {
                 let mut resolver = Resolver::new();
@@ -195,12 +195,12 @@ impl ShardCore {
                 }
             }
             // It is asked for more often than the others of its block, which has left memory.
-            Some(Indexed::HasLeft) => then = Then::Keep { flushes_seen: self.flushes_seen.get() },
-            Some(Indexed::Unknown) => then = Then::Note,
+            Some(Indexed::HasLeft) => then = IndexUpdate::Keep { flushes_seen: self.flushes_seen.get() },
+            Some(Indexed::Unknown) => then = IndexUpdate::Note,
             None => {}
         }
         let walked = self.walk(
-            FromMemory { run: 0, resolver, place: Place::NONE },
+            FromMemory { run: 0, resolver, place: MemorySlot::NONE },
             (key, hash),
             &version.runs,
             |hand, base, last| {
@@ -284,15 +284,15 @@ impl ShardCore {
     pub(crate) fn keep_entry(&self, key: &[u8], last: &Last<'_>, pending: &Pending) {
         let (entry, hash) = (&last.entry, pending.hash);
         let is_newest = match pending.then {
-            Then::Keep { flushes_seen } => flushes_seen == self.flushes_seen.get(),
-            Then::Note => {
+            IndexUpdate::Keep { flushes_seen } => flushes_seen == self.flushes_seen.get(),
+            IndexUpdate::Note => {
                 let era = self.blocks.cache.era(Class::Data);
                 if self.points.borrow_mut().note_absent(hash, era) {
                     self.balance_memory();
                 }
                 false
             }
-            Then::Nothing => false,
+            IndexUpdate::Nothing => false,
         };
         if !is_newest
             || pending.resolver.is_waiting()
@@ -353,7 +353,13 @@ impl ShardCore {
 }
 
 impl Pending {
-    fn boxed(version: Rc<Version>, next: usize, hash: u64, resolver: Resolver, then: Then) -> Box<Self> {
+    fn boxed(
+        version: Rc<Version>,
+        next: usize,
+        hash: u64,
+        resolver: Resolver,
+        then: IndexUpdate,
+    ) -> Box<Self> {
         let source = if resolver.is_waiting() { Source::Memtable } else { Source::Memory };
         Box::new(Self { version, next, hash, resolver, source, then })
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer_room;
 pub(crate) mod walk;
+pub(crate) mod in_hand;
 pub(crate) mod lookup;
 pub(crate) mod snapshot;
 pub(crate) mod search;

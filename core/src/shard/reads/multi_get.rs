@@ -13,7 +13,7 @@ use crate::shard::reads::answer_room::Room;
 use crate::shard::reads::lookup::{LOOK_AHEAD_KEYS, Now, View};
 use crate::shard::reads::search::{Need, Search, large_bytes};
 use crate::shard::shard_core::ShardCore;
-use aquifer_cache::Gather;
+use aquifer_cache::LoadSet;
 use aquifer_io::Instant;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -304,7 +304,7 @@ struct Held {
 /// What a batch waits for, and which key needs it.
 #[derive(Default)]
 struct Loads {
-    gather: Gather<CachedBlock>,
+    gather: LoadSet<CachedBlock>,
     owners: Vec<Option<(usize, Need)>>,
     asked: u32,
     held: VecDeque<Held>,

@@ -30,11 +30,12 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::counters::add;
 use crate::shard::reads::answer_room::Room;
+use crate::shard::reads::in_hand::{InHand, Part};
 use crate::shard::reads::lookup::Pending;
 use crate::shard::reads::walk::{Hand, Under, Walked, candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
-use aquifer_cache::{Gather, Load, Tier};
+use aquifer_cache::{Load, LoadSet, Tier};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -53,33 +54,13 @@ pub(crate) struct Search {
     expires_ms: u64,
 }
 
-/// What a lookup has of one run: memory may forget it, or never have had room for it.
-#[derive(Default)]
-struct InHand {
-    head: Part<Rc<SegmentHead>>,
-    meta: Part<Rc<PartitionMeta>>,
-    data: Part<Rc<DataBlock>>,
-    /// What came along with its head or meta.
-    along: Along,
-}
-
-#[derive(Default)]
-enum Part<T> {
-    #[default]
-    Unasked,
-    Asked,
-    Here(T, Tier),
-    /// It was asked for ahead and could not be read: no harm unless it turns out to be needed.
-    Refused,
-}
-
 /// What a lookup needs to go on, of one run.
 pub(crate) struct Need {
     run: usize,
-    what: What,
+    what: NeededPart,
 }
 
-enum What {
+enum NeededPart {
     Head { with_segment: bool },
     Meta { handle: PartitionHandle, data_uses: u32 },
     Data { head: Rc<SegmentHead>, handle: BlockHandle, raw_bytes: usize },
@@ -89,10 +70,12 @@ impl Need {
     /// Bytes that it brings for the sake of a large entry; heads are few, and partitions of the usual size are for many keys.
     fn bytes(&self) -> usize {
         match &self.what {
-            What::Head { .. } => 0,
-            What::Meta { data_uses: 0, .. } => 0,
-            What::Meta { handle, .. } => (handle.bytes() as usize).saturating_sub(2 * PARTITION_RAW_BYTES),
-            What::Data { handle, raw_bytes, .. } => (handle.bytes as usize).max(*raw_bytes),
+            NeededPart::Head { .. } => 0,
+            NeededPart::Meta { data_uses: 0, .. } => 0,
+            NeededPart::Meta { handle, .. } => {
+                (handle.bytes() as usize).saturating_sub(2 * PARTITION_RAW_BYTES)
+            }
+            NeededPart::Data { handle, raw_bytes, .. } => (handle.bytes as usize).max(*raw_bytes),
         }
     }
 }
@@ -101,43 +84,6 @@ impl Need {
 pub(crate) fn large_bytes(needs: &[Need]) -> usize {
     let bytes: usize = needs.iter().map(Need::bytes).sum();
     if bytes >= LARGE_READ_BYTES { bytes } else { 0 }
-}
-
-impl<T: Clone> Part<T> {
-    /// The part, if it is in hand or in memory, and where it came from.
-    fn known(&self, now: impl FnOnce() -> Option<T>) -> Option<(T, Tier)> {
-        match self {
-            Self::Here(value, tier) => Some((value.clone(), *tier)),
-            Self::Asked => None,
-            Self::Unasked | Self::Refused => now().map(|value| (value, Tier::Memory)),
-        }
-    }
-
-    /// Whether it is to be asked for: what was refused only when it is needed.
-    fn is_open(&self, is_needed: bool) -> bool {
-        matches!(self, Self::Unasked) || is_needed && matches!(self, Self::Refused)
-    }
-
-    /// Marks it as asked for; whether it is to be asked for.
-    fn ask(&mut self, is_needed: bool) -> bool {
-        let is_open = self.is_open(is_needed);
-        if is_open {
-            *self = Self::Asked;
-        }
-        is_open
-    }
-}
-
-impl InHand {
-    /// Lets go what came along, but for the one block that may hold the key: a lookup may wait for the runs before this one for long, and a
-    /// whole partition or segment for each of many lookups is more memory than a shard has.
-    fn keep_needed(&mut self, partition: Option<&PartitionHandle>, key: &[u8], hash: u64) {
-        let block = match (&self.meta, partition) {
-            (Part::Here(meta, _), Some(partition)) => candidate(meta, partition, key, hash),
-            _ => None,
-        };
-        self.along = block.map_or_else(Along::default, |block| self.along.only(&block));
-    }
 }
 
 /// What stopped a step.
@@ -245,7 +191,7 @@ impl ShardCore {
         self.count_waited(1);
         let mut search = Search::new(pending);
         let mut needs = Vec::new();
-        let mut gather = Gather::default();
+        let mut gather = LoadSet::default();
         let mut owners = Vec::new();
         // Held until the answer is given.
         let mut room: Option<Room<'_>> = None;
@@ -364,7 +310,7 @@ impl ShardCore {
         if is_missing && search.of_run(run).head.ask(is_next) {
             let left = bytes_left.checked_sub(u64::from(segment.entry.bytes));
             *bytes_left = left.unwrap_or(*bytes_left);
-            needs.push(Need { run, what: What::Head { with_segment: left.is_some() } });
+            needs.push(Need { run, what: NeededPart::Head { with_segment: left.is_some() } });
         }
     }
 
@@ -402,7 +348,7 @@ impl ShardCore {
             // Of the next run the block is needed for sure, unless the filter says otherwise. Whether one request for all of them pays is seen
             // when it is known how many keys wait for the partition.
             let data_uses = u32::from(with_data || run == next);
-            needs.push(Need { run, what: What::Meta { handle, data_uses } });
+            needs.push(Need { run, what: NeededPart::Meta { handle, data_uses } });
         }
     }
 
@@ -426,7 +372,7 @@ impl ShardCore {
                         // What a partition has beyond its usual size is a large entry's.
                         let beyond = meta.counts().raw_bytes.saturating_sub(PARTITION_RAW_BYTES as u64);
                         let raw_bytes = usize::try_from(beyond).unwrap_or(usize::MAX);
-                        let what = What::Data { head: Rc::clone(&head), handle, raw_bytes };
+                        let what = NeededPart::Data { head: Rc::clone(&head), handle, raw_bytes };
                         needs.push(Need { run, what });
                     }
                 }
@@ -448,11 +394,11 @@ impl ShardCore {
         let segment = segment_of(search, need.run, key)?;
         let asking = Asking { in_batch, ..Asking::default() };
         Ok(match &need.what {
-            What::Head { with_segment } => self.blocks.ask_head(segment, *with_segment, asking),
-            What::Meta { handle, data_uses } => {
+            NeededPart::Head { with_segment } => self.blocks.ask_head(segment, *with_segment, asking),
+            NeededPart::Meta { handle, data_uses } => {
                 self.blocks.ask_partition(segment, *handle, *data_uses, asking)
             }
-            What::Data { head, handle, .. } => self.blocks.ask_data(segment, head, *handle, asking),
+            NeededPart::Data { head, handle, .. } => self.blocks.ask_data(segment, head, *handle, asking),
         })
     }
 
@@ -476,15 +422,15 @@ impl ShardCore {
             Err(error) if is_next => return Err(error),
             Err(_) => {
                 match &need.what {
-                    What::Head { .. } => hand.head = Part::Refused,
-                    What::Meta { .. } => hand.meta = Part::Refused,
-                    What::Data { .. } => hand.data = Part::Refused,
+                    NeededPart::Head { .. } => hand.head = Part::Refused,
+                    NeededPart::Meta { .. } => hand.meta = Part::Refused,
+                    NeededPart::Data { .. } => hand.data = Part::Refused,
                 }
                 return Ok(());
             }
         };
         match &need.what {
-            What::Head { .. } => {
+            NeededPart::Head { .. } => {
                 let head = self.blocks.take_head(&segment, block)?;
                 hand.along = Along::of_head(along);
                 if !is_next {
@@ -499,7 +445,7 @@ impl ShardCore {
                 }
                 hand.head = Part::Here(head, tier);
             }
-            What::Meta { handle, .. } => {
+            NeededPart::Meta { handle, .. } => {
                 hand.meta = Part::Here(take_partition(&segment, block)?, tier);
                 if !along.is_empty() {
                     hand.along = Along::of_partition(handle, along);
@@ -508,7 +454,7 @@ impl ShardCore {
                     }
                 }
             }
-            What::Data { .. } => hand.data = Part::Here(take_data(&segment, block)?, tier),
+            NeededPart::Data { .. } => hand.data = Part::Here(take_data(&segment, block)?, tier),
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, SegmentId, Version};
-use aquifer_cache::{Ask, Class, Gather, Gathered, ReadClass};
+use aquifer_cache::{Ask, Class, FinishedLoad, LoadSet, ReadClass};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -57,7 +57,7 @@ pub(crate) async fn run(core: Rc<ShardCore>) {
 /// The task's own.
 struct Warming<'a> {
     core: &'a ShardCore,
-    gather: Gather<CachedBlock>,
+    gather: LoadSet<CachedBlock>,
     owners: Vec<Option<Owner>>,
     /// Bytes asked for and not taken in yet, and how many may be.
     in_hand: u64,
@@ -75,10 +75,10 @@ struct Warming<'a> {
 struct Owner {
     segment: Rc<Segment>,
     bytes: u64,
-    what: What,
+    what: WarmUpPart,
 }
 
-enum What {
+enum WarmUpPart {
     Head,
     Meta { head: Rc<SegmentHead>, handle: PartitionHandle, hot: HotPartition },
     Data,
@@ -89,7 +89,7 @@ impl<'a> Warming<'a> {
         let in_hand = (core.budget().cache_bytes / IN_HAND_PART) as u64;
         Self {
             core,
-            gather: Gather::default(),
+            gather: LoadSet::default(),
             owners: Vec::new(),
             in_hand: 0,
             in_hand_max: in_hand.clamp(WARM_UP_BYTES_IN_HAND.0, WARM_UP_BYTES_IN_HAND.1),
@@ -159,7 +159,7 @@ impl<'a> Warming<'a> {
             {
                 let load = self.core.blocks.ask_head(&segment, false, ASKING);
                 let bytes = u64::from(segment.entry.tail_bytes);
-                self.add(load, Owner { segment, bytes, what: What::Head });
+                self.add(load, Owner { segment, bytes, what: WarmUpPart::Head });
             }
         }
         self.take_in(0).await
@@ -180,7 +180,7 @@ impl<'a> Warming<'a> {
         }
         let bytes = if hot.blocks > 0 { handle.bytes() } else { handle.meta_bytes };
         let load = self.core.blocks.ask_partition(segment, handle, hot.blocks.count_ones(), ASKING);
-        let what = What::Meta { head, handle, hot };
+        let what = WarmUpPart::Meta { head, handle, hot };
         self.add(load, Owner { segment: Rc::clone(segment), bytes: u64::from(bytes), what });
     }
 
@@ -199,22 +199,24 @@ impl<'a> Warming<'a> {
             self.in_hand = self.in_hand.saturating_sub(owner.bytes);
             if self.came(done, &owner).await.is_err() {
                 self.failures += 1;
-                self.core.warm_up.count(|stats| stats.failed += u64::from(!matches!(owner.what, What::Head)));
+                self.core
+                    .warm_up
+                    .count(|stats| stats.failed += u64::from(!matches!(owner.what, WarmUpPart::Head)));
             }
             self.check()?;
         }
         ControlFlow::Continue(())
     }
 
-    async fn came(&mut self, done: Gathered<CachedBlock>, owner: &Owner) -> Result<()> {
+    async fn came(&mut self, done: FinishedLoad<CachedBlock>, owner: &Owner) -> Result<()> {
         let block = done.result.map_err(not_loaded)?;
         let Owner { segment, what, .. } = owner;
         match what {
-            What::Head => {
+            WarmUpPart::Head => {
                 self.core.blocks.take_head(segment, block)?;
             }
-            What::Data => self.taken(owner.bytes),
-            What::Meta { head, handle, hot } => {
+            WarmUpPart::Data => self.taken(owner.bytes),
+            WarmUpPart::Meta { head, handle, hot } => {
                 let meta = take_partition(segment, block)?;
                 self.taken(u64::from(handle.meta_bytes));
                 let along = Along::of_partition(handle, done.along);
@@ -288,7 +290,7 @@ impl<'a> Warming<'a> {
             self.core.heat.inherit(segment, (hot.position as usize, position), &block, hot.rank);
             let load = self.core.blocks.ask_data(segment, head, block, ASKING);
             let bytes = u64::from(block.bytes);
-            self.add(load, Owner { segment: Rc::clone(segment), bytes, what: What::Data });
+            self.add(load, Owner { segment: Rc::clone(segment), bytes, what: WarmUpPart::Data });
             asked += 1;
         }
         asked

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Both tiers, the loads in flight and the read plan of one cache.
-pub(crate) struct Inner<V: Cached> {
+pub(crate) struct CacheState<V: Cached> {
     pub(crate) memory: RefCell<Memory<V>>,
     pub(crate) ssd: Ssd,
     pub(crate) has_no_path: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Inner<V: Cached> {
     pub(crate) plan: Plan<V>,
 }
 
-impl<V: Cached> Inner<V> {
+impl<V: Cached> CacheState<V> {
     /// Into memory; what that pushes out may go to the SSD.
     pub(crate) fn keep(&self, class: Class, key: CacheKey, value: V) {
         let bytes = value.memory_bytes();

@@ -24,9 +24,9 @@ impl Signal {
 
 /// Goes with the last who can read a segment, in one of its clips.
 #[derive(Debug)]
-pub(crate) struct Home(pub(crate) Rc<Signal>);
+pub(crate) struct LocalUse(pub(crate) Rc<Signal>);
 
-impl Drop for Home {
+impl Drop for LocalUse {
     fn drop(&mut self) {
         self.0.raise();
     }

@@ -9,13 +9,13 @@ const TURN_BITS: u32 = 12;
 /// Where an entry of the memory tier is. Two entries of a class never have the same place, so one that outlives its entry
 /// finds nothing rather than something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct MemorySlot {
     position: u32,
     /// How many entries had the position before, and in the bits above the era.
     turn_and_era: u32,
 }
 
-impl Place {
+impl MemorySlot {
     /// Finds nothing.
     pub const NONE: Self = Self { position: u32::MAX, turn_and_era: u32::MAX };
     /// Bits that [`Self::turn`] may take.
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_place_is_its_parts() {
         for (position, turn, era) in [(0, 0, 0), (7, TURN_MAX, ERA_MAX), (u32::MAX - 1, 1, 2)] {
-            let place = Place::new(position, turn, era);
+            let place = MemorySlot::new(position, turn, era);
             assert_eq!((place.position(), place.turn(), place.era()), (position, turn, era));
         }
     }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// An entry to be read from the file.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SsdEntry {
     pub(super) class: Class,
     pub(super) key: CacheKey,
     pub(super) spot: Spot,
@@ -25,7 +25,7 @@ pub(crate) struct Place {
     _hold: Rc<()>,
 }
 
-impl Place {
+impl SsdEntry {
     pub(super) fn new(
         class: Class,
         key: CacheKey,

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// A load of a batch that is done.
-pub struct Gathered<V: Cached> {
-    /// Its number, from [`Gather::add`].
+pub struct FinishedLoad<V: Cached> {
+    /// Its number, from [`LoadSet::add`].
     pub token: usize,
     /// As the load gives it.
     pub result: Loaded<V>,
@@ -21,7 +21,7 @@ pub struct Gathered<V: Cached> {
     pub along: Bytes,
 }
 
-impl<V: Cached> fmt::Debug for Gathered<V> {
+impl<V: Cached> fmt::Debug for FinishedLoad<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ok = self.result.is_ok();
         f.debug_struct("Gathered").field("token", &self.token).field("ok", &ok).finish_non_exhaustive()
@@ -31,25 +31,25 @@ impl<V: Cached> fmt::Debug for Gathered<V> {
 /// The loads of a batch: each is handed out when it is done, in the order in which they are.
 ///
 /// Dropping it cancels nothing that others need.
-pub struct Gather<V: Cached> {
+pub struct LoadSet<V: Cached> {
     ready: Rc<Ready>,
     loads: Vec<Option<Load<V>>>,
     vacant: Vec<usize>,
 }
 
-impl<V: Cached> Default for Gather<V> {
+impl<V: Cached> Default for LoadSet<V> {
     fn default() -> Self {
         Self { ready: Rc::default(), loads: Vec::new(), vacant: Vec::new() }
     }
 }
 
-impl<V: Cached> fmt::Debug for Gather<V> {
+impl<V: Cached> fmt::Debug for LoadSet<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gather").field("waiting", &self.len()).finish()
     }
 }
 
-impl<V: Cached> Gather<V> {
+impl<V: Cached> LoadSet<V> {
     /// Takes a load in. The number it is known by until it is handed out; then the number is free for another.
     pub fn add(&mut self, mut load: Load<V>) -> usize {
         let token = self.vacant.pop().unwrap_or_else(|| {
@@ -76,11 +76,11 @@ impl<V: Cached> Gather<V> {
     }
 
     /// The next one that is done; `None` if none is left.
-    pub async fn next(&mut self) -> Option<Gathered<V>> {
+    pub async fn next(&mut self) -> Option<FinishedLoad<V>> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Gathered<V>>> {
+    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<FinishedLoad<V>>> {
         loop {
             let token = self.ready.tokens.borrow_mut().pop_front();
             let Some(token) = token else { break };
@@ -93,7 +93,7 @@ impl<V: Cached> Gather<V> {
             };
             self.vacant.push(token);
             let (tier, along) = (load.tier(), load.take_along());
-            return Poll::Ready(Some(Gathered { token, result, tier, along }));
+            return Poll::Ready(Some(FinishedLoad { token, result, tier, along }));
         }
         if self.is_empty() {
             return Poll::Ready(None);
