@@ -47,7 +47,7 @@ pub enum FromMemory<T> {
     /// This is the answer.
     Known(T),
     /// Nothing: SSD or DFS has to be asked.
-    Unknown,
+    NotInMemory,
 }
 
 /// What became of a conditional write.

@@ -9,7 +9,7 @@
 //! no manifest names are garbage, never data. The swap is one put-if-absent. Segments flushed between checkpoints enter a
 //! manifest with the next checkpoint only, so that a restore finds a checkpoint, whole, and nothing newer.
 
-use crate::barrier::{BarrierPart, CheckpointInfo, CheckpointRequest, FreshSegment};
+use crate::checkpoint_parts::{BarrierPart, CheckpointInfo, CheckpointRequest, FreshSegment};
 use crate::error::{Error, Result};
 use crate::limits::{CHECKPOINT_TRIES, HOT_LIST_BYTES_MAX, HOT_LIST_WAIT_MS, UPLOAD_BACKOFF};
 use crate::manifest::agreed::Agreed;

@@ -1,10 +1,10 @@
 //! The engine: opens a store, owns its shards' threads, and what they share.
 
-use crate::barrier::CheckpointInfo;
-use crate::budgets::Budgets;
 use crate::checkpoint::restored;
+use crate::checkpoint_parts::CheckpointInfo;
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::current_budgets::Budgets;
 use crate::disk_options::check_dir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
@@ -21,7 +21,7 @@ use crate::shard::shard_core::ShardStart;
 use crate::shard_budget::ShardBudget;
 use crate::shared::Shared;
 use crate::version::{self, SegmentId};
-use crate::{descriptor, embedder};
+use crate::{descriptor, embedder_panics};
 use aquifer_cache::SsdMode;
 use aquifer_io::{Backend, BackendSelection, DirLock, ExecutorOptions, ExecutorThread};
 use aquifer_remote::Remote;
@@ -71,7 +71,7 @@ impl Engine {
     /// by another engine or cannot be used.
     pub async fn open(remote: Arc<dyn Remote>, options: Options) -> Result<Self> {
         options.validate()?;
-        let remote = embedder::guard(remote);
+        let remote = embedder_panics::guard(remote);
         let operators = MergeOperators::new(&options.merge_operators)?;
         let selection = aquifer_io::select_backend(options.io)?;
         let local_dir = match check_dir(options.disk.bytes, options.disk.dir.as_deref())? {

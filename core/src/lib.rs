@@ -1,13 +1,13 @@
 //! Aquifer: disaggregated state storage for stream processing.
 //!
 //! Keyed state lives on a distributed file system reached over HTTP; memory and local SSD are caches of it, with hard budgets, and
-//! may be lost at any time. One thread owns each core, one shard of the keys lives on each such thread, and a read that is answered
-//! from memory takes no lock.
+//! may be lost at any time without a loss of anything that a checkpoint holds. Each shard of the keys runs on a thread of its own, by default one
+//! a core, and a read that is answered from memory takes no lock.
 //!
 //! ```text
 //! caller ─> client ─> mailbox ─> shard ─> memtable ─> segments ─> cache ─┬─> io      local SSD
 //!                                  │                                     └─> remote  DFS over HTTP
-//!                                  └─> flush / checkpoint ─> remote
+//!                                  └─> flush / compaction / checkpoint ─> remote
 //! ```
 //!
 //! # Example
@@ -53,7 +53,7 @@ mod untaken;
 mod reply;
 mod descriptor;
 mod answer;
-mod embedder;
+mod embedder_panics;
 mod merge_operator;
 mod resolve;
 mod sync;
@@ -63,7 +63,7 @@ mod key_ref;
 mod compaction_options;
 mod stats;
 mod scan_page;
-mod compression;
+mod compression_options;
 mod segment;
 mod version;
 mod options;
@@ -72,14 +72,14 @@ mod opening;
 mod manifest;
 mod clock;
 mod verify;
-mod barrier;
+mod checkpoint_parts;
 mod blocks;
 mod cursors;
 mod compact;
-mod budgets;
+mod current_budgets;
 mod write;
-mod worker_host;
-mod worker;
+mod compaction_worker_host;
+mod compaction_worker;
 mod request;
 mod shared;
 mod snapshot;
@@ -90,13 +90,13 @@ mod shard;
 mod client;
 mod engine;
 mod reader;
-mod resize;
-#[cfg(any(test, feature = "internals"))]
-#[doc(hidden)]
-pub mod internals;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod internals;
+mod resize;
 
 #[cfg(test)]
 mod mailbox_test;
@@ -110,11 +110,12 @@ pub use aquifer_io::{
     Backend, BackendChoice, IoError, IoErrorKind, IoMetrics, UnknownBackend, block_on, cores_available,
 };
 pub use aquifer_remote::{Remote, RemoteError, RemoteErrorKind, RemoteOptions, from_object_store, open_url};
-pub use barrier::CheckpointInfo;
 pub use bytes::Bytes;
+pub use checkpoint_parts::CheckpointInfo;
 pub use client::{Client, Scan};
 pub use compaction_options::{CompactionBudget, CompactionOptions, RemoteCompaction};
-pub use compression::{Compression, CompressionOptions};
+pub use compaction_worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
+pub use compression_options::{Compression, CompressionOptions};
 pub use disk_options::DiskOptions;
 pub use engine::Engine;
 pub use error::{Corruption, Error, ErrorKind, Result};
@@ -122,7 +123,8 @@ pub use key::key_group;
 pub use key_ref::{Key, KeyRange};
 pub use limits::{
     BATCH_BYTES_MAX, BATCH_WRITES_MAX, CHECKPOINT_METADATA_BYTES_MAX, KEY_BYTES_MAX, KEY_GROUPS_DEFAULT,
-    KEY_GROUPS_MAX, MULTI_GET_BYTES, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX, VALUE_BYTES_MAX,
+    KEY_GROUPS_MAX, MULTI_GET_BYTES_DEFAULT, MULTI_GET_KEYS_MAX, SCAN_ENTRIES_MAX, SNAPSHOTS_MAX,
+    VALUE_BYTES_MAX,
 };
 pub use merge_operator::MergeOperator;
 pub use multi_get_options::MultiGetOptions;
@@ -139,10 +141,9 @@ pub use stats::WarmUpStats;
 pub use stats::WriteWait;
 pub use stats::{EngineStats, ShardStats};
 pub use verify::{VerifyOptions, VerifyProgress, VerifyReport, verify_store};
-pub use worker::{WorkerOptions, WorkerReport, compact_store, compact_store_until};
 pub use write::{Expiry, WriteBatch};
 
-/// The store below an engine: what [`RemoteOptions`] are made of, what counts requests and what they cost, and what a [`Remote`] of one's own needs.
+/// The store below an engine: types of [`RemoteOptions`], of requests counted and what they cost, and what an own [`Remote`] is made of.
 pub mod remote {
     pub use aquifer_remote::{
         Bill, ClassLimit, Content, Cost, HedgeCounters, HedgeOptions, InFlight, LatencySummary, Limits,

@@ -24,7 +24,7 @@ pub const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Keys of one multi-get.
 pub const MULTI_GET_KEYS_MAX: usize = 64 * 1024;
 /// Bytes of values that one multi-get gives at most, unless it says otherwise; a small memory budget may give less at once.
-pub const MULTI_GET_BYTES: usize = 16 * 1024 * 1024;
+pub const MULTI_GET_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
 /// Snapshots of one shard that may be held at once, scans of several pages included.
 pub const SNAPSHOTS_MAX: usize = 1024;
 

@@ -7,7 +7,7 @@
 //! Stored operands carry the operator's identity, 32 bits of its name's hash; opening a store with an operator missing is only
 //! noticed by whoever reads a key that needs it, and is a clear error then.
 
-use crate::embedder;
+use crate::embedder_panics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::VALUE_BYTES_MAX;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,7 +104,8 @@ impl MergeOperators {
         let mut known: Vec<Arc<dyn MergeOperator>> = Vec::with_capacity(more.len());
         for operator in more {
             let about = || (operator.name().to_owned(), operator.version(), operator.is_append());
-            let (name, version, is_append) = embedder::call(|| "a merge operator's name".to_owned(), about)?;
+            let (name, version, is_append) =
+                embedder_panics::call(|| "a merge operator's name".to_owned(), about)?;
             known.push(Arc::new(Known { operator: Arc::clone(operator), name, version, is_append }));
         }
         for operator in built_in.iter().chain(&known) {
@@ -170,7 +171,7 @@ impl MergeOperators {
     pub(crate) fn check(&self, id: u32, operand: &[u8]) -> Result<()> {
         let operator = self.get(id)?;
         let name = || format!("the check of merge operator {:?}", operator.name());
-        embedder::call(name, || operator.check(operand))?.map_err(|why| {
+        embedder_panics::call(name, || operator.check(operand))?.map_err(|why| {
             Error::invalid(format!("merge operator {:?} cannot take this operand: {why}", operator.name()))
         })
     }
@@ -183,7 +184,7 @@ impl MergeOperators {
         let operator = self.get(id)?;
         out.clear();
         let name = || format!("merge operator {:?}", operator.name());
-        embedder::call(name, || operator.merge(older, newer, &mut *out))?.map_err(|why| {
+        embedder_panics::call(name, || operator.merge(older, newer, &mut *out))?.map_err(|why| {
             Error::invalid(format!(
                 "merge operator {:?} cannot combine: {why}; put the key anew",
                 operator.name()

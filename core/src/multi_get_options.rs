@@ -1,7 +1,7 @@
 //! How a multi-get reads.
 
 use crate::error::{Error, Result};
-use crate::limits::{MULTI_GET_BYTES, MULTI_GET_KEYS_MAX};
+use crate::limits::{MULTI_GET_BYTES_DEFAULT, MULTI_GET_KEYS_MAX};
 use crate::snapshot::Snapshot;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct MultiGetOptions<'a> {
 impl Default for MultiGetOptions<'_> {
     /// All keys, however long it takes, of the present state; at most 16 MiB of values.
     fn default() -> Self {
-        Self { timeout: None, snapshot: None, bytes_max: MULTI_GET_BYTES }
+        Self { timeout: None, snapshot: None, bytes_max: MULTI_GET_BYTES_DEFAULT }
     }
 }
 

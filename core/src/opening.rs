@@ -5,7 +5,7 @@
 //! engine                                      └─ enough? ─┘      progress, summed over shards
 //! ```
 
-use crate::embedder;
+use crate::embedder_panics;
 use crate::error::{Error, Result};
 use crate::on_open::{OnOpen, OpenProgress};
 use crate::options::Options;
@@ -47,7 +47,7 @@ impl Progress {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut sum);
         match &self.on_open {
-            Some(on_open) => embedder::call(|| "DiskOptions::on_open".to_owned(), || on_open(*sum)),
+            Some(on_open) => embedder_panics::call(|| "DiskOptions::on_open".to_owned(), || on_open(*sum)),
             None => Ok(()),
         }
     }

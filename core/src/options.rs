@@ -1,7 +1,7 @@
 //! How an engine is opened: plain data with defaults and one `validate`.
 
 use crate::compaction_options::CompactionOptions;
-use crate::compression::CompressionOptions;
+use crate::compression_options::CompressionOptions;
 use crate::disk_options::DiskOptions;
 use crate::error::{Error, Result};
 use crate::key::Route;
@@ -222,7 +222,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compression::Compression;
+    use crate::compression_options::Compression;
     use crate::limits::DICTIONARY_BYTES_MAX;
 
     #[test]

@@ -4,7 +4,7 @@
 //! a store handle that refuses every write.
 
 use crate::answer::Answer;
-use crate::barrier::CheckpointInfo;
+use crate::checkpoint_parts::CheckpointInfo;
 use crate::client::{Client, Scan};
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::request::Reply;
 use crate::scan_options::ScanOptions;
 use crate::stats::EngineStats;
-use crate::{descriptor, embedder, name};
+use crate::{descriptor, embedder_panics, name};
 use aquifer_io::BackendChoice;
 use aquifer_remote::Remote;
 use bytes::Bytes;
@@ -113,7 +113,7 @@ impl Reader {
     /// `Invalid`: options, no store at `remote`, or no checkpoint of that number. `Unavailable`, `Store` and `Corrupt` when descriptor
     /// or manifest cannot be read.
     pub async fn open(remote: Arc<dyn Remote>, options: ReaderOptions) -> Result<Self> {
-        let remote = embedder::guard(remote);
+        let remote = embedder_panics::guard(remote);
         let Some(descriptor) = descriptor::read(&remote, &name::store()?).await? else {
             return Err(Error::invalid(format!("there is no store at {}: check the URL", remote.describe())));
         };

@@ -1,7 +1,7 @@
 //! What callers ask of a shard, and how the answers travel back.
 
 use crate::answer::{Answer, CompareOutcome};
-use crate::barrier::{BarrierPart, CheckpointRequest};
+use crate::checkpoint_parts::{BarrierPart, CheckpointRequest};
 use crate::error::{Error, Result};
 use crate::key_ref::{EngineRange, Stretches};
 use crate::reply::{Answered, ReplyTo};

@@ -33,12 +33,12 @@ pub(crate) struct ShardBudget {
     pub(crate) compaction_bytes: usize,
     pub(crate) buffer_bytes: usize,
     pub(crate) write_buffer_bytes: usize,
-    /// What the cache may have in flight from the DFS: part of what nobody counts.
+    /// Most bytes that the cache has in flight from the DFS; they are paid from the sixteenth of the budget that is set aside for what is not counted.
     pub(crate) in_flight_bytes: usize,
     pub(crate) cache_bytes: usize,
     pub(crate) meta_bytes_max: usize,
     pub(crate) mailbox_bytes_max: usize,
-    /// Of answers that nobody has taken, and of large reads under way, each: lent by the cache.
+    /// Most bytes of answers that nobody has taken yet and of large reads under way, together; lent by the cache.
     pub(crate) answers_bytes: usize,
     pub(crate) disk_bytes: u64,
     pub(crate) disk_write_bytes_per_day: u64,
@@ -117,8 +117,8 @@ impl ShardBudget {
         }
     }
 
-    /// What flushes make of all key groups between two flushes of the same ones, before any was seen: entries take two thirds of a
-    /// memtable, and the fullest part is that much above the mean.
+    /// A first guess of the bytes that are flushed in one round over all key groups, until flushes are measured: entries take two thirds of a
+    /// memtable, and its fullest part, which is flushed first, is that much above the mean.
     pub(crate) fn flush_unit_bytes(&self) -> usize {
         self.memtable_bytes_max * 2 / 3 * (2 * self.memtable_parts) / (self.memtable_parts + 1)
     }

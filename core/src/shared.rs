@@ -1,7 +1,7 @@
 //! What shards, clients and checkpoints of one engine share.
 
 use crate::clock::Clock;
-use crate::compression::LevelFormats;
+use crate::compression_options::LevelFormats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Route;
 use crate::mailbox::Mailbox;

@@ -68,7 +68,7 @@ fn a_multi_get_comes_in_pages_of_bytes_and_says_what_remains() {
             let keys: Vec<_> =
                 (0..32).flat_map(|n| [key(n), [key(n).as_slice(), b"-small"].concat()]).collect();
             for is_cold in [false, true] {
-                for bytes_max in [1, 200 * 1024, aquifer::MULTI_GET_BYTES] {
+                for bytes_max in [1, 200 * 1024, aquifer::MULTI_GET_BYTES_DEFAULT] {
                     if is_cold {
                         client.checkpoint(Vec::new()).await.unwrap();
                         client.forget_memory().await.unwrap();

@@ -12,8 +12,8 @@
 
 #[path = "../src/codec.rs"]
 mod codec;
-#[path = "../src/embedder.rs"]
-mod embedder;
+#[path = "../src/embedder_panics.rs"]
+mod embedder_panics;
 #[path = "../src/entry.rs"]
 mod entry;
 #[path = "../src/error.rs"]

@@ -30,6 +30,10 @@ async fn write(client: &Client, keys: impl Iterator<Item = u64>) {
         client.put(beside(&key(n)), &value(n)).await.unwrap();
     }
     client.checkpoint(Vec::new()).await.unwrap();
+    // Committed: the shard puts the segment in its memtable's place a moment later.
+    while client.stats().await.unwrap().sum(|shard| shard.frozen_bytes) > 0 {
+        std::thread::yield_now();
+    }
 }
 
 async fn read(client: &Client, keys: impl Iterator<Item = u64>) {

@@ -157,9 +157,7 @@ pub fn from_object_store(
     prefix: &str,
     describe: impl Into<String>,
 ) -> Result<Arc<dyn Remote>, RemoteError> {
-    let adapter =
-        Adapter::new(store, prefix, &describe.into(), ListOrder::Unknown, &RemoteOptions::default())?;
-    Ok(Arc::new(adapter))
+    Ok(Arc::new(Adapter::of_embedder(store, prefix, &describe.into())?))
 }
 
 fn invalid(cause: &str) -> RemoteError {

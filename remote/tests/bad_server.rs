@@ -176,6 +176,16 @@ fn an_error_that_stays_is_unavailable_after_bounded_repeats() {
     assert_eq!(told.try_iter().count(), 1 + RemoteOptions::default().retries_max);
 }
 
+/// How it was: an answer that breaks off was repeated by the store, and all of its repeats by the wrapper round it: 36 requests for one read.
+#[test]
+fn answers_that_break_off_are_repeated_once_each_by_one_of_the_layers() {
+    let cut = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\netag: \"1\"\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\nhel";
+    let (address, told) = scripted(vec![cut.to_owned(); 40]);
+    let failure = block_on(remote(address).get(&name(), 10)).unwrap_err();
+    assert!(matches!(failure.kind(), RemoteErrorKind::Truncated | RemoteErrorKind::Unavailable), "{failure}");
+    assert_eq!(told.try_iter().count(), 1 + RemoteOptions::default().retries_max);
+}
+
 #[test]
 fn bodies_of_errors_stay_out_of_ours() {
     let body = "<Error><Code>SignatureDoesNotMatch</Code><Message>no match</Message><CanonicalRequest>\

@@ -104,7 +104,7 @@ fn gets_of(shard: &Shard, mut numbers: Numbers) -> Result<(), Failure> {
         match found.map_err(Failure::engine("cannot read"))? {
             FromMemory::Known(found) if found == Some(number) => {}
             FromMemory::Known(_) => return Err(Failure::WrongAnswers(1)),
-            FromMemory::Unknown => {
+            FromMemory::NotInMemory => {
                 return Err(Failure::Other("a block was not in memory though all were read".into()));
             }
         }

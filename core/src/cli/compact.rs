@@ -5,7 +5,7 @@ use super::output;
 use super::store::StoreArgs;
 use super::text::{self, human};
 use crate::compaction_options::CompactionBudget;
-use crate::worker::{WorkerOptions, WorkerReport, compact_store_until};
+use crate::compaction_worker::{WorkerOptions, WorkerReport, compact_store_until};
 use crate::{descriptor, name};
 use futures_channel::oneshot;
 use serde::Serialize;

@@ -4,7 +4,7 @@
 //! flags ─> store ─┬─> inspect: store, manifest, segment, block      bytes of the DFS, decoded
 //!                 ├─> verify   ─> crate::verify
 //!                 ├─> get, scan ─> crate::reader                    one checkpoint, without taking it over
-//!                 └─> compact  ─> crate::worker                    jobs of whoever owns the store
+//!                 └─> compact  ─> crate::compaction_worker                    jobs of whoever owns the store
 //! ```
 //! Everything but `compact` goes through a handle that refuses writes. Results go to the standard output, all else to the standard
 //! error. Exit codes are in [`failure`].

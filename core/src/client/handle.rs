@@ -1,10 +1,8 @@
 //! The handle that callers on other threads have.
 
-use crate::barrier::{CheckpointInfo, CheckpointRequest};
-use crate::embedder;
-use crate::error::{Error, ErrorKind, Result};
+use crate::embedder_panics;
+use crate::error::{Error, Result};
 use crate::key_ref::Key;
-use crate::limits::CHECKPOINT_METADATA_BYTES_MAX;
 use crate::mailbox::Mailbox;
 use crate::reply::{Answered, ReplyTo, reply};
 use crate::request::{Keyed, Reply, Request};
@@ -95,55 +93,6 @@ impl Client {
         key.into().group(self.shared.route.key_groups())
     }
 
-    /// Makes everything that was called before it on this client durable, and nothing that is called after it: the barrier is
-    /// in every mailbox when the call returns, so operations may go on at once. `metadata`, for example the position in the source,
-    /// is kept with the checkpoint and comes back from [`crate::Engine::restored`].
-    ///
-    /// The checkpoint goes on to its end even if the reply is dropped.
-    ///
-    /// # Errors
-    /// `Busy` while one is running; `Invalid` for more than 64 KiB of metadata; `Unavailable`: not committed as far as is known, and
-    /// all that was written stays in the engine: call again; `Fenced`; `Closed`.
-    pub fn checkpoint(&self, metadata: Vec<u8>) -> Reply<CheckpointInfo> {
-        if metadata.len() > CHECKPOINT_METADATA_BYTES_MAX {
-            return Reply::refused(Error::invalid(format!(
-                "checkpoint metadata of {} bytes; at most {CHECKPOINT_METADATA_BYTES_MAX} are possible",
-                metadata.len()
-            )));
-        }
-        if let Err(error) = self.shared.check_writable() {
-            return Reply::refused(error);
-        }
-        if self.shared.checkpoint_running.swap(true, Ordering::AcqRel) {
-            return Reply::refused(Error::new(
-                ErrorKind::Busy,
-                "a checkpoint is running: await it, then begin the next",
-            ));
-        }
-        match self.begin_checkpoint(metadata) {
-            Ok(reply) => reply,
-            Err(error) => {
-                self.shared.checkpoint_running.store(false, Ordering::Release);
-                Reply::refused(error)
-            }
-        }
-    }
-
-    pub(super) fn begin_checkpoint(&self, metadata: Vec<u8>) -> Result<Reply<CheckpointInfo>> {
-        let begun = aquifer_io::now();
-        let event_time_ms = self.shared.clock.begin_barrier();
-        let mut parts = Vec::with_capacity(self.shared.mailboxes.len());
-        for mailbox in &self.shared.mailboxes {
-            let (reply, part) = reply();
-            mailbox.push_control(Request::Barrier { reply })?;
-            parts.push(part);
-        }
-        let (to_caller, outcome) = reply();
-        let request = CheckpointRequest { metadata, event_time_ms, parts, begun, reply: to_caller };
-        self.mailbox(0)?.push_control(Request::Checkpoint(Box::new(request)))?;
-        Ok(Reply::waiting(outcome))
-    }
-
     /// The shard that owns `key`; of a key group that does not exist, the last one.
     pub fn shard_of<'a>(&self, key: impl Into<Key<'a>>) -> usize {
         let group = self.key_group(key).min(self.shared.route.key_groups() - 1);
@@ -166,7 +115,7 @@ impl Client {
         let start = Box::new(move |shard: Shard| {
             let core = shard.core();
             core.spawn(async move {
-                let done = embedder::run(|| "a job of run_on_shard".to_owned(), || job(shard)).await;
+                let done = embedder_panics::run(|| "a job of run_on_shard".to_owned(), || job(shard)).await;
                 to_caller.send(done);
             });
         });

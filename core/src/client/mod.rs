@@ -1,6 +1,7 @@
 //! The way in from other threads.
 
 mod handle;
+mod checkpoint;
 mod read;
 mod scan;
 mod write;

@@ -1,7 +1,7 @@
 //! Merges sorted runs, so that a read has few of them to look into, and drops what is dead.
 //!
 //! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says, and [`work`] carries it out on a [`host`], in
-//! slices within a [`budget`]: on the shard ([`crate::shard::compaction`]), or on a worker in another process ([`crate::worker`]), to which [`offer`]
+//! slices within a [`budget`]: on the shard ([`crate::shard::compaction`]), or on a worker in another process ([`crate::compaction_worker`]), to which [`offer`]
 //! and [`remote`] hand it. See decision 0008.
 
 pub(crate) mod budget;
@@ -10,10 +10,10 @@ pub(crate) mod job;
 pub(crate) mod read_cost;
 pub(crate) mod pick;
 pub(crate) mod offer;
-pub(crate) mod remote;
+pub(crate) mod owner;
 pub(crate) mod state;
 pub(crate) mod host;
-pub(crate) mod work;
+pub(crate) mod merge_job;
 
 #[cfg(test)]
 mod model;

@@ -27,7 +27,7 @@
 
 use super::job::{Job, JobKind, Outcome};
 use crate::codec::{Reader, stored_u32};
-use crate::compression::{BlockFormat, Compression};
+use crate::compression_options::{BlockFormat, Compression};
 use crate::error::{Error, Result};
 use crate::limits::{DICTIONARY_BYTES_MAX, LEVEL_MAX};
 use crate::manifest::agreed::Agreed;

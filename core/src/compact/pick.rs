@@ -7,8 +7,9 @@
 //! 3. Where half of what is there is deletions and expired entries, these are merged out.
 //! 4. Tiers are merged into the bottom, a range of key groups at a time, once they hold as many bytes there as the bottom does; the first
 //!    bottom is made once tiers hold [`BOTTOM_FIRST_UNITS`] memtables. Before that where reads have paid for it ([`super::read_cost`]).
-//! 5. Neighbouring tiers of one size class are merged: flushed memtables once there are [`COMPACTION_RUNS_MAX`] runs in all, other
-//!    classes, each eight times the one below, by eights.
+//! 5. Neighbouring tiers of one size class are merged, each class eight times the one below: flushed memtables once there are
+//!    [`COMPACTION_RUNS_MAX`] runs in all, smaller classes once there are [`COMPACTION_FAN_IN`] of them, larger ones once so many are
+//!    there that flushed memtables have no more than [`COMPACTION_FAN_IN`] of all runs left.
 //!
 //! Only neighbours in age are merged, else an old write would pass a newer one. Each job takes away runs, deletions or bytes above the
 //! bottom, so a version that nobody writes to settles.
@@ -38,7 +39,7 @@ pub(crate) struct Situation {
     pub(crate) now_ms: u64,
     /// Segments that another job reads already: another process may be at work on it.
     pub(crate) busy: HashSet<SegmentId>,
-    /// Parts of segments, by the first key group that counts there, all of whose keys a newer deletion of a range takes: see [`covered_by`].
+    /// Clips of segments (named by segment and first key group), every key of which a newer range deletion takes: see [`covered_by`].
     pub(crate) covered: HashSet<(SegmentId, u16)>,
     /// Reads have paid for a merge of everything: see [`super::read_cost`].
     pub(crate) reads_pay: bool,
@@ -318,7 +319,7 @@ fn merge_tiers<'a>(version: &'a Version, situation: &Situation) -> Option<Job> {
         let enough = match wanted {
             ..0 => COMPACTION_FAN_IN,
             0 => flushed_max,
-            // Until they leave the flushed ones too little: most often the bottom takes them before.
+            // Until they leave flushed memtables no more than a fan-in of all runs: most often the bottom takes them before.
             1.. => COMPACTION_RUNS_MAX - COMPACTION_FAN_IN,
         };
         // Stretches without a larger or busy tier, cut down to those between the first and the last member.

@@ -6,7 +6,7 @@
 use super::decoders::DECODERS;
 use crate::compact::job::{Job, JobKind};
 use crate::compact::offer::Offer;
-use crate::compression::{BlockFormat, Compression};
+use crate::compression_options::{BlockFormat, Compression};
 use crate::descriptor::Descriptor;
 use crate::entry::{Entry, Op, encode_chain};
 use crate::key::{engine_key, group_of};

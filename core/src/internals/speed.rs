@@ -1,6 +1,6 @@
 //! What segments cost: an indication of time and of bytes, for `examples/segment_speed.rs`.
 
-use crate::compression::Compression;
+use crate::compression_options::Compression;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{engine_key, key_group};

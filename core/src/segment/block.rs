@@ -19,7 +19,7 @@
 
 use super::place::SegmentPlace;
 use crate::codec::{Reader, stored_u32};
-use crate::compression::Compression;
+use crate::compression_options::Compression;
 use crate::error::{Error, Result};
 use crate::limits::{BLOCK_BYTES_MAX, LONG_BLOCK_BYTES_MAX};
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! Trains the dictionary of a segment from the blocks that it begins with.
 
 use super::block::{Dictionary, Encoder, Kind};
-use crate::compression::Compression;
+use crate::compression_options::Compression;
 use crate::error::Result;
 use bytes::Bytes;
 

@@ -12,7 +12,7 @@ use super::place::SegmentPlace;
 use super::segment_entry::SegmentEntry;
 use super::writer::{SegmentWriter, WriterOptions};
 use crate::codec::stored_u32;
-use crate::compression::Compression;
+use crate::compression_options::Compression;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{engine_key, group_of, group_prefix};

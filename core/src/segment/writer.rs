@@ -15,7 +15,7 @@ use super::place::SegmentPlace;
 use super::ranges::{KeyRange, RangeDeletes};
 use super::{data, dictionary, filter, separators};
 use crate::codec::stored_u32;
-use crate::compression::Compression;
+use crate::compression_options::Compression;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::key::{GROUP_BYTES, group_of, user_key};

@@ -82,7 +82,7 @@ impl Shard {
             })?;
             Ok(match now {
                 Now::Known(value) => FromMemory::Known(value),
-                Now::Waits(_) => FromMemory::Unknown,
+                Now::Waits(_) => FromMemory::NotInMemory,
             })
         })
     }

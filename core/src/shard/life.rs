@@ -1,6 +1,6 @@
 //! The life of a shard: its loop takes one request after another out of the mailbox, until that is closed or the shard panics.
 
-use crate::embedder;
+use crate::embedder_panics;
 use crate::error::{Error, Result};
 use crate::limits::MAILBOX_BATCH;
 use crate::mailbox::Mailbox;
@@ -56,7 +56,7 @@ pub(crate) async fn live(
 /// Serves the mailbox until it is closed, or something of the shard panics; then ends all that the shard does, at once.
 async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
     core.spawn(flush::run(Rc::clone(&core)));
-    core.spawn(compaction::run::run(Rc::clone(&core)));
+    core.spawn(compaction::task::run(Rc::clone(&core)));
     core.spawn(fetch::run(Rc::clone(&core)));
     if core.keeper.is_some() {
         core.spawn(keep::run(Rc::clone(&core)));
@@ -70,7 +70,9 @@ async fn run(core: Rc<ShardCore>, mailbox: Arc<Mailbox<Request>>) {
         let served = async { serving.as_mut().await.err() };
         let served = std::pin::pin!(served);
         match select(served, select(closed, panicked)).await {
-            Either::Left((served, _)) => served.map(|payload| embedder::message(payload.as_ref()).to_owned()),
+            Either::Left((served, _)) => {
+                served.map(|payload| embedder_panics::message(payload.as_ref()).to_owned())
+            }
             Either::Right((Either::Left(_), _)) => None,
             Either::Right((Either::Right((message, _)), _)) => Some(message),
         }

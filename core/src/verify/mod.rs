@@ -17,7 +17,7 @@ use crate::manifest::format::{HEADER_BYTES, Manifest};
 use crate::manifest::invariants;
 use crate::manifest::store::ManifestStore;
 use crate::segment::SegmentEntry;
-use crate::{descriptor, embedder, name};
+use crate::{descriptor, embedder_panics, name};
 use aquifer_remote::Remote;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ pub async fn verify_store(
     progress: impl FnMut(VerifyProgress) + Send,
 ) -> Result<VerifyReport> {
     options.validate()?;
-    let remote = embedder::guard(remote);
+    let remote = embedder_panics::guard(remote);
     let mut progress = progress;
     let mut tally = Tally::new(&mut progress);
     let descriptor = match descriptor::read(&remote, &name::store()?).await {

@@ -1,6 +1,6 @@
 //! What a verification has seen so far.
 
-use crate::embedder;
+use crate::embedder_panics;
 use crate::error::{Corruption, Error, ErrorKind, Result};
 use crate::manifest::format::Manifest;
 use crate::segment::SegmentEntry;
@@ -140,7 +140,7 @@ impl<'p> Tally<'p> {
         let bytes_done = report.bytes_read + report.bytes_unread;
         let seen = VerifyProgress { bytes_done, bytes_total: self.bytes_total, faults };
         if self.panicked.is_none() {
-            let told = embedder::call(
+            let told = embedder_panics::call(
                 || "the progress callback of verify_store".to_owned(),
                 || (self.progress)(seen),
             );

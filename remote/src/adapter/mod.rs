@@ -80,10 +80,32 @@ impl Adapter {
         order: ListOrder,
         options: &RemoteOptions,
     ) -> Result<Self, RemoteError> {
+        // Who opens them so puts the wrappers around them, which repeat whatever fails in passing.
+        let options = RemoteOptions { retries_max: 0, ..options.clone() };
+        Self::with_repeats(stores, prefix, url, order, options)
+    }
+
+    /// Puts an embedder's store, which repeats its requests itself, under a prefix: answers that break off are repeated here, as nobody else
+    /// may do it.
+    pub(crate) fn of_embedder(
+        store: Arc<dyn ObjectStore>,
+        prefix: &str,
+        url: &str,
+    ) -> Result<Self, RemoteError> {
+        let stores = Stores { uploads: Arc::clone(&store), store, reader: None };
+        Self::with_repeats(stores, prefix, url, ListOrder::Unknown, RemoteOptions::default())
+    }
+
+    fn with_repeats(
+        stores: Stores,
+        prefix: &str,
+        url: &str,
+        order: ListOrder,
+        options: RemoteOptions,
+    ) -> Result<Self, RemoteError> {
         let root = check_prefix(prefix)?.to_owned();
         let url = masked(url);
-        let runtime = HttpRuntime::start(options)?;
-        let options = options.clone();
+        let runtime = HttpRuntime::start(&options)?;
         let Stores { store, uploads, reader } = stores;
         Ok(Self { shared: Arc::new(Shared { store, uploads, reader, root, url, order, runtime, options }) })
     }
@@ -185,9 +207,9 @@ impl Shared {
 
 /// Why an attempt to read failed.
 enum Failed {
-    /// Before any bytes came: repeated below us where that may help.
+    /// Before any bytes came: the wrappers repeat it, or an embedder's store itself.
     Head(RemoteError),
-    /// With other bytes than those asked for, or with too few: nobody below repeats that.
+    /// With other bytes than those asked for, or with too few: the wrappers repeat it; an embedder's store does not, so it is repeated here.
     Body(RemoteError),
 }
 

@@ -70,7 +70,7 @@ impl Task {
             for (number, key) in &own {
                 // As the other engine's get: the value is looked at where it lies.
                 let look = |value: Option<&[u8]>| tally.check(*number, value);
-                if let FromMemory::Unknown = self.shard.try_get_with(key, look)? {
+                if let FromMemory::NotInMemory = self.shard.try_get_with(key, look)? {
                     let value = self.shard.get(key).await?;
                     tally.check(*number, value.as_deref());
                 }

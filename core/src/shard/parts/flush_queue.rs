@@ -1,6 +1,6 @@
 //! What waits for the flush task.
 
-use crate::barrier::BarrierPart;
+use crate::checkpoint_parts::BarrierPart;
 use crate::notify::LocalNotify;
 use crate::reply::ReplyTo;
 use crate::version::Frozen;

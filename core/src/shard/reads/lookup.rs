@@ -1,4 +1,5 @@
-//! Point lookups: memtable, frozen memtables, what the point index knows, then of each sorted run the one segment that may hold the key, if
+//! Point lookups: memtable, frozen memtables, the point index (by a key's hash, the block and the entry of keys that were found in memory
+//! before), then of each sorted run the one segment that may hold the key, if
 //! its filter lets the key pass; newest first, until the value is known.
 
 use crate::answer::{Answer, Source};
@@ -13,17 +14,17 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::counters::add;
 use crate::shard::parts::point_index::Spot;
-use crate::shard::reads::walk::{Hand, Last, Under, Walked};
+use crate::shard::reads::walk::{BlockSupply, Last, Under, Walked};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, Version};
 use aquifer_cache::{CacheKey, Class, MemorySlot};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// Keys that [`ShardCore::look_ahead`] takes at a time: more than the processor fetches at once, few enough that none is gone again.
+/// Keys that [`ShardCore::look_ahead`] takes at a time: more than the processor fetches at once, few enough that no line is pushed out before it is used.
 pub(crate) const LOOK_AHEAD_KEYS: usize = 32;
 
-/// Largest entry, key and value, that is kept by itself: beyond it there is little else in its block.
+/// Largest entry, key and value, that is kept by itself: a larger one nearly fills its block, so that keeping it apart saves nothing.
 const KEPT_ENTRY_BYTES_MAX: usize = 1024;
 
 /// What a read sees, fixed at one moment.
@@ -43,14 +44,14 @@ pub(crate) enum Now<T> {
     Waits(Box<Pending>),
 }
 
-/// What becomes of the point index's knowledge of a key that was not in memory.
+/// What to note in the point index when a search that had to wait ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IndexUpdate {
-    /// The search is not of the newest state.
+    /// Nothing: the read is of a snapshot, or memtables hold operands of the key.
     Nothing,
     /// That the key was read is noted.
     Note,
-    /// It was read before: the entry is kept by itself, if no more memtables have been flushed by then.
+    /// The index knew the key and its block had left memory: its entry is kept as a block of its own, unless a flush ended since.
     Keep { flushes_seen: u64 },
 }
 
@@ -63,15 +64,15 @@ enum Indexed {
     Unknown,
 }
 
-/// The hand of a lookup that waits for nothing: what is in memory.
-struct FromMemory {
+/// Supplies a walk with blocks from memory alone.
+struct MemorySupply {
     run: usize,
     resolver: Resolver,
     /// Where the last block is.
     place: MemorySlot,
 }
 
-impl Hand for FromMemory {
+impl BlockSupply for MemorySupply {
     #[inline]
     fn run(&self) -> usize {
         self.run
@@ -200,32 +201,32 @@ impl ShardCore {
             None => {}
         }
         let walked = self.walk(
-            FromMemory { run: 0, resolver, place: MemorySlot::NONE },
+            MemorySupply { run: 0, resolver, place: MemorySlot::NONE },
             (key, hash),
             &version.runs,
-            |hand, base, last| {
+            |supply, base, last| {
                 let mut source = Source::Memory;
                 match last {
                     Some(last) => {
                         if by_index && last.is_first {
-                            let spot = Spot { place: hand.place, number: last.number };
+                            let spot = Spot { place: supply.place, number: last.number };
                             if self.points.borrow_mut().note(hash, spot) {
                                 self.balance_memory();
                             }
                         }
                     }
-                    None if hand.resolver.is_waiting() => {}
+                    None if supply.resolver.is_waiting() => {}
                     None => source = Source::Absent,
                 }
-                self.pay(hand.run.min(version.runs.len().saturating_sub(1)) as u64);
+                self.pay(supply.run.min(version.runs.len().saturating_sub(1)) as u64);
                 add(&self.counters.reads_immediate, 1);
-                take(self, hand.resolver, base, source)
+                take(self, supply.resolver, base, source)
             },
         );
         Ok(match walked? {
             Walked::Known(taken) => Now::Known(taken),
-            Walked::Stopped(hand) => {
-                Now::Waits(Pending::boxed(Rc::clone(version), hand.run, hash, hand.resolver, then))
+            Walked::Stopped(supply) => {
+                Now::Waits(Pending::boxed(Rc::clone(version), supply.run, hash, supply.resolver, then))
             }
         })
     }
@@ -310,7 +311,7 @@ impl ShardCore {
         let Ok(block) = DataBlock::of_entry(key, entry, &last.segment.place(0)) else { return };
         let number = self.entries_kept.get();
         self.entries_kept.set(number + 1);
-        // Blocks of segments have bytes: this is none of them.
+        // No block of a segment has a name with 0 bytes.
         let name = CacheKey { object: 0, offset: number, bytes: 0 };
         let place = self.blocks.cache.keep_placed(Class::Data, name, CachedBlock::Data(Rc::new(block)));
         if let Some(place) = place

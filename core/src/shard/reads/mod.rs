@@ -2,10 +2,10 @@
 
 pub(crate) mod answer_room;
 pub(crate) mod walk;
-pub(crate) mod in_hand;
+pub(crate) mod fetched_parts;
 pub(crate) mod lookup;
 pub(crate) mod snapshot;
-pub(crate) mod search;
+pub(crate) mod waiting_lookup;
 pub(crate) mod multi_get;
 pub(crate) mod scan;
 pub(crate) mod effect;

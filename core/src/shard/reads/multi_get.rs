@@ -1,6 +1,6 @@
 //! Many keys in one operation: what memory knows is answered at once, and all that is missing is asked for together.
 //!
-//! Each key goes as far as memory goes and says what it needs of which runs (`search.rs`): heads, then filters and indexes of all runs,
+//! Each key goes as far as memory goes and says what it needs of which runs (`waiting_lookup.rs`): heads, then filters and indexes of all runs,
 //! then blocks. The needs of all keys go to the cache in one turn and so into one read plan; there is one await for the whole batch. A key
 //! goes on when something that it needs has come, whatever others still wait for.
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::LARGE_READ_BYTES;
 use crate::shard::reads::answer_room::Room;
 use crate::shard::reads::lookup::{LOOK_AHEAD_KEYS, Now, View};
-use crate::shard::reads::search::{Need, Search, large_bytes};
+use crate::shard::reads::waiting_lookup::{Need, WaitingLookup, large_bytes};
 use crate::shard::shard_core::ShardCore;
 use aquifer_cache::LoadSet;
 use aquifer_io::Instant;
@@ -110,7 +110,7 @@ impl ShardCore {
     ) {
         let mut keys: Vec<Key<'c>> = waits
             .into_iter()
-            .map(|(at, key, pending)| Key { at, key, search: Some(Search::new(pending)), room: None })
+            .map(|(at, key, pending)| Key { at, key, search: Some(WaitingLookup::new(pending)), room: None })
             .collect();
         let mut loads = Loads::default();
         let mut unanswered = keys.len();
@@ -191,7 +191,7 @@ impl ShardCore {
         &self,
         index: usize,
         key: &[u8],
-        search: &Search,
+        search: &WaitingLookup,
         need: Need,
         loads: &mut Loads,
     ) -> Result<()> {
@@ -289,7 +289,7 @@ struct Key<'c> {
     at: usize,
     key: Box<[u8]>,
     /// `None`: it is answered.
-    search: Option<Search>,
+    search: Option<WaitingLookup>,
     /// For what it has under way, if that is large.
     room: Option<Room<'c>>,
 }

@@ -2,7 +2,7 @@
 //! the entry, and what range deletions hide below.
 //!
 //! There is one such walk. Where its blocks come from differs: a lookup that waits for nothing has memory ([`crate::shard::reads::lookup`]), one
-//! that has begun to wait has what it was brought besides ([`crate::shard::reads::search`]).
+//! that has begun to wait has what it was brought besides ([`crate::shard::reads::waiting_lookup`]).
 
 use crate::entry::Entry;
 use crate::error::Result;
@@ -16,8 +16,8 @@ use crate::version::{Segment, SortedRun};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// What a walk has of the run that it is at.
-pub(crate) trait Hand {
+/// Supplies a walk with the blocks of the run that it is at, and keeps where it is.
+pub(crate) trait BlockSupply {
     /// The number of that run.
     fn run(&self) -> usize;
 
@@ -66,52 +66,52 @@ pub(crate) struct Last<'a> {
 }
 
 /// How a walk ended.
-pub(crate) enum Walked<H, T> {
+pub(crate) enum Walked<S, T> {
     Known(T),
-    /// Something of the run that the hand is at is not at hand.
-    Stopped(H),
+    /// Something of the run that the supply is at is not at hand.
+    Stopped(S),
 }
 
 impl ShardCore {
-    /// Walks on from the run that `hand` is at. What ends the search is handed to `take`, with the entry that did if it was one.
+    /// Walks on from the run that `supply` is at. What ends the search is handed to `take`, with the entry that did if it was one.
     #[inline]
-    pub(crate) fn walk<H: Hand, T>(
+    pub(crate) fn walk<S: BlockSupply, T>(
         &self,
-        mut hand: H,
+        mut supply: S,
         (key, hash): (&[u8], u64),
         runs: &[SortedRun],
-        take: impl FnOnce(H, Base<'_>, Option<Last<'_>>) -> Result<T>,
-    ) -> Result<Walked<H, T>> {
-        while let Some(run) = runs.get(hand.run()) {
+        take: impl FnOnce(S, Base<'_>, Option<Last<'_>>) -> Result<T>,
+    ) -> Result<Walked<S, T>> {
+        while let Some(run) = runs.get(supply.run()) {
             let Some(segment) = holder(run, key) else {
-                hand.next_run();
+                supply.next_run();
                 continue;
             };
-            let Some(head) = hand.head(self, segment) else { return Ok(Walked::Stopped(hand)) };
+            let Some(head) = supply.head(self, segment) else { return Ok(Walked::Stopped(supply)) };
             let under = Under { segment, head: &head };
             if let Some((position, partition)) = partition_of(&head, key) {
-                let Some(meta) = hand.meta(self, under, (position, &partition))? else {
-                    return Ok(Walked::Stopped(hand));
+                let Some(meta) = supply.meta(self, under, (position, &partition))? else {
+                    return Ok(Walked::Stopped(supply));
                 };
                 if let Some(handle) = candidate(&meta, &partition, key, hash) {
-                    let Some(block) = hand.data(self, under, (position, &partition, &meta), handle)? else {
-                        return Ok(Walked::Stopped(hand));
+                    let Some(block) = supply.data(self, under, (position, &partition, &meta), handle)? else {
+                        return Ok(Walked::Stopped(supply));
                     };
-                    let is_first = !hand.resolver().is_waiting();
+                    let is_first = !supply.resolver().is_waiting();
                     if let Some((number, entry)) = block.find(key, hash)
-                        && let ControlFlow::Break(base) = self.feed(hand.resolver(), entry)?
+                        && let ControlFlow::Break(base) = self.feed(supply.resolver(), entry)?
                     {
                         let last = Last { segment, number, entry, is_first };
-                        return take(hand, base, Some(last)).map(Walked::Known);
+                        return take(supply, base, Some(last)).map(Walked::Known);
                     }
                 }
             }
             if head.range_deletes().covers(key) {
                 break;
             }
-            hand.next_run();
+            supply.next_run();
         }
-        take(hand, Base::Nothing, None).map(Walked::Known)
+        take(supply, Base::Nothing, None).map(Walked::Known)
     }
 
     pub(crate) fn feed<'a>(

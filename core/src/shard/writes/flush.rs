@@ -4,7 +4,7 @@
 //! the segments of all shards into one pack; if that fails, it goes out alone like any other. Either way the memtable stays readable,
 //! and its writes are counted against the budget, until its segment's PUT has returned.
 
-use crate::barrier::{BarrierPart, FreshSegment};
+use crate::checkpoint_parts::{BarrierPart, FreshSegment};
 use crate::compact::budget::Slices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{HOT_LIST_BYTES_MAX, UPLOAD_BACKOFF};

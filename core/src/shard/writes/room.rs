@@ -49,7 +49,7 @@ impl ShardCore {
         Debt {
             runs: Term { amount: runs, soft: RUNS_DEBT.0, hard: RUNS_DEBT.1 },
             compaction: Term {
-                amount: compaction::run::debt(self),
+                amount: compaction::task::debt(self),
                 soft: unit * COMPACTION_DEBT_UNITS.0,
                 hard: unit * COMPACTION_DEBT_UNITS.1,
             },

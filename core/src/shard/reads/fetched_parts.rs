@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 /// What a lookup has of one run: memory may forget it, or never have had room for it.
 #[derive(Default)]
-pub(crate) struct InHand {
+pub(crate) struct FetchedParts {
     pub(crate) head: Part<Rc<SegmentHead>>,
     pub(crate) meta: Part<Rc<PartitionMeta>>,
     pub(crate) data: Part<Rc<DataBlock>>,
@@ -53,7 +53,7 @@ impl<T: Clone> Part<T> {
     }
 }
 
-impl InHand {
+impl FetchedParts {
     /// Lets go what came along, but for the one block that may hold the key: a lookup may wait for the runs before this one for long, and a
     /// whole partition or segment for each of many lookups is more memory than a shard has.
     pub(crate) fn keep_needed(&mut self, partition: Option<&PartitionHandle>, key: &[u8], hash: u64) {

@@ -6,10 +6,10 @@
 //! is installed.
 
 use crate::compact::job::{Job, Outcome};
+use crate::compact::merge_job::{self, Mandate};
 use crate::compact::offer::Offer;
+use crate::compact::owner::{self, Ending, Offered};
 use crate::compact::pick::{Situation, covered_by, debt_bytes, has_merges, is_behind, next_expiry_ms, pick};
-use crate::compact::remote::{self, Ending, Offered};
-use crate::compact::work::{self, Mandate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     COMPACTION_BACKOFF, COMPACTION_EXPIRY_PAUSE_MS, COMPACTION_OFFERS_MAX, COMPACTION_OFFERS_REST_LEASES,
@@ -26,7 +26,7 @@ use std::time::Duration;
 pub(crate) async fn run(core: Rc<ShardCore>) {
     if core.id == 0 && core.compaction.remote.is_some() {
         // What cannot be deleted now is deleted by the next owner.
-        drop(remote::clear_earlier(&core.shared.remote, core.shared.epoch).await);
+        drop(owner::clear_earlier(&core.shared.remote, core.shared.epoch).await);
     }
     let mut failures = 0;
     loop {
@@ -222,7 +222,7 @@ async fn carry_out(core: &Rc<ShardCore>, job: &Job) -> Result<()> {
         check: &check,
     };
     core.merge_begins();
-    let outcome = work::carry_out(&**core, &mandate).await;
+    let outcome = merge_job::carry_out(&**core, &mandate).await;
     core.merge_ended();
     install(core, job, outcome?)
 }

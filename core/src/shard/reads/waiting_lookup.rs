@@ -30,9 +30,9 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::counters::add;
 use crate::shard::reads::answer_room::Room;
-use crate::shard::reads::in_hand::{InHand, Part};
+use crate::shard::reads::fetched_parts::{FetchedParts, Part};
 use crate::shard::reads::lookup::Pending;
-use crate::shard::reads::walk::{Hand, Under, Walked, candidate, holder, partition_of};
+use crate::shard::reads::walk::{BlockSupply, Under, Walked, candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Load, LoadSet, Tier};
@@ -44,12 +44,12 @@ use std::rc::Rc;
 const BALANCE_READS: u64 = 256;
 
 /// A lookup that waits for SSD or DFS.
-pub(crate) struct Search {
+pub(crate) struct WaitingLookup {
     pending: Box<Pending>,
     /// Of the next run.
-    current: InHand,
+    current: FetchedParts,
     /// Of later ones.
-    later: BTreeMap<usize, InHand>,
+    later: BTreeMap<usize, FetchedParts>,
     /// When what was found expires, once it is found.
     expires_ms: u64,
 }
@@ -93,13 +93,13 @@ enum Missing {
     Data,
 }
 
-/// The hand of a lookup that waits: what it was brought, and what is in memory by now.
-struct Waiting<'a> {
-    search: &'a mut Search,
+/// Supplies a walk with what was fetched for the lookup, and what is in memory by now.
+struct FetchedSupply<'a> {
+    search: &'a mut WaitingLookup,
     missing: Missing,
 }
 
-impl Hand for Waiting<'_> {
+impl BlockSupply for FetchedSupply<'_> {
     fn run(&self) -> usize {
         self.search.pending.next
     }
@@ -155,12 +155,12 @@ impl Hand for Waiting<'_> {
     }
 }
 
-impl Search {
+impl WaitingLookup {
     pub(crate) fn new(pending: Box<Pending>) -> Self {
-        Self { pending, current: InHand::default(), later: BTreeMap::new(), expires_ms: NEVER }
+        Self { pending, current: FetchedParts::default(), later: BTreeMap::new(), expires_ms: NEVER }
     }
 
-    fn of_run(&mut self, run: usize) -> &mut InHand {
+    fn of_run(&mut self, run: usize) -> &mut FetchedParts {
         if run == self.pending.next { &mut self.current } else { self.later.entry(run).or_default() }
     }
 
@@ -189,7 +189,7 @@ impl ShardCore {
     /// The same, and when what was found expires.
     pub(crate) async fn found_waiting(&self, key: &[u8], pending: Box<Pending>) -> Result<(Answer, u64)> {
         self.count_waited(1);
-        let mut search = Search::new(pending);
+        let mut search = WaitingLookup::new(pending);
         let mut needs = Vec::new();
         let mut gather = LoadSet::default();
         let mut owners = Vec::new();
@@ -234,25 +234,31 @@ impl ShardCore {
     pub(crate) fn step(
         &self,
         key: &[u8],
-        search: &mut Search,
+        search: &mut WaitingLookup,
         needs: &mut Vec<Need>,
     ) -> Result<Option<Answer>> {
         self.step_unnamed(key, search, needs).map_err(|error| of_key(error, key))
     }
 
-    fn step_unnamed(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) -> Result<Option<Answer>> {
+    fn step_unnamed(
+        &self,
+        key: &[u8],
+        search: &mut WaitingLookup,
+        needs: &mut Vec<Need>,
+    ) -> Result<Option<Answer>> {
         let version = Rc::clone(&search.pending.version);
         let hash = search.pending.hash;
-        let hand = Waiting { search, missing: Missing::Head };
-        let walked = self.walk(hand, (key, hash), &version.runs, |Waiting { search, .. }, base, last| {
-            if let Some(last) = &last {
-                self.keep_entry(key, last, &search.pending);
-            }
-            self.end(search, base)
-        });
-        let Waiting { search, missing } = match walked? {
+        let supply = FetchedSupply { search, missing: Missing::Head };
+        let walked =
+            self.walk(supply, (key, hash), &version.runs, |FetchedSupply { search, .. }, base, last| {
+                if let Some(last) = &last {
+                    self.keep_entry(key, last, &search.pending);
+                }
+                self.end(search, base)
+            });
+        let FetchedSupply { search, missing } = match walked? {
             Walked::Known(answer) => return Ok(Some(answer)),
-            Walked::Stopped(hand) => hand,
+            Walked::Stopped(supply) => supply,
         };
         match missing {
             Missing::Head => {
@@ -272,7 +278,7 @@ impl ShardCore {
         segment: &Rc<Segment>,
         head: &SegmentHead,
         (position, handle): (usize, &PartitionHandle),
-        hand: &InHand,
+        hand: &FetchedParts,
     ) -> Result<Option<(Rc<PartitionMeta>, Tier)>> {
         match hand.meta.known(|| self.blocks.partition_now(segment, head, position, handle)) {
             None => self.blocks.partition_along(segment, handle, &hand.along),
@@ -280,7 +286,7 @@ impl ShardCore {
         }
     }
 
-    fn end(&self, search: &mut Search, base: Base<'_>) -> Result<Answer> {
+    fn end(&self, search: &mut WaitingLookup, base: Base<'_>) -> Result<Answer> {
         self.pay(search.pending.next as u64);
         let resolver = std::mem::replace(&mut search.pending.resolver, Resolver::new());
         search.expires_ms = resolver.expires_ms();
@@ -289,7 +295,7 @@ impl ShardCore {
 
     /// The heads of all runs that may hold the key; of small segments all there is, the newest first, while moving that takes no longer than
     /// the round trip it saves.
-    fn need_heads(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+    fn need_heads(&self, key: &[u8], search: &mut WaitingLookup, needs: &mut Vec<Need>) {
         let mut left = self.blocks.cache.span_bytes_max();
         for (run, segment) in search.segments(key) {
             self.need_head(run, &segment, &mut left, search, needs);
@@ -301,7 +307,7 @@ impl ShardCore {
         run: usize,
         segment: &Segment,
         bytes_left: &mut u64,
-        search: &mut Search,
+        search: &mut WaitingLookup,
         needs: &mut Vec<Need>,
     ) {
         // The next one is known to be missing.
@@ -315,7 +321,7 @@ impl ShardCore {
     }
 
     /// The metas of the partitions that may hold the key: of the next run, and of later ones if that pays.
-    fn need_metas(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+    fn need_metas(&self, key: &[u8], search: &mut WaitingLookup, needs: &mut Vec<Need>) {
         let mut missing = Vec::new();
         let next = search.pending.next;
         for (run, segment) in search.segments(key) {
@@ -353,7 +359,7 @@ impl ShardCore {
     }
 
     /// The block of the next run; below an operand those of later ones as well, where their filters are at hand.
-    fn need_data(&self, key: &[u8], search: &mut Search, needs: &mut Vec<Need>) {
+    fn need_data(&self, key: &[u8], search: &mut WaitingLookup, needs: &mut Vec<Need>) {
         let (next, hash) = (search.pending.next, search.pending.hash);
         let runs_max = if search.pending.resolver.is_waiting() { usize::MAX } else { 1 };
         for (run, segment) in search.segments(key).into_iter().take(runs_max) {
@@ -387,7 +393,7 @@ impl ShardCore {
     pub(crate) fn ask(
         &self,
         key: &[u8],
-        search: &Search,
+        search: &WaitingLookup,
         need: &Need,
         in_batch: u32,
     ) -> Result<Load<CachedBlock>> {
@@ -406,7 +412,7 @@ impl ShardCore {
     pub(crate) fn deliver(
         &self,
         key: &[u8],
-        search: &mut Search,
+        search: &mut WaitingLookup,
         need: &Need,
         came: Result<(CachedBlock, Tier, Bytes)>,
     ) -> Result<()> {
@@ -461,7 +467,7 @@ impl ShardCore {
 }
 
 /// The segment of a run that may hold the key. There is one if something of it was needed.
-fn segment_of<'a>(search: &'a Search, run: usize, key: &[u8]) -> Result<&'a Rc<Segment>> {
+fn segment_of<'a>(search: &'a WaitingLookup, run: usize, key: &[u8]) -> Result<&'a Rc<Segment>> {
     let segment = search.pending.version.runs.get(run).and_then(|run| holder(run, key));
     segment.ok_or_else(Error::closed)
 }

@@ -2,12 +2,13 @@
 //!
 //! It looks for jobs, claims one by put-if-absent, merges, and puts the result; the owner takes it over. It never touches a manifest, so
 //! nothing it does or leaves undone can harm the store: at the worst its work is not used. While it works it shows life by small
-//! objects, and looks whether its job is still wanted. See [`crate::compact::remote`] for the owner's side.
+//! objects, and looks whether its job is still wanted. See [`crate::compact::owner`] for the owner's side.
 
+use crate::compact::merge_job::{self, Mandate};
 use crate::compact::offer::{self, Folder, Offer};
-use crate::compact::remote::{look, look_at_all};
-use crate::compact::work::{self, Mandate};
+use crate::compact::owner::{look, look_at_all};
 use crate::compaction_options::{CompactionBudget, CompactionOptions};
+use crate::compaction_worker_host::WorkerHost;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{
     COMPACTION_BACKOFF, MANIFEST_BYTES_MAX, MEMORY_BYTES_MAX, SHARD_MEMORY_BYTES_MIN, check_most,
@@ -16,8 +17,7 @@ use crate::manifest::store::ManifestStore;
 use crate::merge_operator::{MergeOperator, MergeOperators};
 use crate::options::Options;
 use crate::shard_budget::ShardBudget;
-use crate::worker_host::WorkerHost;
-use crate::{descriptor, embedder, name};
+use crate::{descriptor, embedder_panics, name};
 use aquifer_io::{BackendChoice, ExecutorOptions};
 use aquifer_remote::{Content, PutOutcome, Remote, RemoteErrorKind};
 use futures_channel::oneshot;
@@ -153,7 +153,7 @@ pub async fn compact_store_until(
     until: impl Future<Output = ()>,
 ) -> Result<WorkerReport> {
     options.validate()?;
-    let remote = embedder::guard(remote);
+    let remote = embedder_panics::guard(remote);
     let selection = aquifer_io::select_backend(options.io)?;
     let Some(descriptor) = descriptor::read(&remote, &name::store()?).await? else {
         return Err(Error::invalid(format!("there is no store at {}: check the URL", remote.describe())));
@@ -328,7 +328,7 @@ impl Worker {
             now_ms: offer.now_ms,
             check: &check,
         };
-        let worked = work::carry_out(&self.host, &mandate).await;
+        let worked = merge_job::carry_out(&self.host, &mandate).await;
         life.is_over.set(true);
         let outcome = worked?;
         check()?;
