@@ -48,6 +48,7 @@ mod flight;
 mod load_set;
 mod plan;
 mod cache_state;
+mod landing;
 mod turn;
 mod task;
 mod cache;

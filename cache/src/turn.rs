@@ -5,6 +5,7 @@ use crate::cache_state::CacheState;
 use crate::cached::Cached;
 use crate::error::LoadError;
 use crate::key::{ReadClass, Tier};
+use crate::landing::Landing;
 use crate::plan::{Planned, Queue, Span, Waiting, Want};
 use crate::ssd::{Source, SsdEntry};
 use aquifer_io::{Buffer, Instant};
@@ -53,14 +54,6 @@ type Outcome<V> = Result<Result<Bytes, <V as Cached>::Error>, Box<dyn Any + Send
 struct InFlight<V: Cached> {
     end: u64,
     wants: Vec<Want<V>>,
-}
-
-/// A block that has come, not verified yet.
-struct Landing<V: Cached> {
-    want: Want<V>,
-    raw: Bytes,
-    along: Bytes,
-    tier: Tier,
 }
 
 /// The task's own.
@@ -435,23 +428,6 @@ impl<V: Cached> Turn<V> {
             }
             Err(error) => want.ticket.land(Err(LoadError::Source(error)), tier, Bytes::new()),
         }
-    }
-}
-
-impl<V: Cached> Landing<V> {
-    /// What one of several gets of an extent that begins at `start`. Bytes of another length than was asked for do not decode.
-    fn of_extent(want: Want<V>, start: u64, bytes: &Bytes) -> Self {
-        let piece = |range: Range<u64>| {
-            let at = |offset: u64| {
-                usize::try_from(offset.saturating_sub(start)).map_or(bytes.len(), |at| at.min(bytes.len()))
-            };
-            bytes.slice(at(range.start)..at(range.end))
-        };
-        let raw = piece(want.ask.block());
-        let along = want.span.clone().map(piece).unwrap_or_default();
-        // A copy: what the cache keeps of it must not hold the whole extent.
-        let raw = if raw.len() < bytes.len() { Bytes::copy_from_slice(&raw) } else { raw };
-        Self { want, raw, along, tier: Tier::Remote }
     }
 }
 
