@@ -64,7 +64,11 @@ pub fn data_block(bytes: &[u8]) -> bool {
     let mut forward = Cursor::first(Rc::clone(&decoded));
     let mut entries = 0;
     while let Some((key, entry)) = forward.current() {
-        assert_eq!(decoded.get(key, filter::hash(key)), Some(entry), "a key that a walk meets is found");
+        assert_eq!(
+            decoded.find(key, filter::hash(key)).map(|(_, found)| found),
+            Some(entry),
+            "a key that a walk meets is found"
+        );
         entries += 1;
         forward.advance();
     }

@@ -225,13 +225,8 @@ impl DataBlock {
         Table::of(self.payload_bytes as usize, self.entries(), self.buckets as usize)
     }
 
-    /// What this block says about `key`, whose filter hash is `hash`; `None` if it says nothing.
-    #[inline]
-    pub(crate) fn get(&self, key: &[u8], hash: u64) -> Option<Entry<'_>> {
-        self.find(key, hash).map(|(_, entry)| entry)
-    }
-
-    /// The same, with the number of the entry: good for [`Self::entry_of`].
+    /// What this block says about `key`, whose filter hash is `hash`, with the number of that entry, which is good for [`Self::entry_of`]; `None` if
+    /// it says nothing.
     #[inline]
     pub(crate) fn find(&self, key: &[u8], hash: u64) -> Option<(usize, Entry<'_>)> {
         if self.buckets == 0 {

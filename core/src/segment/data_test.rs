@@ -12,6 +12,13 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+impl DataBlock {
+    /// What a block says about a key, wherever its entry is.
+    pub(crate) fn get(&self, key: &[u8], hash: u64) -> Option<Entry<'_>> {
+        self.find(key, hash).map(|(_, entry)| entry)
+    }
+}
+
 /// An entry that owns its bytes: kind, payload, expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owned {
