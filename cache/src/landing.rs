@@ -15,7 +15,8 @@ pub(crate) struct Landing<V: Cached> {
 }
 
 impl<V: Cached> Landing<V> {
-    /// What one of several gets of an extent that begins at `start`. Bytes of another length than was asked for do not decode.
+    /// Cuts the block of one want out of an extent that several share and that begins at `start`. If the extent came with another length than was
+    /// asked for, the block is cut short, and does not decode.
     pub(crate) fn of_extent(want: Want<V>, start: u64, bytes: &Bytes) -> Self {
         let piece = |range: Range<u64>| {
             let at = |offset: u64| {

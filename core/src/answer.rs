@@ -41,12 +41,12 @@ pub struct Answer {
     pub source: Source,
 }
 
-/// What memory alone can say of a key.
+/// The answer of a read that looks into memory and waits for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromMemory<T> {
     /// This is the answer.
     Known(T),
-    /// Nothing: SSD or DFS has to be asked.
+    /// Memory cannot tell: SSD or DFS has to be asked, by a read that waits.
     NotInMemory,
 }
 

@@ -167,9 +167,9 @@ pub async fn compact_store_until(
         seed: options.seed,
         ..Options::default()
     };
-    check_operators(&remote, descriptor.key_groups, &options.merge_operators).await?;
-    let budget = ShardBudget::new(&engine_options, 1);
     let operators = MergeOperators::new(&options.merge_operators)?;
+    check_operators(&remote, descriptor.key_groups, &operators).await?;
+    let budget = ShardBudget::new(&engine_options, 1);
     let executor = ExecutorOptions {
         name: "aquifer-worker".to_owned(),
         backend: selection.backend,
@@ -212,14 +212,13 @@ pub async fn compact_store_until(
 async fn check_operators(
     remote: &Arc<dyn Remote>,
     key_groups: u16,
-    operators: &[Arc<dyn MergeOperator>],
+    operators: &MergeOperators,
 ) -> Result<()> {
-    let own = MergeOperators::new(operators)?;
-    if own.own().is_empty() {
+    if operators.own().is_empty() {
         return Ok(());
     }
     let newest = ManifestStore::new(Arc::clone(remote), 0..key_groups).newest().await?;
-    newest.map_or(Ok(()), |newest| newest.agreed.check_operators(own.own()))
+    newest.map_or(Ok(()), |newest| newest.agreed.check_operators(operators.own()))
 }
 
 /// A worker on its own thread.
@@ -252,7 +251,7 @@ impl Worker {
                 // Another job may do better, and this one's owner waits for nobody.
                 Err(_) => {
                     failures += 1;
-                    COMPACTION_BACKOFF.pause(failures)
+                    COMPACTION_BACKOFF.pause(failures - 1)
                 }
             };
             if self.options.idle_max.is_some_and(|most| idle_since.elapsed() >= most) {

@@ -9,7 +9,7 @@
 //! One narrow trait, [`Remote`]: put, put-if-absent, get, ranged get, head, delete, list in pages, multipart upload. Its
 //! promises are on the methods; the conformance suite (feature `conformance`) checks them for every store and wrapper.
 //!
-//! * [`wrap`] puts the wrappers around any store, as [`open_url`] does with those it opens: repeats, second requests for slow reads,
+//! * [`wrap`](fn@wrap) puts the wrappers around any store, as [`open_url`] does with those it opens: repeats, second requests for slow reads,
 //!   limits for foreground and background, doubts settled, latencies, errors and costs counted. The order and why: `wrap/mod.rs`.
 //! * [`SimulatedDfs`] is the store of a simulated world; [`shape`] has latencies and faults as numbers.
 //! * [`metered`] and [`priced`] count alone; [`probe_put_if_absent`] finds out whether a store keeps its promise.

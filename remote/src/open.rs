@@ -146,7 +146,8 @@ fn unknown(scheme: &str) -> RemoteError {
 
 /// Puts an embedder's own store under a prefix.
 ///
-/// Its repeats are its own: one that repeats a put-if-absent after a lost answer may report its own success as `Exists`
+/// Its repeats are its own, but for answers that break off, which are asked for again here: round it by [`wrap`](fn@crate::wrap), tries of those multiply
+/// unless `retries_max` is 0. One that repeats a put-if-absent after a lost answer may report its own success as `Exists`
 /// (see [`Remote::put_if_absent`]). As nothing is known of the order it lists in, each page of [`Remote::list`] walks the whole
 /// folder. `describe` is shown to users: no secrets in it.
 ///

@@ -46,7 +46,7 @@ pub trait Remote: fmt::Debug + Send + Sync + 'static {
     /// Writes a whole object unless the name is taken; of any number of racing callers exactly one gets
     /// [`PutOutcome::Created`].
     ///
-    /// The content is the caller's alone: it holds a random number. For the wrappers ([`wrap`](crate::wrap), and so
+    /// The content is the caller's alone: it holds a random number. For the wrappers ([`wrap`](fn@crate::wrap), and so
     /// [`open_url`](crate::open_url)) read the object back when an answer was lost, and who finds his bytes there has won. Without
     /// wrappers, the caller reads back after kind `InDoubt`; of an embedder's store that repeats by itself also after
     /// [`PutOutcome::Exists`], which may be its own earlier success (`exists_read_back` of the options does that).

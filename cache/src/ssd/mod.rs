@@ -5,7 +5,7 @@
 //! locate ─> Place ─> read ─> complete                 └──> emptier: what is hot moves on, the rest leaves
 //! ```
 //!
-//! [`tier`] decides what is where, [`admission`] what is worth a write; [`format`], [`directory`] and [`snapshot`] know the bytes, [`index`]
+//! [`tier`] decides what is where, [`admission`] what is worth a write; [`mod@format`], [`directory`] and [`snapshot`] know the bytes, [`index`]
 //! finds a key. [`pinned`] says what pinned blocks take. I/O is in [`read`], [`writer`], [`emptier`], [`open`], [`resize`] and [`close`].
 //!
 //! Invariants:

@@ -12,12 +12,12 @@ pub(crate) struct Along {
 }
 
 impl Along {
-    /// What a load of a segment's head brought along.
+    /// Takes the bytes that a load of a segment's head brought along: the segment from its beginning.
     pub(crate) const fn of_head(along: Bytes) -> Self {
         Self { offset: 0, bytes: along }
     }
 
-    /// What a load of a partition's meta brought along.
+    /// Takes the bytes that a load of a partition's meta brought along: the partition from its beginning.
     pub(crate) const fn of_partition(handle: &PartitionHandle, along: Bytes) -> Self {
         Self { offset: handle.offset, bytes: along }
     }

@@ -1,4 +1,4 @@
-//! What a load of the cache brings, and whose it is.
+//! The result of a cache load: its error as the engine's, the one kind of block that was asked for, and which of several askers it is for.
 
 use crate::blocks::cached_block::CachedBlock;
 use crate::error::{Error, Result};
@@ -23,19 +23,19 @@ pub(crate) fn not_loaded(error: LoadError<Error>) -> Error {
     }
 }
 
-/// What was loaded as a partition's meta.
+/// Takes a partition's meta out of a loaded block; `Corrupt` if the block is of another kind.
 pub(crate) fn take_partition(segment: &Segment, block: CachedBlock) -> Result<Rc<PartitionMeta>> {
     let CachedBlock::Partition(meta) = block else { return Err(mixed_up(segment)) };
     Ok(meta)
 }
 
-/// What was loaded as stored bytes.
+/// Takes stored bytes out of a loaded block; `Corrupt` if the block is of another kind.
 pub(crate) fn take_stored(segment: &Segment, block: CachedBlock) -> Result<Bytes> {
     let CachedBlock::Stored(stored) = block else { return Err(mixed_up(segment)) };
     Ok(stored)
 }
 
-/// What was loaded as a data block.
+/// Takes a data block out of a loaded block; `Corrupt` if it is of another kind.
 pub(crate) fn take_data(segment: &Segment, block: CachedBlock) -> Result<Rc<DataBlock>> {
     let CachedBlock::Data(data) = block else { return Err(mixed_up(segment)) };
     Ok(data)
@@ -46,7 +46,7 @@ pub(crate) fn mixed_up(segment: &Segment) -> Error {
     segment.place(0).corrupt("head, metas and blocks of a segment apart", "one extent used as two of them")
 }
 
-/// The next load that is done, and what its owner noted.
+/// Waits for the next load that is done; gives it with what its owner noted.
 pub(crate) async fn next_of<T>(
     gather: &mut LoadSet<CachedBlock>,
     owners: &mut [Option<T>],
@@ -56,13 +56,13 @@ pub(crate) async fn next_of<T>(
     Some((done, owner))
 }
 
-/// What a load brought.
+/// Takes a finished load apart: the block, where it came from, and the bytes that came along.
 pub(crate) fn came(done: FinishedLoad<CachedBlock>) -> Result<(CachedBlock, Tier, Bytes)> {
     let block = done.result.map_err(not_loaded)?;
     Ok((block, done.tier, done.along))
 }
 
-/// Notes whose a load is.
+/// Notes the owner of the load with this number.
 pub(crate) fn own<T>(owners: &mut Vec<Option<T>>, token: usize, owner: T) {
     if owners.len() <= token {
         owners.resize_with(token + 1, || None);

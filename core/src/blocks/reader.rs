@@ -222,7 +222,7 @@ impl BlockReader {
         Ok(Some((take_data(segment, block)?, tier)))
     }
 
-    /// What was loaded as a segment's head.
+    /// Takes a segment's head out of a loaded block; `Corrupt` if the block is of another kind.
     pub(crate) fn take_head(&self, segment: &Segment, block: CachedBlock) -> Result<Rc<SegmentHead>> {
         let CachedBlock::Head(head) = block else { return Err(mixed_up(segment)) };
         *segment.head.head.borrow_mut() = Rc::downgrade(&head);

@@ -1,8 +1,8 @@
 //! Merges sorted runs, so that a read has few of them to look into, and drops what is dead.
 //!
-//! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says, and [`work`] carries it out on a [`host`], in
+//! [`pick`] says what to do next, a pure function of the version; [`job`] is what it says, and [`merge_job`] carries it out on a [`host`], in
 //! slices within a [`budget`]: on the shard ([`crate::shard::compaction`]), or on a worker in another process ([`crate::compaction_worker`]), to which [`offer`]
-//! and [`remote`] hand it. See decision 0008.
+//! and [`owner`] hand it. See decision 0008.
 
 pub(crate) mod budget;
 pub(crate) mod demand;

@@ -12,8 +12,7 @@
 use crate::blocks::along::Along;
 use crate::blocks::cached_block::CachedBlock;
 use crate::blocks::load::{loaded, take_data, take_partition};
-use crate::blocks::reader::Asking;
-use crate::blocks::reader::BlockReader;
+use crate::blocks::reader::{Asking, BlockReader};
 use crate::error::Result;
 use crate::segment::data::DataBlock;
 use crate::segment::head::SegmentHead;

@@ -16,7 +16,7 @@
 //! * Faults are those of [`shape`](crate::shape); a reset leaves a put-if-absent `InDoubt`.
 //! * Every request and what became of it is in the trace, with virtual times: the same seeds, the same bytes.
 //!
-//! It is a bare store. [`wrap`](crate::wrap) with [`Timers::Executor`](crate::Timers::Executor) puts the wrappers around it, in
+//! It is a bare store. [`wrap`](fn@crate::wrap) with [`Timers::Executor`](crate::Timers::Executor) puts the wrappers around it, in
 //! virtual time too.
 
 mod objects;

@@ -14,7 +14,7 @@ use crate::segment::head::SegmentHead;
 use crate::segment::partition::{BlockHandle, PartitionHandle, PartitionMeta};
 use crate::shard::parts::counters::add;
 use crate::shard::parts::point_index::Spot;
-use crate::shard::reads::walk::{BlockSupply, Last, Under, Walked};
+use crate::shard::reads::walk::{BlockSupply, Last, OpenSegment, Walked};
 use crate::shard::shard_core::ShardCore;
 use crate::version::{Segment, Version};
 use aquifer_cache::{CacheKey, Class, MemorySlot};
@@ -97,21 +97,21 @@ impl BlockSupply for MemorySupply {
     fn meta(
         &mut self,
         core: &ShardCore,
-        under: Under<'_>,
+        open: OpenSegment<'_>,
         (position, handle): (usize, &PartitionHandle),
     ) -> Result<Option<Rc<PartitionMeta>>> {
-        Ok(core.blocks.partition_now(under.segment, under.head, position, handle))
+        Ok(core.blocks.partition_now(open.segment, open.head, position, handle))
     }
 
     #[inline]
     fn data(
         &mut self,
         core: &ShardCore,
-        under: Under<'_>,
+        open: OpenSegment<'_>,
         _partition: (usize, &PartitionHandle, &PartitionMeta),
         handle: BlockHandle,
     ) -> Result<Option<Rc<DataBlock>>> {
-        let found = core.blocks.data_placed_now(under.segment, &handle);
+        let found = core.blocks.data_placed_now(open.segment, &handle);
         Ok(found.map(|(block, place)| {
             self.place = place;
             block

@@ -32,7 +32,7 @@ use crate::shard::parts::counters::add;
 use crate::shard::reads::answer_room::Room;
 use crate::shard::reads::fetched_parts::{FetchedParts, Part};
 use crate::shard::reads::lookup::Pending;
-use crate::shard::reads::walk::{BlockSupply, Under, Walked, candidate, holder, partition_of};
+use crate::shard::reads::walk::{BlockSupply, OpenSegment, Walked, candidate, holder, partition_of};
 use crate::shard::shard_core::ShardCore;
 use crate::version::Segment;
 use aquifer_cache::{Load, LoadSet, Tier};
@@ -122,11 +122,11 @@ impl BlockSupply for FetchedSupply<'_> {
     fn meta(
         &mut self,
         core: &ShardCore,
-        under: Under<'_>,
+        open: OpenSegment<'_>,
         partition: (usize, &PartitionHandle),
     ) -> Result<Option<Rc<PartitionMeta>>> {
         self.missing = Missing::Meta;
-        let known = core.meta_at_hand(under.segment, under.head, partition, &self.search.current)?;
+        let known = core.meta_at_hand(open.segment, open.head, partition, &self.search.current)?;
         Ok(known.map(|(meta, tier)| {
             self.search.saw(tier);
             meta
@@ -136,7 +136,7 @@ impl BlockSupply for FetchedSupply<'_> {
     fn data(
         &mut self,
         core: &ShardCore,
-        Under { segment, head }: Under<'_>,
+        OpenSegment { segment, head }: OpenSegment<'_>,
         partition: (usize, &PartitionHandle, &PartitionMeta),
         handle: BlockHandle,
     ) -> Result<Option<Rc<DataBlock>>> {

@@ -34,7 +34,7 @@ pub(crate) trait BlockSupply {
     fn meta(
         &mut self,
         core: &ShardCore,
-        under: Under<'_>,
+        open: OpenSegment<'_>,
         partition: (usize, &PartitionHandle),
     ) -> Result<Option<Rc<PartitionMeta>>>;
 
@@ -42,7 +42,7 @@ pub(crate) trait BlockSupply {
     fn data(
         &mut self,
         core: &ShardCore,
-        under: Under<'_>,
+        open: OpenSegment<'_>,
         partition: (usize, &PartitionHandle, &PartitionMeta),
         handle: BlockHandle,
     ) -> Result<Option<Rc<DataBlock>>>;
@@ -50,7 +50,7 @@ pub(crate) trait BlockSupply {
 
 /// A segment, and its head.
 #[derive(Clone, Copy)]
-pub(crate) struct Under<'a> {
+pub(crate) struct OpenSegment<'a> {
     pub(crate) segment: &'a Rc<Segment>,
     pub(crate) head: &'a Rc<SegmentHead>,
 }
@@ -88,13 +88,13 @@ impl ShardCore {
                 continue;
             };
             let Some(head) = supply.head(self, segment) else { return Ok(Walked::Stopped(supply)) };
-            let under = Under { segment, head: &head };
+            let open = OpenSegment { segment, head: &head };
             if let Some((position, partition)) = partition_of(&head, key) {
-                let Some(meta) = supply.meta(self, under, (position, &partition))? else {
+                let Some(meta) = supply.meta(self, open, (position, &partition))? else {
                     return Ok(Walked::Stopped(supply));
                 };
                 if let Some(handle) = candidate(&meta, &partition, key, hash) {
-                    let Some(block) = supply.data(self, under, (position, &partition, &meta), handle)? else {
+                    let Some(block) = supply.data(self, open, (position, &partition, &meta), handle)? else {
                         return Ok(Walked::Stopped(supply));
                     };
                     let is_first = !supply.resolver().is_waiting();
