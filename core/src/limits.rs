@@ -103,7 +103,7 @@ pub(crate) const MANIFEST_LEVELS_MAX: u8 = 16;
 pub(crate) const MANIFEST_SEGMENTS_MAX: usize = 256 * 1024;
 /// Tries to claim an epoch while other processes claim one at the same time.
 pub(crate) const EPOCH_CLAIMS_MAX: usize = 16;
-/// The pauses between two such tries. All of them together: 11 s at most.
+/// The pauses between two such tries. All of them together: 10 s at most.
 pub(crate) const EPOCH_CLAIM_BACKOFF: Backoff =
     Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 /// Numbers, checkpoints and sequences of manifests stay below: whoever counts on from them never comes to the end of 64 bits.
